@@ -1,0 +1,39 @@
+# make demo | make test | make format | make clean
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+# Idle OpenMP threads must sleep, not spin: spinning makes torch many times slower on busy cores.
+export OMP_WAIT_POLICY := PASSIVE
+
+.PHONY: demo test check format clean
+
+demo: $(VENV)/.installed
+	$(BIN)/lsntp demo
+
+test: check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) lsntp-data .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -1,0 +1,1 @@
+"""When and in what order: one module per schedule, and the command line."""

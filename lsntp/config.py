@@ -1,0 +1,426 @@
+"""A domain: one frozen, validated YAML file that names everything a run depends on."""
+
+import datetime as dt
+import itertools
+import os
+import re
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from lsntp.errors import ConfigError, DomainError
+from lsntp.grid import Grid, gaussian_grid, regular_grid
+from lsntp.times import Duration, Instant, Period, hours, parse_time
+
+ROOT_VARIABLE = "LSNTP_ROOT"
+DEFAULT_ROOT = "lsntp-data"
+NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
+
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+Scaling = Literal["min-max-01", "min-max-11", "standard"]
+Target = Literal["absolute", "anomaly", "increment"]
+
+
+class _Frozen(BaseModel):
+    """No unknown keys, no later change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# --- where the data comes from -------------------------------------------------------------
+
+
+class FilesSource(_Frozen):
+    """The user's own GRIB 1/2, netCDF-3/4 and Zarr."""
+
+    name: Literal["files"] = "files"
+    paths: tuple[str, ...] = Field(
+        min_length=1,
+        description="Globs; ${VARIABLES} are expanded, relative ones start at the YAML.",
+    )
+
+
+class SyntheticSource(_Frozen):
+    """The documented generator, for the offline demo and scale tests only."""
+
+    name: Literal["synthetic"] = "synthetic"
+    seed: int = 0
+    spacing: float = Field(0.5, gt=0, description="Grid step of the generated fields, degrees.")
+
+
+SourceConfig = Annotated[FilesSource | SyntheticSource, Field(discriminator="name")]
+
+
+# --- the grid ------------------------------------------------------------------------------
+
+
+class _Box(_Frozen):
+    north: float = Field(ge=-90, le=90)
+    south: float = Field(ge=-90, le=90)
+    west: float = Field(ge=-180, le=180)
+    east: float = Field(ge=-180, le=180)
+
+
+class RegularGridConfig(_Box):
+    """Cell centres at north, north - spacing … south and west … east."""
+
+    kind: Literal["regular"] = "regular"
+    spacing: float = Field(gt=0, description="Degrees.")
+
+    def build(self) -> Grid:
+        """The grid; see :func:`lsntp.grid.regular_grid`."""
+        return regular_grid(**self.model_dump(exclude={"kind"}))
+
+
+class GaussianGridConfig(_Box):
+    """The cells of a global Gaussian grid inside a box (94 x 192 is T62)."""
+
+    kind: Literal["gaussian"] = "gaussian"
+    latitudes: int = Field(94, ge=2, le=4000, description="Rows of the global grid.")
+    longitudes: int = Field(192, ge=4, le=8000, description="Columns of the global grid.")
+
+    def build(self) -> Grid:
+        """The grid; see :func:`lsntp.grid.gaussian_grid`."""
+        return gaussian_grid(**self.model_dump(exclude={"kind"}))
+
+
+GridConfig = Annotated[RegularGridConfig | GaussianGridConfig, Field(discriminator="kind")]
+
+
+# --- periods -------------------------------------------------------------------------------
+
+
+class ArchiveConfig(_Frozen):
+    """The analysis archive: its first hour never changes."""
+
+    start: dt.datetime | dt.date
+
+
+class PeriodConfig(_Frozen):
+    """A half-open span ``[start, end)``, UTC."""
+
+    start: dt.datetime | dt.date
+    end: dt.datetime | dt.date
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        self.period  # noqa: B018  (building it is the check)
+        return self
+
+    @property
+    def period(self) -> Period:
+        """The span as a :class:`~lsntp.times.Period`."""
+        return Period(parse_time(self.start), parse_time(self.end))
+
+
+class SplitConfig(_Frozen):
+    """Time blocks for training, validation and test, in that order, never overlapping.
+
+    The purge gap (history + horizon) is cut from the start of each later block.
+    """
+
+    train: PeriodConfig
+    validation: PeriodConfig
+    test: PeriodConfig
+
+    @model_validator(mode="after")
+    def _check_blocks(self) -> Self:
+        blocks = (self.train.period, self.validation.period, self.test.period)
+        for earlier, later in itertools.pairwise(blocks):
+            if earlier.end > later.start:
+                raise ValueError(
+                    "expected train, validation and test in order without overlap, "
+                    f"found {earlier} before {later}"
+                )
+        return self
+
+
+# --- quality -------------------------------------------------------------------------------
+
+
+class QualityConfig(_Frozen):
+    """Limits beyond which a field is quarantined."""
+
+    minimum_k: float = Field(180.0, description="Coldest plausible value (record: 184 K).")
+    maximum_k: float = Field(340.0, description="Hottest plausible value (record: 330 K).")
+    maximum_step_k: float = Field(
+        40.0, gt=0, description="Largest plausible change of a cell between two steps."
+    )
+
+
+# --- models --------------------------------------------------------------------------------
+
+
+class LsntpConfig(_Frozen):
+    """LS-NTP: a ConvLSTM encoder-decoder whose convolution is LS-Conv."""
+
+    name: Literal["lsntp"] = "lsntp"
+    configuration: Literal["paper"] = "paper"
+    hidden: int = Field(128, ge=1, le=1024, description="Channels of the recurrent state.")
+    embedding: int = Field(512, ge=1, le=4096, description="Length of a node embedding.")
+    kernel: Literal[1, 3, 5, 7] = 3
+    downsample: bool = Field(
+        False, description="Stride-2 convolution before, transposed one behind the recurrence."
+    )
+
+
+class TrainingConfig(_Frozen):
+    """How a network is fitted."""
+
+    epochs: int = Field(70, ge=1)
+    max_minutes: float | None = Field(None, gt=0, description="Wall-clock budget of the fit.")
+    batch_size: int = Field(8, ge=1)
+    learning_rate: float = Field(1e-3, gt=0)
+    weight_decay: float = Field(0.0, ge=0)
+    gradient_clip: float | None = Field(1.0, gt=0)
+    patience: int = Field(10, ge=1, description="Epochs without a better validation loss.")
+    seed: int = 0
+
+
+class NetworkConfig(_Frozen):
+    """A network with its inputs' scaling, its target and its training."""
+
+    architecture: LsntpConfig = LsntpConfig()
+    scaling: Scaling = "min-max-01"
+    target: Target = "absolute"
+    training: TrainingConfig = TrainingConfig()
+
+
+BaselineName = Literal[
+    "persistence",
+    "diurnal-persistence",
+    "climatology",
+    "persistence-climatological-increment",
+    "persistence-diurnal-increment",
+    "ridge",
+]
+BASELINES: tuple[BaselineName, ...] = (
+    "persistence",
+    "diurnal-persistence",
+    "climatology",
+    "persistence-climatological-increment",
+    "persistence-diurnal-increment",
+    "ridge",
+)
+
+
+# --- the domain ----------------------------------------------------------------------------
+
+
+class DaskConfig(_Frozen):
+    """Where block-wise work runs: local threads, or a scheduler's address."""
+
+    cluster: str = "local"
+
+
+class ScheduleConfig(_Frozen):
+    """Cron lines (UTC) of the scheduled flows."""
+
+    ingest: str = "40 * * * *"
+    forecast: str = "50 * * * *"
+    evaluate: str = "55 * * * *"
+
+
+class Domain(_Frozen):
+    """One forecasting domain, resolved.
+
+    Build it with :func:`load_domain`. Stored beside every artefact it produced
+    (:meth:`to_yaml`).
+    """
+
+    domain: Name
+    description: str = ""
+    source: SourceConfig
+    grid: GridConfig
+    cadence_h: float = Field(gt=0, le=24, description="Hours between analyses; divides a day.")
+    history: int = Field(6, ge=1, le=240, description="Input steps of a window.")
+    horizon: int = Field(6, ge=1, le=240, description="Forecast steps of a window.")
+    archive: ArchiveConfig
+    split: SplitConfig
+    quality: QualityConfig = QualityConfig()
+    networks: dict[Name, NetworkConfig] = Field(default_factory=dict)
+    baselines: tuple[BaselineName, ...] = BASELINES
+    ridge_penalty: float = Field(1.0, gt=0, description="L2 penalty of the ridge baseline, K^2.")
+    bootstrap_samples: int = Field(1000, ge=100)
+    schedule: ScheduleConfig = ScheduleConfig()
+    dask: DaskConfig = DaskConfig()
+    place: tuple[float, float] | None = Field(
+        None, description="(latitude, longitude) whose learned correlations the report shows."
+    )
+    root: str = Field(DEFAULT_ROOT, description=f"Archive root; {ROOT_VARIABLE} overrides it.")
+
+    _origin: str = PrivateAttr(default="")
+
+    @field_validator("cadence_h")
+    @classmethod
+    def _cadence_divides_a_day(cls, value: float) -> float:
+        if (24 / value) % 1:
+            raise ValueError("expected a number of hours that divides 24")
+        return value
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        clash = set(self.networks) & set(BASELINES)
+        if clash:
+            raise ValueError(f"networks may not take a baseline's name: {sorted(clash)}")
+        if self.start > self.split.train.period.start:
+            raise ValueError(
+                f"archive.start ({self.archive.start}) must not lie after "
+                f"split.train.start ({self.split.train.start})"
+            )
+        self.target_grid  # noqa: B018  (building it is the check)
+        return self
+
+    @property
+    def cadence(self) -> Duration:
+        """Time between two analyses."""
+        return hours(self.cadence_h)
+
+    @property
+    def start(self) -> Instant:
+        """The first hour of the analysis archive."""
+        return parse_time(self.archive.start)
+
+    @property
+    def target_grid(self) -> Grid:
+        """The domain's grid."""
+        return self.grid.build()
+
+    @property
+    def lead_times(self) -> np.ndarray[Any, np.dtype[np.timedelta64]]:
+        """Lead times (horizon,) as timedelta64[ns]: cadence, 2 cadence and so on."""
+        return np.arange(1, self.horizon + 1) * self.cadence
+
+    @property
+    def steps_per_day(self) -> int:
+        """Analyses per 24 hours."""
+        return round(24 / self.cadence_h)
+
+    @property
+    def is_synthetic(self) -> bool:
+        """Whether every artefact must be labelled synthetic."""
+        return self.source.name == "synthetic"
+
+    @property
+    def purge(self) -> Duration:
+        """Gap between two split blocks: history + horizon steps."""
+        return (self.history + self.horizon) * self.cadence
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """Baselines first, then networks."""
+        return (*self.baselines, *self.networks)
+
+    def to_yaml(self) -> str:
+        """The resolved configuration, loadable by :func:`load_domain`."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def preset_names() -> list[str]:
+    """The domains shipped with the package."""
+    folder = resources.files("lsntp") / "presets"
+    return sorted(
+        entry.name.removesuffix(".yaml")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".yaml")
+    )
+
+
+def load_domain(name_or_path: str | Path, *, overrides: dict[str, Any] | None = None) -> Domain:
+    """The domain of a preset name or a YAML file.
+
+    Args:
+        name_or_path: ``demo`` or ``path/to/domain.yaml``.
+        overrides: dotted keys to values, such as ``{"source.seed": 3}``.
+
+    Raises:
+        ConfigError: naming file, key, value and what is allowed.
+    """
+    text, label, folder = _read(name_or_path)
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"Expected valid YAML in {label}: {error}.") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"Expected key: value lines in {label}, found {type(content).__name__}.")
+    for key, value in (overrides or {}).items():
+        _set(content, key, value)
+    if root := os.environ.get(ROOT_VARIABLE):
+        content["root"] = root
+    _resolve_paths(content, folder)
+    try:
+        domain = Domain.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, label)) from error
+    except DomainError as error:
+        raise ConfigError(f"{label}: {error}") from error
+    return domain
+
+
+def _read(name_or_path: str | Path) -> tuple[str, str, Path]:
+    """Text, label for messages, and the folder that relative paths start at."""
+    name = str(name_or_path)
+    if re.fullmatch(NAME_PATTERN, name):
+        if name in preset_names():
+            preset = resources.files("lsntp") / "presets" / f"{name}.yaml"
+            return preset.read_text("utf-8"), f"preset {name}", Path.cwd()
+        raise ConfigError(
+            f"Expected a preset ({', '.join(preset_names())}) or a YAML file, found {name!r}."
+        )
+    path = Path(name)
+    try:
+        return path.read_text("utf-8"), str(path), path.resolve().parent
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"Expected a readable YAML file at {path}, or a preset ({', '.join(preset_names())}): "
+            f"{error}."
+        ) from error
+
+
+def _set(content: dict[str, Any], key: str, value: Any) -> None:
+    """Set a dotted key in nested dictionaries."""
+    *parents, last = key.split(".")
+    for parent in parents:
+        child = content.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"Expected {key} to lead into a section, found {parent}: {child!r}.")
+        content = child
+    content[last] = value
+
+
+def _resolve_paths(content: dict[str, Any], folder: Path) -> None:
+    """Make the source's globs absolute, so that a stored configuration means the same anywhere."""
+    source = content.get("source")
+    if isinstance(source, dict) and isinstance(source.get("paths"), list):
+        source["paths"] = [_absolute(str(path), folder) for path in source["paths"]]
+
+
+def _absolute(path: str, folder: Path) -> str:
+    expanded = os.path.expandvars(path)
+    return expanded if "://" in expanded else str(folder / Path(expanded).expanduser())
+
+
+def _explain(error: ValidationError, label: str) -> str:
+    """One line per fault: file, key, value, what is allowed."""
+    lines = []
+    for fault in error.errors():
+        key = ".".join(str(part) for part in fault["loc"]) or "the whole file"
+        if fault["type"] == "extra_forbidden":
+            lines.append(f"{label}: unknown key {key}; remove it or correct its spelling")
+            continue
+        found = fault["input"]
+        shown = "" if isinstance(found, dict | BaseModel) else f", found {found!r}"
+        lines.append(f"{label}: {key}: {fault['msg']}{shown}")
+    return "\n".join(lines)

@@ -1,0 +1,42 @@
+"""The vocabulary, spelled once: dimensions, variables, units and status codes."""
+
+from enum import IntEnum
+from typing import Final
+
+TIME: Final = "time"
+LATITUDE: Final = "latitude"
+LONGITUDE: Final = "longitude"
+INIT_TIME: Final = "init_time"
+LEAD_TIME: Final = "lead_time"
+VALID_TIME: Final = "valid_time"
+
+T2M: Final = "t2m"
+STATUS: Final = "status"
+SOURCE_DIGEST: Final = "source_digest"
+INGESTED_AT: Final = "ingested_at"
+
+KELVIN: Final = "K"
+T2M_STANDARD_NAME: Final = "air_temperature"
+FIELD_DIMS: Final = (TIME, LATITUDE, LONGITUDE)
+FORECAST_DIMS: Final = (INIT_TIME, LEAD_TIME, LATITUDE, LONGITUDE)
+
+DIGEST_BYTES: Final = 32
+
+
+class Status(IntEnum):
+    """What the analysis archive knows about one hour."""
+
+    MISSING = 0
+    PRELIMINARY = 1
+    FINAL = 2
+    QUARANTINED = 3
+    UPSTREAM_HOLE = 4
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether the hour holds a true field (preliminary or final)."""
+        return self in (Status.PRELIMINARY, Status.FINAL)
+
+
+EXPVER_STATUS: Final = {"0001": Status.FINAL, "0005": Status.PRELIMINARY}
+"""ERA5 experiment version -> status (0001 is ERA5, 0005 is preliminary ERA5T)."""
