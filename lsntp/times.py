@@ -24,7 +24,7 @@ def parse_time(value: str | dt.datetime | dt.date | np.datetime64) -> Instant:
         DomainError: if ``value`` is not a time.
     """
     if isinstance(value, np.datetime64):
-        return np.datetime64(value, "ns")
+        return np.datetime64(str(value), "ns")
     try:
         moment = dt.datetime.fromisoformat(str(value))
     except ValueError as error:
