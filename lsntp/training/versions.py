@@ -1,0 +1,300 @@
+"""Model versions: immutable folders of weights, configuration, statistics, scores, provenance.
+
+``models/<domain>/<version>/`` holds ``model.safetensors``, ``config.yaml``,
+``statistics.json``, ``scores.json`` and ``provenance.json``. A version is written aside
+and renamed, so it is whole or absent. Nothing in it is ever unpickled.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+import yaml
+from pydantic import ValidationError
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_safetensors
+from safetensors.numpy import save as save_safetensors
+
+from lsntp.config import Domain
+from lsntp.errors import ModelError, StorageError
+from lsntp.times import Period
+from lsntp.training.provenance import Provenance
+
+Tensors = Mapping[str, npt.NDArray[Any]]
+
+TENSORS = "model.safetensors"
+CONFIG = "config.yaml"
+STATISTICS = "statistics.json"
+SCORES = "scores.json"
+PROVENANCE = "provenance.json"
+FILES = (TENSORS, CONFIG, STATISTICS, SCORES, PROVENANCE)
+
+VERSION_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,62}-[0-9a-f]{12}")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """One version on disk. Opening reads the provenance; tensors are read and verified on use.
+
+    Attributes:
+        path: the folder of the version.
+        provenance: its recipe and history.
+    """
+
+    path: Path
+    provenance: Provenance
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """The version in the folder ``path``.
+
+        Raises:
+            ModelError: if the folder is no complete version.
+        """
+        absent = [name for name in FILES if not (path / name).is_file()]
+        if absent:
+            raise ModelError(
+                f"Expected a model version of {', '.join(FILES)} in {path}, found no "
+                f"{', '.join(absent)}; remove the folder and run `lsntp train`."
+            )
+        try:
+            provenance = Provenance.model_validate_json((path / PROVENANCE).read_bytes())
+        except (OSError, ValidationError) as error:
+            raise ModelError(
+                f"Expected a readable {path / PROVENANCE}, found: {error}. "
+                "Remove the folder and run `lsntp train`."
+            ) from error
+        if provenance.version != path.name:
+            raise ModelError(
+                f"Expected the provenance of {path.name} in {path}, found that of "
+                f"{provenance.version}; version folders must not be renamed."
+            )
+        return cls(path, provenance)
+
+    @property
+    def version(self) -> str:
+        """``<model>-<digest>``."""
+        return self.provenance.version
+
+    @property
+    def model(self) -> str:
+        """The model's name in the domain file."""
+        return self.provenance.recipe.model
+
+    @property
+    def kind(self) -> Literal["baseline", "network"]:
+        """Whether a torch network must be built to forecast."""
+        return self.provenance.recipe.kind
+
+    @property
+    def training_period(self) -> Period:
+        """The span the model was trained on."""
+        return Period.parse(*self.provenance.recipe.training_period)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The resolved domain configuration the version was trained with."""
+        content = self._parse(CONFIG, yaml.safe_load)
+        if not isinstance(content, dict):
+            raise ModelError(f"Expected key: value lines in {self.path / CONFIG}, found none.")
+        return content
+
+    @property
+    def statistics(self) -> dict[str, Any]:
+        """The statistics of the training data."""
+        return dict(self._parse(STATISTICS, json.loads))
+
+    @property
+    def scores(self) -> dict[str, Any]:
+        """Validation scores per lead; see :func:`lsntp.training.scores.validation_scores`."""
+        return dict(self._parse(SCORES, json.loads))
+
+    def tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """The stored arrays by name, after the file's SHA-256 was verified.
+
+        Raises:
+            ModelError: if the file is damaged, or is no safetensors file.
+        """
+        path = self.path / TENSORS
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"Expected to read {path}: {error}.") from error
+        found = hashlib.sha256(content).hexdigest()
+        if found != self.provenance.tensors_sha256:
+            raise ModelError(
+                f"Expected SHA-256 {self.provenance.tensors_sha256} of {path}, found {found}: the "
+                "file was changed or damaged; remove the version's folder and run `lsntp train`."
+            )
+        try:
+            return dict(load_safetensors(content))
+        except SafetensorError as error:
+            raise ModelError(
+                f"Expected a safetensors file at {path}, found something else ({error}); "
+                "no other format is loaded."
+            ) from error
+
+    def check_fits(self, domain: Domain) -> None:
+        """Refuse to be used on another grid, history, horizon or cadence.
+
+        Raises:
+            ModelError: naming every difference.
+        """
+        recipe = self.provenance.recipe
+        differences = []
+        if recipe.grid_digest != domain.target_grid.digest:
+            differences.append(f"grid {domain.target_grid}, found {self.provenance.grid}")
+        differences += [
+            f"{name} {wanted:g}, found {found:g}"
+            for name, wanted, found in (
+                ("history", domain.history, recipe.history),
+                ("horizon", domain.horizon, recipe.horizon),
+                ("cadence_h", domain.cadence_h, recipe.cadence_h),
+            )
+            if wanted != found
+        ]
+        if differences:
+            raise ModelError(
+                f"Expected a model for domain {domain.domain} with {'; with '.join(differences)}, "
+                f"in {self.path}; run `lsntp train` for this domain or restore its configuration."
+            )
+
+    def _parse(self, name: str, parse: Any) -> Any:
+        try:
+            return parse((self.path / name).read_text("utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise ModelError(f"Expected a readable {self.path / name}: {error}.") from error
+
+
+def check_tensors(found: Tensors, expected: Mapping[str, tuple[int, ...]], where: Path) -> None:
+    """Refuse tensors that are missing, extra, of another shape, or not finite, naming them all.
+
+    Raises:
+        ModelError: listing every fault at once.
+    """
+    faults = [f"{name} missing" for name in sorted(expected.keys() - found.keys())]
+    faults += [f"{name} not expected" for name in sorted(found.keys() - expected.keys())]
+    for name in sorted(expected.keys() & found.keys()):
+        if found[name].shape != expected[name]:
+            faults.append(f"{name} expected {expected[name]}, found {found[name].shape}")
+        elif not np.isfinite(found[name]).all():
+            faults.append(f"{name} holds values that are not finite")
+    if faults:
+        raise ModelError(
+            f"Expected {len(expected)} tensors that fit the model in {where / TENSORS}, found: "
+            f"{'; '.join(faults)}. The version belongs to another configuration or code version; "
+            "run `lsntp train`."
+        )
+
+
+def save_version(
+    folder: Path,
+    provenance: Provenance,
+    *,
+    tensors: Tensors,
+    config: str,
+    statistics: Mapping[str, Any],
+    scores: Mapping[str, Any],
+) -> ModelVersion:
+    """Store a version below ``folder``: written aside, then renamed, never overwritten.
+
+    Args:
+        folder: the domain's folder of versions.
+        provenance: its ``tensors_sha256`` is replaced by that of ``tensors``.
+        tensors: what the model needs to forecast, by name.
+        config: the resolved configuration, YAML.
+        statistics: of the training data, JSON-able.
+        scores: of the validation block, JSON-able.
+
+    Returns:
+        The stored version; the one already there if another process was first.
+
+    Raises:
+        StorageError: if the storage refuses; nothing is left behind.
+    """
+    weights = save_safetensors({name: np.ascontiguousarray(a) for name, a in tensors.items()})
+    sealed = provenance.model_copy(update={"tensors_sha256": hashlib.sha256(weights).hexdigest()})
+    contents = {
+        TENSORS: weights,
+        CONFIG: config.encode(),
+        STATISTICS: _json(statistics),
+        SCORES: _json(scores),
+        PROVENANCE: _json(sealed.model_dump(mode="json")),
+    }
+    target = folder / sealed.version
+    aside = folder / f".{sealed.version}-{uuid.uuid4().hex[:8]}.partial"
+    try:
+        aside.mkdir(parents=True)
+        for name, content in contents.items():
+            _write_through(aside / name, content)
+        if not target.exists():
+            aside.rename(target)
+    except OSError as error:
+        raise StorageError(
+            f"Expected to write the model version {target}: {error}. "
+            "Free space or fix permissions, then run `lsntp train` again."
+        ) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return ModelVersion.open(target)
+
+
+def open_version(folder: Path, version: str) -> ModelVersion:
+    """The version of that name below ``folder``.
+
+    Raises:
+        ModelError: if the name is no version's, or there is no such version.
+    """
+    known = [entry.version for entry in list_versions(folder)]
+    if not VERSION_PATTERN.fullmatch(version) or not (folder / version).is_dir():
+        raise ModelError(
+            f"Expected one of the model versions in {folder} ({', '.join(known) or 'none yet'}), "
+            f"found {version!r}; run `lsntp train` to make one."
+        )
+    return ModelVersion.open(folder / version)
+
+
+def list_versions(folder: Path, model: str | None = None) -> list[ModelVersion]:
+    """The complete versions below ``folder``, of one model or of all, oldest first."""
+    versions = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if not path.is_dir() or not VERSION_PATTERN.fullmatch(path.name):
+            continue
+        try:
+            version = ModelVersion.open(path)
+        except ModelError as error:
+            _log.warning("Skipped a damaged model version: %s", error)
+            continue
+        if model in (None, version.model):
+            versions.append(version)
+    return sorted(versions, key=lambda version: version.provenance.created_at)
+
+
+def latest_version(folder: Path, model: str) -> ModelVersion | None:
+    """The newest complete version of a model, or None."""
+    return next(reversed(list_versions(folder, model)), None)
+
+
+def _json(content: Mapping[str, Any]) -> bytes:
+    """Strict JSON: NaN and infinity are refused."""
+    return json.dumps(content, indent=2, allow_nan=False).encode() + b"\n"
+
+
+def _write_through(path: Path, content: bytes) -> None:
+    """Write and flush to the device, so that a rename never outlives its content."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
