@@ -1,0 +1,1 @@
+"""Forecasting models of equal rank: baselines, ridge regression and networks."""

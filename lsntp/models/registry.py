@@ -1,0 +1,64 @@
+"""Networks by name."""
+
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from lsntp.config import LsntpConfig
+from lsntp.errors import ModelError
+from lsntp.models.lsntp import LSNTP
+
+_NETWORKS: dict[str, Callable[..., nn.Module]] = {"lsntp": LSNTP}
+
+
+def build_network(
+    architecture: LsntpConfig,
+    *,
+    shape: tuple[int, int],
+    history: int,
+    horizon: int,
+    channels: int = 1,
+) -> nn.Module:
+    """An untrained network; seed torch first for the same weights again.
+
+    Its ``forward(history (b, T, c, H, W), known_future=None, static=None)`` gives
+    (b, K, 1, H, W).
+
+    Args:
+        architecture: which network, and its widths.
+        shape: (H, W) of the domain's grid.
+        history: T, input steps.
+        horizon: K, forecast steps.
+        channels: c, of the history.
+
+    Raises:
+        ModelError: if the network is unknown or the grid too small for it.
+    """
+    if architecture.name not in _NETWORKS:
+        raise ModelError(
+            f"Expected a network out of {', '.join(_NETWORKS)}, found {architecture.name!r}."
+        )
+    return _NETWORKS[architecture.name](
+        architecture, shape=shape, history=history, horizon=horizon, channels=channels
+    )
+
+
+def parameter_count(module: nn.Module) -> int:
+    """Trainable numbers in ``module``."""
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+def learned_adjacency(module: nn.Module) -> Tensor:
+    """The learned long-range correlations A (N, N) of a network, rows summing to 1.
+
+    Nodes are row-major over ``module.node_shape``; ``module.node_of(row, column)`` finds
+    that of a cell.
+
+    Raises:
+        ModelError: if the network learns no adjacency.
+    """
+    if not isinstance(module, LSNTP):
+        raise ModelError(
+            f"Expected a network with a learned adjacency (lsntp), found {type(module).__name__}."
+        )
+    return module.adjacency()
