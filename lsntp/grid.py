@@ -16,6 +16,10 @@ EARTH_RADIUS_KM = 6371.0
 COORDINATE_TOLERANCE_DEG = 1e-3
 """Coordinates closer than this are the same: GRIB 1 and float32 netCDF round to about 1e-3."""
 
+POLAR_GAP_ROWS = 0.4
+"""A smaller gap (in rows) to the pole belongs to the outermost row: 0.27 on Gaussian grids,
+0.5 where a grid with centres at the poles is cut one row before them."""
+
 
 @dataclass(frozen=True, eq=False)
 class Grid:
@@ -56,8 +60,16 @@ class Grid:
 
     @cached_property
     def latitude_edges(self) -> Floats:
-        """Cell edges (H+1,): midpoints between centres, the outer ones mirrored, poles clipped."""
-        return np.clip(_edges(self.latitude), -90.0, 90.0)
+        """Cell edges (H+1,): midpoints between centres, the outer ones mirrored, poles clipped.
+
+        The polar rows of a Gaussian grid reach the pole: their mirrored edge stops short of it
+        by about a quarter of a row, which no other row would cover.
+        """
+        edges = np.clip(_edges(self.latitude), -90.0, 90.0)
+        for outer, inner, pole in ((0, 1, 90.0), (-1, -2, -90.0)):
+            if abs(pole - edges[outer]) < POLAR_GAP_ROWS * abs(edges[outer] - edges[inner]):
+                edges[outer] = pole
+        return edges
 
     @cached_property
     def longitude_edges(self) -> Floats:
