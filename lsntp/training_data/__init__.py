@@ -1,0 +1,1 @@
+"""Training data: statistics, climatology, splits, the training archive and its windows."""
