@@ -14,13 +14,6 @@ LeadTimes = npt.NDArray[np.timedelta64]
 DAY = np.timedelta64(24, "h").astype("timedelta64[ns]")
 
 
-class Climatology(Protocol):
-    """Expected fields by time of day (and of year)."""
-
-    def at(self, times: Times) -> Fields:
-        """Expected temperature (n, H, W), K, at each of ``times`` (n,)."""
-
-
 class Forecaster(Protocol):
     """A model that turns recent analyses into a forecast.
 

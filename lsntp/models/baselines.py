@@ -14,7 +14,6 @@ import numpy as np
 from lsntp.errors import ModelError
 from lsntp.models.base import (
     DAY,
-    Climatology,
     Fields,
     Forecaster,
     LeadTimes,
@@ -22,6 +21,7 @@ from lsntp.models.base import (
     steps_of,
 )
 from lsntp.times import Duration, Times
+from lsntp.training_data.climatology import Climatology
 
 
 @dataclass(frozen=True, eq=False)
