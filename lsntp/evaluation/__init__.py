@@ -1,0 +1,1 @@
+"""Verification: mergeable sums per forecast frame, and the scores computed from them."""
