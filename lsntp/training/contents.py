@@ -1,0 +1,88 @@
+"""What is inside a version: tensors by name, and the statistics and baselines made of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lsntp.config import Domain
+from lsntp.errors import ModelError
+from lsntp.models.base import Forecaster
+from lsntp.models.baselines import make_baseline
+from lsntp.models.ridge import FEATURES, Ridge
+from lsntp.training.versions import ModelVersion, Tensors, check_tensors
+from lsntp.training_data.climatology import SEASONAL_TERMS, Climatology
+from lsntp.training_data.statistics import Statistics
+
+CLIMATOLOGY = "climatology.coefficients"
+HOURS_OF_DAY = "climatology.hours_of_day"
+NETWORK = "network."
+RIDGE = "ridge.coefficients"
+
+
+def statistics_tensors(statistics: Statistics) -> dict[str, npt.NDArray[Any]]:
+    """The climatology, by tensor name; the rest of the statistics is JSON."""
+    climatology = statistics.climatology
+    return {CLIMATOLOGY: climatology.coefficients, HOURS_OF_DAY: climatology.hours_of_day}
+
+
+def statistics_shapes(domain: Domain, found: Tensors) -> dict[str, tuple[int, ...]]:
+    """The shapes that :func:`statistics_tensors` must have, seasonal or by hour of day only."""
+    hours = domain.steps_per_day
+    is_seasonal = CLIMATOLOGY in found and found[CLIMATOLOGY].shape[1:2] == (SEASONAL_TERMS,)
+    terms = SEASONAL_TERMS if is_seasonal else 1
+    return {CLIMATOLOGY: (hours, terms, *domain.target_grid.shape), HOURS_OF_DAY: (hours,)}
+
+
+def restore_statistics(version: ModelVersion, tensors: Tensors) -> Statistics:
+    """The statistics of the training data, climatology included.
+
+    Raises:
+        ModelError: if ``statistics.json`` does not hold them.
+    """
+    climatology = Climatology(
+        np.asarray(tensors[CLIMATOLOGY], np.float32), np.asarray(tensors[HOURS_OF_DAY], np.float64)
+    )
+    try:
+        return Statistics.from_dict(version.statistics, climatology)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(
+            f"Expected the statistics of the training data in {version.path}, found other "
+            f"content ({error!r}); run `lsntp train`."
+        ) from error
+
+
+def baseline_tensors(forecaster: Forecaster, statistics: Statistics) -> dict[str, Any]:
+    """Everything a baseline needs, by tensor name."""
+    tensors = statistics_tensors(statistics)
+    if isinstance(forecaster, Ridge):
+        tensors[RIDGE] = forecaster.coefficients
+    return tensors
+
+
+def baseline_shapes(domain: Domain, model: str, found: Tensors) -> Mapping[str, tuple[int, ...]]:
+    """The shapes that :func:`baseline_tensors` must have."""
+    shapes = statistics_shapes(domain, found)
+    if model == Ridge.name:
+        shapes[RIDGE] = (domain.horizon, FEATURES)
+    return shapes
+
+
+def restore_baseline(version: ModelVersion, domain: Domain) -> Forecaster:
+    """The baseline of a version; torch is not imported.
+
+    Raises:
+        ModelError: if a tensor is missing, extra, misshaped or not finite.
+    """
+    tensors = version.tensors()
+    check_tensors(tensors, baseline_shapes(domain, version.model, tensors), version.path)
+    climatology = restore_statistics(version, tensors).climatology
+    if version.model == Ridge.name:
+        return Ridge(tensors[RIDGE], climatology, domain.lead_times, domain.cadence)
+    return make_baseline(
+        version.model,
+        climatology=climatology,
+        lead_times=domain.lead_times,
+        cadence=domain.cadence,
+    )
