@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
-    PrivateAttr,
     ValidationError,
     field_validator,
     model_validator,
@@ -31,6 +31,14 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Scaling = Literal["min-max-01", "min-max-11", "standard"]
 Target = Literal["absolute", "anomaly", "increment"]
+
+
+def _to_utc(moment: dt.datetime) -> dt.datetime:
+    return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
+UtcTime = Annotated[dt.datetime, AfterValidator(_to_utc)]
+"""A date or time; with an offset it is converted, without one it is UTC."""
 
 
 class _Frozen(BaseModel):
@@ -105,14 +113,14 @@ GridConfig = Annotated[RegularGridConfig | GaussianGridConfig, Field(discriminat
 class ArchiveConfig(_Frozen):
     """The analysis archive: its first hour never changes."""
 
-    start: dt.datetime | dt.date
+    start: UtcTime
 
 
 class PeriodConfig(_Frozen):
     """A half-open span ``[start, end)``, UTC."""
 
-    start: dt.datetime | dt.date
-    end: dt.datetime | dt.date
+    start: UtcTime
+    end: UtcTime
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
@@ -260,8 +268,6 @@ class Domain(_Frozen):
         None, description="(latitude, longitude) whose learned correlations the report shows."
     )
     root: str = Field(DEFAULT_ROOT, description=f"Archive root; {ROOT_VARIABLE} overrides it.")
-
-    _origin: str = PrivateAttr(default="")
 
     @field_validator("cadence_h")
     @classmethod

@@ -1,0 +1,99 @@
+"""What the commands print: one line per outcome, tables where people compare."""
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from lsntp.archives.analysis import AnalysisArchive
+from lsntp.archives.coverage import Coverage, coverage
+from lsntp.config import Domain
+from lsntp.errors import ArchiveNotFoundError
+from lsntp.times import Period, format_time, parse_time
+from lsntp.workspace import Workspace
+
+out = Console()
+err = Console(stderr=True)
+
+
+def coverage_of(domain: Domain) -> Coverage:
+    """Coverage from archive.start to the end of the archive, or of the split when there is none."""
+    try:
+        archive = AnalysisArchive.open(Workspace.of(domain).analysis)
+    except ArchiveNotFoundError:
+        period = Period(domain.start, parse_time(domain.split.test.end))
+        return coverage(None, domain.start, domain.cadence, period)
+    end = max(archive.times[-1] + domain.cadence, domain.start + domain.cadence)
+    return coverage(archive, domain.start, domain.cadence, Period(domain.start, end))
+
+
+def print_coverage(domain: Domain, known: Coverage) -> None:
+    """Runs of equal status, and where everything is."""
+    workspace = Workspace.of(domain)
+    table = Table("from", "to", "status", title=f"Analysis hours of {domain.domain}")
+    for run in known.runs():
+        table.add_row(format_time(run.start), format_time(run.end), run.status.name.lower())
+    out.print(table)
+    paths = {
+        "analysis": workspace.analysis,
+        "models": workspace.models,
+        "forecasts": workspace.forecasts,
+        "evaluation": workspace.evaluation,
+        "report": workspace.report,
+    }
+    for label, path in paths.items():
+        state = "" if path.exists() else "  (not there yet)"
+        out.print(f"{label:<11} {path}{state}", highlight=False, soft_wrap=True)
+
+
+def print_ingest(outcome: dict[str, Any]) -> None:
+    """What an ingest did, one line."""
+    if outcome["did_nothing"]:
+        out.print("ingest: nothing to do, every hour the source has is stored")
+        return
+    out.print(
+        f"ingest: {outcome['written']} hours written, {outcome['replaced']} replaced, "
+        f"{outcome['quarantined']} quarantined, {outcome['absent']} not in the source"
+    )
+
+
+def print_train(outcome: list[dict[str, Any]]) -> None:
+    """One line a model version."""
+    for entry in outcome:
+        did = f"fitted in {entry['seconds']:g} s" if entry["created"] else "already fitted"
+        out.print(f"train: {entry['version']} {did}", highlight=False)
+
+
+def print_forecast(outcome: list[dict[str, Any]]) -> None:
+    """One line a model."""
+    if not any(entry["written"] for entry in outcome):
+        out.print("forecast: nothing to do, every initial time has its forecast")
+        return
+    for entry in outcome:
+        out.print(
+            f"forecast: {entry['model']} {entry['written']} written, {entry['already']} already "
+            f"there, {entry['incomplete']} without a complete history",
+            highlight=False,
+        )
+
+
+def print_evaluate(outcome: dict[str, Any]) -> None:
+    """One line a model."""
+    if outcome["did_nothing"]:
+        out.print("evaluate: nothing to do, every forecast with a truth is scored")
+        return
+    for model, counts in outcome["models"].items():
+        out.print(
+            f"evaluate: {model} {counts['scored']} scored, {counts['already']} already there, "
+            f"{counts['waiting']} waiting for truth",
+            highlight=False,
+        )
+
+
+def print_skill(domain: Domain) -> None:
+    """The skill table and its verdict."""
+    from lsntp.evaluation.skill import render_table, skill_table
+
+    table = skill_table(domain)
+    out.print(render_table(table))
+    out.print(table.verdict)

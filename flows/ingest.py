@@ -1,0 +1,18 @@
+"""Hours from the source into the analysis archive."""
+
+from typing import Any
+
+from prefect import flow
+
+from flows.parameters import Overrides, ingest_period, resolve
+from tasks.ingest import ingest_hours, publish_coverage
+
+
+@flow(name="ingest")
+def ingest(
+    domain: str, start: str | None = None, end: str | None = None, overrides: Overrides = None
+) -> dict[str, Any]:
+    """Ingest every hour of [start, end) that is not final yet; all the source has by default."""
+    config = resolve(domain, overrides)
+    outcome = ingest_hours(config, ingest_period(config, start, end))
+    return {**outcome, "coverage": publish_coverage(config)}

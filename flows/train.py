@@ -1,0 +1,28 @@
+"""Training archives and model versions."""
+
+from typing import Any
+
+from prefect import flow
+
+from flows.parameters import Overrides, resolve
+from tasks.train import fit_models, prepare_training_data
+
+
+@flow(name="prepare")
+def prepare(domain: str, overrides: Overrides = None) -> list[str]:
+    """Build the training archives a domain's models need; unchanged inputs are not rebuilt."""
+    return prepare_training_data(resolve(domain, overrides))
+
+
+@flow(name="train")
+def train(
+    domain: str,
+    models: list[str] | None = None,
+    fine_tune_from: str | None = None,
+    force: bool = False,
+    overrides: Overrides = None,
+) -> list[dict[str, Any]]:
+    """Fit every model (baselines and networks) whose version does not exist yet."""
+    config = resolve(domain, overrides)
+    prepare_training_data(config)
+    return fit_models(config, models=models, fine_tune_from=fine_tune_from, force=force)

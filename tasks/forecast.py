@@ -1,0 +1,40 @@
+"""Write the forecasts that are missing."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from prefect import get_run_logger, task
+
+from lsntp.config import Domain
+from lsntp.times import Period
+from lsntp.workspace import Workspace
+from tasks.policy import HOUR_S, OPTIONS, archive_slot, slots
+
+
+@task(name="write-forecasts", timeout_seconds=6 * HOUR_S, **OPTIONS)
+def write_forecasts(
+    domain: Domain,
+    *,
+    models: Sequence[str] | None = None,
+    period: Period | None = None,
+    latest: bool = False,
+) -> list[dict[str, Any]]:
+    """Forecast from every initial time with a complete history and no forecast yet."""
+    from lsntp.forecasting import forecast
+
+    with slots(archive_slot(domain, "forecasts")):
+        reports = forecast(domain, models=models, period=period, latest=latest)
+    workspace = Workspace.of(domain)
+    outcome = [
+        {
+            "model": report.model,
+            "version": report.version,
+            "written": len(report.written),
+            "already": report.already,
+            "incomplete": report.incomplete,
+            "path": str(workspace.forecast(report.model)),
+        }
+        for report in reports
+    ]
+    get_run_logger().info("%s: forecast %s", domain.domain, outcome)
+    return outcome

@@ -1,0 +1,49 @@
+"""Prepare training archives and fit model versions."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from prefect import get_run_logger, task
+
+from lsntp.config import Domain
+from tasks.policy import OPTIONS, archive_slot, slots
+
+
+@task(name="prepare-training-data", **OPTIONS)
+def prepare_training_data(domain: Domain) -> list[str]:
+    """Normalise the training period into one digest-named archive per scaling; their paths."""
+    from lsntp.training import prepare
+
+    with slots(archive_slot(domain, "training")):
+        archives = prepare(domain)
+    paths = [str(archive.path) for archive in archives]
+    get_run_logger().info("%s: training archives %s", domain.domain, paths)
+    return paths
+
+
+@task(name="fit-models", **OPTIONS)
+def fit_models(
+    domain: Domain,
+    *,
+    models: Sequence[str] | None = None,
+    fine_tune_from: str | None = None,
+    force: bool = False,
+) -> list[dict[str, Any]]:
+    """Fit every asked model whose version does not exist yet; one entry a model."""
+    from lsntp.training import train
+
+    with slots(archive_slot(domain, "training")):
+        reports = train(domain, models=models, fine_tune_from=fine_tune_from, force=force)
+    outcome = [
+        {
+            "model": report.model,
+            "version": report.version,
+            "created": report.created,
+            "seconds": round(report.seconds, 1),
+            "parameters": report.parameters,
+            "validation_mae_k": report.validation_mae_k,
+        }
+        for report in reports
+    ]
+    get_run_logger().info("%s: train %s", domain.domain, outcome)
+    return outcome

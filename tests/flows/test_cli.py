@@ -1,0 +1,103 @@
+"""The command line: it teaches, it is quick to answer, and its exit codes mean something."""
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from flows.cli import app, main
+from lsntp.config import preset_names
+
+COMMANDS = [
+    "ingest",
+    "prepare",
+    "train",
+    "forecast",
+    "evaluate",
+    "report",
+    "status",
+    "demo",
+    "deploy",
+]
+
+
+def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["lsntp", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    return int(caught.value.code or 0)
+
+
+@pytest.mark.parametrize("command", [[name] for name in COMMANDS] + [["config", "show"]])
+def test_every_command_explains_itself_with_an_example(command: list[str]) -> None:
+    result = CliRunner().invoke(app, [*command, "--help"])
+    assert result.exit_code == 0
+    assert "Example:" in result.output
+    assert f"lsntp {' '.join(command)}" in result.output
+
+
+def test_the_overview_names_every_command_and_the_exit_codes() -> None:
+    result = CliRunner().invoke(app, ["--help"])
+    assert result.exit_code == 0
+    for name in [*COMMANDS, "config"]:
+        assert name in result.output
+    assert "Exit codes" in result.output
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["status", "demo"]])
+def test_quick_answers_import_neither_torch_nor_prefect(arguments: list[str]) -> None:
+    script = (
+        "import sys\n"
+        "from flows.cli import app\n"
+        f"try: app({arguments!r})\n"
+        "except SystemExit: pass\n"
+        "print([name for name in ('torch', 'prefect', 'matplotlib') if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_an_unknown_key_is_one_line_and_exit_code_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run_main(monkeypatch, "config", "show", "demo", "--set", "colour=blue")
+    shown = capsys.readouterr().err
+    assert code == 2
+    assert shown.count("\n") == 1
+    assert "unknown key colour" in shown
+    assert "Traceback" not in shown
+
+
+def test_a_domain_that_is_not_there_names_the_presets(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run_main(monkeypatch, "status", "no-such-domain")
+    shown = capsys.readouterr().err
+    assert code == 2
+    for name in preset_names():
+        assert name in shown
+
+
+def test_a_shown_configuration_can_be_loaded_again(
+    tmp_path: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LSNTP_ROOT", raising=False)
+    shown = CliRunner().invoke(app, ["config", "show", "demo"]).output
+    path = f"{tmp_path}/copy.yaml"
+    with open(path, "w") as file:  # noqa: PTH123
+        file.write(shown)
+    again = CliRunner().invoke(app, ["config", "show", path]).output
+    assert again == shown
+
+
+def test_deploying_without_a_server_says_how_to_start_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: object
+) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    code = run_main(monkeypatch, "deploy", "demo")
+    assert code == 12
+    assert "prefect server start" in capsys.readouterr().err

@@ -1,0 +1,80 @@
+"""Grids: order, edges, areas, distances."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lsntp.errors import DomainError
+from lsntp.grid import Grid, gaussian_grid, regular_grid
+
+
+def test_edges_are_midpoints_and_poles_are_clipped() -> None:
+    grid = regular_grid(north=90, south=88, west=0, east=4, spacing=2)
+    np.testing.assert_allclose(grid.latitude_edges, [90, 89, 87])
+    np.testing.assert_allclose(grid.longitude_edges, [-1, 1, 3, 5])
+
+
+def test_area_weights_follow_the_sine_of_latitude() -> None:
+    # Bands 60..30 and 30..0: sines 0.8660, 0.5, 0: areas 0.3660 : 0.5.
+    grid = Grid(np.array([45.0, 15.0]), np.array([0.0, 10.0]))
+    ratio = grid.area_weights[0, 0] / grid.area_weights[1, 0]
+    assert ratio == pytest.approx((np.sqrt(3) / 2 - 0.5) / 0.5)
+    assert grid.area_weights.mean() == pytest.approx(1.0)
+
+
+def test_a_whole_sphere_has_the_area_of_a_sphere() -> None:
+    grid = regular_grid(north=90, south=-90, west=-180, east=170, spacing=10)
+    bands = -np.diff(np.sin(np.radians(grid.latitude_edges)))
+    assert bands.sum() == pytest.approx(2.0)
+    assert grid.is_global_in_longitude
+
+
+def test_the_t62_latitudes_are_the_published_ones() -> None:
+    # First rows of the NCEP T62 Gaussian grid: 88.542, 86.653, 84.753 degrees north.
+    grid = gaussian_grid(latitudes=94, longitudes=192, north=90, south=-90, west=-180, east=180)
+    np.testing.assert_allclose(grid.latitude[:3], [88.542, 86.653, 84.753], atol=1e-3)
+    assert grid.shape == (94, 192)
+
+
+def test_the_ncep_box_has_the_papers_21_by_35_cells() -> None:
+    box = {"north": 54.3, "south": 16.1, "west": 73.1, "east": 136.9}
+    assert gaussian_grid(latitudes=94, longitudes=192, **box).shape == (21, 35)
+
+
+def test_a_quarter_of_the_equator_is_a_quarter_of_the_circumference() -> None:
+    grid = Grid(np.array([0.0]), np.array([90.0]))
+    assert grid.distance_km(0.0, 0.0)[0, 0] == pytest.approx(np.pi / 2 * 6371.0)
+
+
+@pytest.mark.parametrize(
+    ("latitude", "longitude"),
+    [([10.0, 20.0], [0.0, 1.0]), ([20.0, 10.0], [1.0, 0.0]), ([95.0, 10.0], [0.0, 1.0])],
+    ids=["south to north", "east to west", "beyond the pole"],
+)
+def test_axes_out_of_order_or_range_are_refused(
+    latitude: list[float], longitude: list[float]
+) -> None:
+    with pytest.raises(DomainError, match="Expected l"):
+        Grid(np.array(latitude), np.array(longitude))
+
+
+def test_a_box_that_is_no_whole_number_of_steps_is_refused() -> None:
+    with pytest.raises(DomainError, match="whole number"):
+        regular_grid(north=10, south=0, west=0, east=10, spacing=3)
+
+
+@given(st.floats(-85, 85), st.floats(-179, 179))
+def test_the_nearest_cell_is_the_closest_one(latitude: float, longitude: float) -> None:
+    grid = regular_grid(north=90, south=-90, west=-180, east=175, spacing=5)
+    row, column = grid.nearest_cell(latitude, longitude)
+    assert abs(grid.latitude[row] - latitude) <= 2.5 + 1e-9
+    turn = (grid.longitude[column] - longitude + 180) % 360 - 180
+    assert abs(turn) <= 2.5 + 1e-9
+
+
+def test_rounding_noise_does_not_change_identity() -> None:
+    exact = regular_grid(north=58, south=50, west=-10, east=2, spacing=0.25)
+    noisy = Grid(exact.latitude + 1e-5, exact.longitude - 1e-5)
+    assert exact.matches(noisy)
+    assert exact.digest == noisy.digest
