@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from tqdm import tqdm
 
@@ -17,7 +17,28 @@ def track(items: Iterable[Item], description: str, *, total: int | None = None) 
         description: what is being done, a few words.
         total: the number of items, when ``items`` cannot tell.
     """
-    interval_s = 0.1 if sys.stderr.isatty() else 10.0
     yield from tqdm(
-        items, desc=description, total=total, mininterval=interval_s, dynamic_ncols=True
+        items, desc=description, total=total, mininterval=_interval_s(), dynamic_ncols=True
     )
+
+
+def open_bar(description: str, *, total: int, done: int = 0) -> "tqdm[NoReturn]":
+    """A bar to ``update()`` and ``close()`` by hand, where no loop of ours goes through the work.
+
+    Args:
+        description: what is being done, a few words.
+        total: steps in all.
+        done: steps finished before, by an earlier run.
+    """
+    return tqdm(
+        desc=description,
+        total=total,
+        initial=done,
+        mininterval=_interval_s(),
+        dynamic_ncols=True,
+    )
+
+
+def _interval_s() -> float:
+    """Seconds between two refreshes."""
+    return 0.1 if sys.stderr.isatty() else 10.0

@@ -23,7 +23,8 @@ def status_of(archive: AnalysisArchive, init_times: Times, offsets: tuple[int, .
 
 def is_complete(status: Codes) -> npt.NDArray[np.bool_]:
     """Which rows of :func:`status_of` hold usable analyses only."""
-    return np.isin(status, USABLE_CODES).all(axis=1)
+    complete: npt.NDArray[np.bool_] = np.isin(status, USABLE_CODES).all(axis=1)
+    return complete
 
 
 def read_fields(

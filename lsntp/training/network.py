@@ -1,0 +1,149 @@
+"""A trained network as a forecaster: kelvin in, kelvin out."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import ValidationError
+from torch import nn
+
+from lsntp.config import Domain, NetworkConfig
+from lsntp.errors import ModelError
+from lsntp.models.base import Fields, LeadTimes, check_history
+from lsntp.models.registry import build_network
+from lsntp.times import Times
+from lsntp.training.contents import (
+    NETWORK,
+    restore_statistics,
+    statistics_shapes,
+    statistics_tensors,
+)
+from lsntp.training.versions import ModelVersion, check_tensors
+from lsntp.training_data.scaling import Scaler
+from lsntp.training_data.statistics import Statistics
+from lsntp.training_data.targets import TargetTransform
+
+BATCH = 16
+"""Windows in one pass of the network."""
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkForecaster:
+    """A network between its scaling and its target transform.
+
+    Attributes:
+        name: the model's name in the domain file.
+        network: on the device it runs on; (b, T, 1, H, W) -> (b, K, 1, H, W), normalised.
+        transform: target, scaler and statistics the network was trained with.
+        lead_times: (K,).
+        offsets: -(T - 1) … 0.
+    """
+
+    name: str
+    network: nn.Module
+    transform: TargetTransform
+    lead_times: LeadTimes
+    offsets: tuple[int, ...]
+
+    def forecast(self, history: Fields, init_times: Times) -> Fields:
+        """Forecasts (n, K, H, W), K, from ``history`` (n, T, H, W), K.
+
+        Raises:
+            ModelError: if the history has another shape or holds NaN.
+        """
+        check_history(history, init_times, self.offsets, name=self.name)
+        self.network.eval()
+        result = np.empty((init_times.size, self.lead_times.size, *history.shape[2:]), np.float32)
+        for first in range(0, init_times.size, BATCH):
+            part = slice(first, first + BATCH)
+            result[part] = self._forecast(history[part], init_times[part])
+        return result
+
+    def _forecast(self, history: Fields, init_times: Times) -> Fields:
+        device = next(self.network.parameters()).device
+        inputs = torch.from_numpy(np.ascontiguousarray(self.transform.scaler.scale(history)))
+        with torch.inference_mode():
+            prediction = self.network(inputs[:, :, None].to(device))[:, :, 0].cpu().numpy()
+        return self.transform.decode(prediction, history[:, -1], self._climatology(init_times))
+
+    def _climatology(self, init_times: Times) -> Fields | None:
+        """The climatology (n, K, H, W), K, at the valid times, if the target needs it."""
+        if not self.transform.needs_climatology:
+            return None
+        valid_times = init_times[:, None] + self.lead_times
+        fields = self.transform.statistics.climatology.at(valid_times.ravel())
+        return fields.reshape(*valid_times.shape, *fields.shape[1:])
+
+
+def make_forecaster(
+    name: str, network: nn.Module, config: NetworkConfig, statistics: Statistics, domain: Domain
+) -> NetworkForecaster:
+    """The forecaster of a trained network, on the GPU if there is one."""
+    transform = TargetTransform(config.target, Scaler(config.scaling, statistics), statistics)
+    offsets = tuple(range(1 - domain.history, 1))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return NetworkForecaster(name, network.to(device), transform, domain.lead_times, offsets)
+
+
+def untrained_network(config: NetworkConfig, domain: Domain) -> nn.Module:
+    """The network of a domain's configuration; seed torch first."""
+    return build_network(
+        config.architecture,
+        shape=domain.target_grid.shape,
+        history=domain.history,
+        horizon=domain.horizon,
+    )
+
+
+def network_tensors(network: nn.Module, statistics: Statistics) -> dict[str, npt.NDArray[Any]]:
+    """Everything a network's version needs, by tensor name."""
+    weights = {
+        NETWORK + name: tensor.detach().cpu().numpy()
+        for name, tensor in network.state_dict().items()
+    }
+    return weights | statistics_tensors(statistics)
+
+
+def restore_network(version: ModelVersion, domain: Domain) -> NetworkForecaster:
+    """The trained network of a version.
+
+    Raises:
+        ModelError: if the configuration is no network's, or a tensor is missing, extra,
+            misshaped or not finite.
+    """
+    config = _network_config(version)
+    network = untrained_network(config, domain)
+    tensors = load_weights(network, version, domain)
+    return make_forecaster(
+        version.model, network, config, restore_statistics(version, tensors), domain
+    )
+
+
+def load_weights(
+    network: nn.Module, version: ModelVersion, domain: Domain
+) -> dict[str, npt.NDArray[Any]]:
+    """Copy a version's weights into ``network``; its tensors by name.
+
+    Raises:
+        ModelError: if a tensor is missing, extra, misshaped or not finite.
+    """
+    tensors = version.tensors()
+    shapes = {NETWORK + name: tuple(t.shape) for name, t in network.state_dict().items()}
+    check_tensors(tensors, shapes | statistics_shapes(domain, tensors), version.path)
+    network.load_state_dict(
+        {name.removeprefix(NETWORK): torch.tensor(tensors[name]) for name in shapes}
+    )
+    return tensors
+
+
+def _network_config(version: ModelVersion) -> NetworkConfig:
+    """The network's part of the configuration stored with the version."""
+    try:
+        return NetworkConfig.model_validate(version.config["networks"][version.model])
+    except (KeyError, TypeError, ValidationError) as error:
+        raise ModelError(
+            f"Expected networks.{version.model} in {version.path / 'config.yaml'}, found: "
+            f"{error}; run `lsntp train`."
+        ) from error
