@@ -1,0 +1,404 @@
+"""The analysis archive: one true field per hour, with its status and where it came from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from lsntp.archives import layout
+from lsntp.archives.lease import DEFAULT_TIMEOUT_S, writer_lease
+from lsntp.archives.staging import (
+    ArraySpec,
+    Staging,
+    local_store,
+    open_published,
+    storage_errors,
+    sweep,
+)
+from lsntp.errors import ArchiveError
+from lsntp.grid import Grid
+from lsntp.names import (
+    DIGEST_BYTES,
+    FIELD_DIMS,
+    INGESTED_AT,
+    LATITUDE,
+    LONGITUDE,
+    SOURCE_DIGEST,
+    STATUS,
+    T2M,
+    TIME,
+    Status,
+)
+from lsntp.times import Duration, Instant, Times, format_duration_h, format_time
+
+_USABLE = [int(status) for status in Status if status.is_usable]
+_EVERY_BYTE = slice(0, DIGEST_BYTES)
+_SEALS = (STATUS,)
+
+
+@dataclass(frozen=True)
+class PublishReport:
+    """What a publish did with each of its hours.
+
+    Attributes:
+        written: hours that held no field before.
+        replaced: preliminary hours that hold another field, or the final one, now.
+        unchanged: hours that already held this field, or a final one when this is preliminary.
+        conflicts: final hours for which another final field came; the stored one is kept.
+        largest_change_k: largest absolute change of a cell over ``replaced``; 0 without any.
+    """
+
+    written: Times
+    replaced: Times
+    unchanged: Times
+    conflicts: Times
+    largest_change_k: float
+
+
+class AnalysisArchive:
+    """``t2m(time, latitude, longitude)`` on a regular time axis, from ``start`` on, without holes.
+
+    A missing or quarantined hour is NaN with its status. The extent never shrinks and a final
+    hour never changes. Writing takes the archive's writer lease; reading needs none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        group = open_published(path)
+        self.path = path
+        self.grid = layout.read_grid(group)
+        self._axis = layout.Axis.of(group.attrs.asdict(), path)
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        *,
+        grid: Grid,
+        start: Instant,
+        cadence: Duration,
+        attrs: Mapping[str, str],
+    ) -> Self:
+        """The archive at ``path``, made if it is not there; attributes are brought up to date.
+
+        Raises:
+            ArchiveError: if the existing one has another grid, start or cadence.
+            ArchiveBusyError: if another writer is at work.
+            StorageError: if the place is not writable.
+        """
+        path = Path(path)
+        axis = layout.Axis(start, cadence)
+        with writer_lease(path), storage_errors(str(path)):
+            staging = Staging(local_store(path), seals=_SEALS)
+            if not staging.is_new:
+                cls(path)._require(grid, axis)
+            staging.attributes = layout.root_attrs(attrs, axis, staging.attributes)
+            for spec in _arrays(grid, axis):
+                staging.create(spec)
+            layout.stage_grid(staging, grid)
+            staging.commit()
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """The published archive at ``path``.
+
+        Raises:
+            ArchiveNotFoundError: if there is none.
+        """
+        return cls(Path(path))
+
+    @property
+    def start(self) -> Instant:
+        """The first hour; it never changes."""
+        return self._axis.start
+
+    @property
+    def cadence(self) -> Duration:
+        """Time between two hours."""
+        return self._axis.cadence
+
+    @property
+    def times(self) -> Times:
+        """Every hour of the extent, whatever its status."""
+        return self._axis.times(layout.array(open_published(self.path), TIME).shape[0])
+
+    @property
+    def status(self) -> npt.NDArray[np.int8]:
+        """The status (n,) of every hour of the extent."""
+        return np.asarray(layout.array(open_published(self.path), STATUS)[:])
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """The archive's attributes."""
+        return open_published(self.path).attrs.asdict()
+
+    def dataset(self) -> xr.Dataset:
+        """The archive as plain ``xr.open_zarr`` gives it: lazy, decoded."""
+        return layout.open_dataset(self.path)
+
+    def read(self, times: Times) -> npt.NDArray[np.float32]:
+        """Fields (n, H, W) in kelvin; NaN for hours that are missing or outside the extent."""
+        return self._rows(T2M, times, np.nan)
+
+    def status_at(self, times: Times) -> npt.NDArray[np.int8]:
+        """Status (n,); MISSING outside the extent."""
+        return self._rows(STATUS, times, int(Status.MISSING))
+
+    def digests_at(self, times: Times) -> npt.NDArray[np.uint8]:
+        """SHA-256 (n, 32) of each hour's source field; zeros where there is none."""
+        return self._rows(SOURCE_DIGEST, times, 0)
+
+    def publish(
+        self,
+        frames: xr.Dataset,
+        *,
+        now: Instant | None = None,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> PublishReport:
+        """Write fields by their time; writing the same twice is the same as once.
+
+        Args:
+            frames: ``t2m(time, latitude, longitude)`` float32 kelvin on the archive's grid without
+                NaN, ``status(time)`` preliminary or final, ``source_digest(time, digest_byte)``;
+                times unique, in any order.
+            now: the time to record as ``ingested_at``.
+            timeout_s: how long to wait for another writer.
+
+        Raises:
+            ArchiveError: if a field, its time, grid or status does not fit; nothing is changed.
+            ArchiveBusyError: if another writer is at work.
+            StorageError: if the storage refuses; repeat the publish once it is cured.
+        """
+        frames = frames.sortby(TIME)
+        self._check(frames)
+        slots = self._axis.writable_slots(frames[TIME].values)
+        incoming = _Incoming(
+            slots,
+            np.ascontiguousarray(frames[T2M].values),
+            frames[STATUS].values.astype(np.int8),
+            np.ascontiguousarray(frames[SOURCE_DIGEST].values),
+        )
+        with writer_lease(self.path, timeout_s=timeout_s) as lease, storage_errors(str(self.path)):
+            if lease.follows_a_crash:
+                sweep(local_store(self.path))
+            return self._publish(incoming, layout.unix_seconds(now))
+
+    def mark(
+        self,
+        times: Times,
+        status: Status,
+        *,
+        now: Instant | None = None,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> int:
+        """Record why missing hours are missing; returns how many hours changed.
+
+        Hours that hold a field or a reason already are left as they are.
+
+        Raises:
+            ArchiveError: if ``status`` is not QUARANTINED or UPSTREAM_HOLE, or a time does not fit.
+            ArchiveBusyError: if another writer is at work.
+            StorageError: if the storage refuses.
+        """
+        if status not in (Status.QUARANTINED, Status.UPSTREAM_HOLE):
+            raise ArchiveError(
+                f"Expected QUARANTINED or UPSTREAM_HOLE as a reason, found {status.name}; "
+                "fields are written by publish."
+            )
+        slots = np.unique(self._axis.writable_slots(np.asarray(times)))
+        with writer_lease(self.path, timeout_s=timeout_s) as lease, storage_errors(str(self.path)):
+            if lease.follows_a_crash:
+                sweep(local_store(self.path))
+            staging = Staging(local_store(self.path), seals=_SEALS)
+            slots = slots[_stored(staging, STATUS, slots) == Status.MISSING]
+            if slots.size:
+                self._extend(staging, int(slots[-1]) + 1)
+                self._blank(staging, slots)
+                where = (layout.as_slots(slots),)
+                staging.write(INGESTED_AT, where, np.full(slots.size, layout.unix_seconds(now)))
+                staging.write(STATUS, where, np.full(slots.size, status, np.int8))
+                staging.commit()
+        return int(slots.size)
+
+    def _publish(self, incoming: "_Incoming", now_s: int) -> PublishReport:
+        staging = Staging(local_store(self.path), seals=_SEALS)
+        status = _stored(staging, STATUS, incoming.slots)
+        digest = _stored(staging, SOURCE_DIGEST, incoming.slots)
+        same_field = (digest == incoming.digest).all(axis=1)
+        raises_status = (status == Status.PRELIMINARY) & (incoming.status == Status.FINAL)
+        is_usable = np.isin(status, _USABLE)
+        is_replaced = (status == Status.PRELIMINARY) & (~same_field | raises_status)
+        is_conflict = (status == Status.FINAL) & (incoming.status == Status.FINAL) & ~same_field
+        is_written = ~is_usable | is_replaced
+
+        largest_change_k = 0.0
+        if is_replaced.any():
+            largest_change_k = self._lower(incoming, is_replaced)
+            staging = Staging(local_store(self.path), seals=_SEALS)
+        if is_written.any():
+            self._stage(staging, incoming.only(is_written), now_s)
+            staging.commit()
+
+        times = self.start + incoming.slots * self.cadence
+        return PublishReport(
+            written=times[~is_usable],
+            replaced=times[is_replaced],
+            unchanged=times[is_usable & ~is_replaced & ~is_conflict],
+            conflicts=times[is_conflict],
+            largest_change_k=largest_change_k,
+        )
+
+    def _lower(self, incoming: "_Incoming", is_replaced: npt.NDArray[np.bool_]) -> float:
+        """Withdraw the digests of hours about to be replaced; returns their largest change, K.
+
+        A writer killed between a field and its digest would otherwise leave a digest that
+        vouches for a field that is no longer there.
+        """
+        replaced = incoming.only(is_replaced)
+        staging = Staging(local_store(self.path), seals=_SEALS)
+        where = layout.as_slots(replaced.slots)
+        staging.write(SOURCE_DIGEST, (where, _EVERY_BYTE), np.zeros_like(replaced.digest))
+        change = np.abs(replaced.t2m - self.read(self.start + replaced.slots * self.cadence))
+        staging.commit()
+        return float(np.nanmax(change, initial=0.0))
+
+    def _stage(self, staging: Staging, incoming: "_Incoming", now_s: int) -> None:
+        self._extend(staging, int(incoming.slots[-1]) + 1)
+        where = layout.as_slots(incoming.slots)
+        height, width = self.grid.shape
+        staging.write(T2M, (where, slice(0, height), slice(0, width)), incoming.t2m)
+        staging.write(SOURCE_DIGEST, (where, _EVERY_BYTE), incoming.digest)
+        staging.write(INGESTED_AT, (where,), np.full(incoming.slots.size, now_s))
+        staging.write(STATUS, (where,), incoming.status)
+
+    def _extend(self, staging: Staging, size: int) -> None:
+        old = staging.size(TIME)
+        if size > old:
+            staging.grow(TIME, size)
+            times = self._axis.times(size)[old:]
+            staging.write(TIME, (slice(old, size),), self._axis.clock.encode(times))
+
+    def _blank(self, staging: Staging, slots: npt.NDArray[np.int64]) -> None:
+        """Make sure that hours without a field are NaN, even behind a killed writer."""
+        height, width = self.grid.shape
+        where = (layout.as_slots(slots), slice(0, height), slice(0, width))
+        if not np.isnan(staging.read(T2M, where)).all():
+            staging.write(T2M, where, np.full((slots.size, height, width), np.nan, np.float32))
+        digests = (layout.as_slots(slots), _EVERY_BYTE)
+        if staging.read(SOURCE_DIGEST, digests).any():
+            staging.write(SOURCE_DIGEST, digests, np.zeros((slots.size, DIGEST_BYTES), np.uint8))
+
+    def _rows(self, name: str, times: Times, missing: float) -> npt.NDArray[Any]:
+        source = layout.array(open_published(self.path), name)
+        return layout.read_rows(source, self._axis.slots(times), missing=missing)
+
+    def _require(self, grid: Grid, axis: layout.Axis) -> None:
+        """Refuse to continue an archive that was made for something else."""
+        faults = []
+        if not self.grid.matches(grid):
+            faults.append(f"grid {grid}, found {self.grid}")
+        if self.start != axis.start:
+            faults.append(
+                f"start {format_time(axis.start)}, found {format_time(self.start)} (a start never "
+                "changes: give a domain with another archive.start a new name)"
+            )
+        if self.cadence != axis.cadence:
+            wanted, found = format_duration_h(axis.cadence), format_duration_h(self.cadence)
+            faults.append(f"cadence {wanted}, found {found}")
+        if faults:
+            raise ArchiveError(
+                f"Expected in {self.path}: {'; '.join(faults)}. Correct the domain file, or give "
+                "the domain a new name."
+            )
+
+    def _check(self, frames: xr.Dataset) -> None:
+        """Refuse frames that must not be stored; name every fault found."""
+        t2m, status = frames[T2M], frames[STATUS].values
+        times = frames[TIME].values
+        faults = []
+        if t2m.dims != FIELD_DIMS or t2m.dtype != np.float32:
+            faults.append(f"t2m{FIELD_DIMS} float32, found t2m{t2m.dims} {t2m.dtype}")
+        elif not self.grid.matches(Grid(frames[LATITUDE].values, frames[LONGITUDE].values)):
+            faults.append(f"fields on the archive's grid ({self.grid}), found another grid")
+        if times.size == 0 or (times[1:] == times[:-1]).any():
+            faults.append("at least one field and each time once, found none or a time twice")
+        if not np.isin(status, _USABLE).all():
+            faults.append("status preliminary or final, found another; use mark for those")
+        if frames[SOURCE_DIGEST].shape != (times.size, DIGEST_BYTES):
+            faults.append(f"{DIGEST_BYTES} digest bytes a time, found another shape")
+        finite = np.isfinite(t2m.values).all(axis=(1, 2)) if t2m.ndim == 3 else np.array([True])
+        if not finite.all():
+            faults.append(f"finite values, found NaN or infinity at {times[~finite][0]}")
+        if faults:
+            raise ArchiveError(
+                f"Expected for {self.path}: {'; '.join(faults)}. Nothing was written; assess and "
+                "regrid the frames before publishing them."
+            )
+
+
+@dataclass(frozen=True)
+class _Incoming:
+    """Frames ready to store, ascending in time."""
+
+    slots: npt.NDArray[np.int64]
+    t2m: npt.NDArray[np.float32]
+    status: npt.NDArray[np.int8]
+    digest: npt.NDArray[np.uint8]
+
+    def only(self, chosen: npt.NDArray[np.bool_]) -> "_Incoming":
+        if chosen.all():
+            return self
+        return _Incoming(
+            self.slots[chosen], self.t2m[chosen], self.status[chosen], self.digest[chosen]
+        )
+
+
+def _stored(staging: Staging, name: str, slots: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    """Rows of ``status`` or ``source_digest`` as published; zeros beyond the extent."""
+    tail = (_EVERY_BYTE,) if name == SOURCE_DIGEST else ()
+    shape = (slots.size, DIGEST_BYTES) if name == SOURCE_DIGEST else (slots.size,)
+    rows = np.zeros(shape, np.uint8 if name == SOURCE_DIGEST else np.int8)
+    inside = slots < staging.size(TIME)
+    if inside.any():
+        rows[inside] = staging.read(name, (layout.as_slots(slots[inside]), *tail))
+    return rows
+
+
+def _arrays(grid: Grid, axis: layout.Axis) -> list[ArraySpec]:
+    height, width = grid.shape
+    frames = layout.frames_per_chunk(axis.cadence)
+    index = (layout.INDEX_CHUNK,)
+    time_attrs = {"standard_name": "time", "long_name": "valid time", "axis": "T"}
+    t2m_attrs = layout.field_attrs("2 m air temperature") | {
+        "ancillary_variables": f"{STATUS} {SOURCE_DIGEST} {INGESTED_AT}"
+    }
+    digest_attrs = {"long_name": "SHA-256 of the source field this hour was made from"}
+    ingested_attrs = layout.UNIX_TIME_ATTRS | {"long_name": "when this hour was last written"}
+    status_attrs = layout.status_attrs("status of this hour")
+    return [
+        ArraySpec(TIME, (TIME,), (0,), index, "int64", 0, time_attrs | axis.clock.attrs),
+        ArraySpec(
+            T2M,
+            FIELD_DIMS,
+            (0, height, width),
+            (frames, height, width),
+            "float32",
+            np.nan,
+            t2m_attrs,
+        ),
+        ArraySpec(
+            SOURCE_DIGEST,
+            (TIME, "digest_byte"),
+            (0, DIGEST_BYTES),
+            (layout.ROW_CHUNK, DIGEST_BYTES),
+            "uint8",
+            0,
+            digest_attrs,
+        ),
+        ArraySpec(INGESTED_AT, (TIME,), (0,), index, "int64", 0, ingested_attrs),
+        ArraySpec(STATUS, (TIME,), (0,), index, "int8", 0, status_attrs),
+    ]

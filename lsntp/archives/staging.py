@@ -1,0 +1,357 @@
+"""The publishing rule: a write is staged in memory and becomes visible by one atomic object.
+
+Ordinary Zarr appends change metadata before data and variables one by one, so a killed
+writer or a concurrent reader meets a store that does not fit together. Here every touched
+chunk is encoded aside first; then whole objects are put, each atomically, in this order:
+
+1. chunks of fields, then chunks of one-dimensional arrays;
+2. chunks of the *seals*: the arrays that tell a reader which slots hold data;
+3. metadata of each array;
+4. the root metadata with its consolidated copy of the rest, the only truth about the extent.
+
+A reader that opens before step 4 sees the old extent, after it the new one. Inside the
+extent a slot's data is there before its seal is raised.
+
+Works on any :class:`zarr.abc.store.Store` whose single ``set`` is atomic, such as
+:class:`zarr.storage.LocalStore` (write aside, rename) and S3 (one PUT).
+"""
+
+import asyncio
+import errno
+import itertools
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from math import ceil
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+from zarr.abc.store import Store
+from zarr.codecs import BloscCodec, ZstdCodec
+from zarr.core.buffer import Buffer, default_buffer_prototype
+from zarr.core.sync import collect_aiterator, sync
+from zarr.storage import LocalStore, MemoryStore
+
+from lsntp.errors import ArchiveError, ArchiveNotFoundError, LsntpError, StorageError
+
+Slots = slice | npt.NDArray[np.int64]
+"""Positions along one axis: a slice with start and stop, or ascending indices."""
+
+ROOT_KEY: Final = "zarr.json"
+PARTIAL_SUFFIX: Final = ".partial"
+_CONCURRENT_PUTS: Final = 16
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """One array of an archive as it is first created.
+
+    Attributes:
+        dtype: a numpy dtype name, or ``str`` for text of any length.
+        fill_value: what a slot that was never written reads as.
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    dtype: str
+    fill_value: float | str = 0
+    attrs: Mapping[str, Any] = field(default_factory=dict)
+
+
+def local_store(path: Path, *, read_only: bool = False) -> Store:
+    """The store at a local path; its puts are atomic by rename."""
+    return LocalStore(path, read_only=read_only)
+
+
+def open_published(path: Path) -> zarr.Group:
+    """The archive as it is published now, read-only.
+
+    Raises:
+        ArchiveNotFoundError: if nothing is published at ``path``.
+    """
+    try:
+        return zarr.open_group(local_store(path, read_only=True), mode="r", use_consolidated=True)
+    except (FileNotFoundError, ValueError) as error:
+        raise ArchiveNotFoundError(
+            f"Expected an archive at {path}, found none; run the step that writes it first."
+        ) from error
+
+
+class Staging:
+    """A write to one archive: staged in memory, then committed.
+
+    Use it under the archive's writer lease, once: changes made to the store by others
+    between construction and :meth:`commit` would be overwritten.
+
+    Args:
+        store: where the archive lives or will live.
+        seals: names of the arrays that tell which slots hold data; put after all other chunks.
+    """
+
+    def __init__(self, store: Store, *, seals: Sequence[str] = ()) -> None:
+        self._store = store
+        self._seals = frozenset(seals)
+        self._staged: dict[str, Buffer] = {}
+        self._stored: dict[str, bytes | None] = {}
+        self._memory = MemoryStore(self._staged)
+        root = _get(store, ROOT_KEY)
+        self._is_new = root is None
+        document = json.loads(root.to_bytes()) if root is not None else {}
+        self.attributes: dict[str, Any] = document.get("attributes", {})
+        self._arrays: dict[str, dict[str, Any]] = document.get("consolidated_metadata", {}).get(
+            "metadata", {}
+        )
+        for name in self._arrays:
+            self._stage_metadata(name)
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing has been published at this place yet."""
+        return self._is_new
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The arrays, those created in this transaction included."""
+        return tuple(self._arrays)
+
+    def size(self, dim: str) -> int:
+        """The extent of a dimension, as staged.
+
+        Raises:
+            ArchiveError: if no array has the dimension.
+        """
+        for document in self._arrays.values():
+            if dim in document["dimension_names"]:
+                return int(document["shape"][document["dimension_names"].index(dim)])
+        raise ArchiveError(f"Expected dimension {dim} in {self._store}, found none of that name.")
+
+    def create(self, spec: ArraySpec, values: npt.ArrayLike | None = None) -> None:
+        """Add an array, with ``values`` if given; does nothing when it exists."""
+        if spec.name in self._arrays:
+            return
+        # Whatever a writer killed before its first publish left under this name is nobody's.
+        sync(self._store.delete_dir(f"{spec.name}/c"))
+        zarr.create_array(
+            MemoryStore(self._staged),
+            name=spec.name,
+            shape=spec.shape,
+            chunks=spec.chunks,
+            dtype=spec.dtype,
+            fill_value=spec.fill_value,
+            compressors=_compressor(spec.dtype),
+            dimension_names=spec.dims,
+            attributes=dict(spec.attrs),
+        )
+        self._arrays[spec.name] = json.loads(self._staged[f"{spec.name}/{ROOT_KEY}"].to_bytes())
+        if values is not None:
+            self.write(spec.name, tuple(slice(0, size) for size in spec.shape), values)
+
+    def grow(self, dim: str, size: int) -> None:
+        """Extend a dimension to at least ``size``; new slots hold the fill value.
+
+        An extent never shrinks. Objects that a killed writer left beyond the published
+        extent are removed: no reader ever saw them.
+        """
+        if size <= self.size(dim):
+            return
+        for name, document in self._arrays.items():
+            if dim in document["dimension_names"]:
+                self._grow_array(name, document["dimension_names"].index(dim), size)
+
+    def read(self, name: str, selection: tuple[Slots, ...]) -> npt.NDArray[Any]:
+        """The values of a region as staged."""
+        self._load(name, selection)
+        return np.asarray(self._array(name).oindex[selection])
+
+    def write(self, name: str, selection: tuple[Slots, ...], values: npt.ArrayLike) -> None:
+        """Stage the values of a region; slots around it are kept bit for bit."""
+        self._load(name, selection)
+        self._array(name).oindex[selection] = np.asarray(values)
+
+    def commit(self) -> None:
+        """Publish everything staged, the root metadata last.
+
+        Raises:
+            StorageError: if the storage refuses an object. What was published before still
+                reads as before, slots already put inside the extent are whole; the same
+                write can simply be repeated.
+        """
+        with storage_errors(str(self._store)):
+            for stage in self._stages():
+                for batch in _batches(stage, _CONCURRENT_PUTS):
+                    sync(_put_all(self._store, batch))
+
+    def _stages(self) -> Iterator[list[tuple[str, Buffer | None]]]:
+        """Objects to put (None: to delete) by rank; unchanged ones are left alone."""
+        chunk_keys = sorted({key for key in (*self._staged, *self._stored) if _is_chunk(key)})
+        changed = [
+            (key, self._staged.get(key))
+            for key in chunk_keys
+            if _content(self._staged.get(key)) != self._stored.get(key)
+        ]
+        for rank in range(3):
+            yield [(key, value) for key, value in changed if self._rank(key) == rank]
+        root = _buffer(self._root_document())
+        metadata = [
+            (f"{name}/{ROOT_KEY}", self._staged[f"{name}/{ROOT_KEY}"]) for name in self.names
+        ]
+        for stage in (metadata, [(ROOT_KEY, root)]):
+            yield [
+                (key, value)
+                for key, value in stage
+                if _content(_get(self._store, key)) != value.to_bytes()
+            ]
+
+    def _rank(self, key: str) -> int:
+        name = key.split("/", 1)[0]
+        if name in self._seals:
+            return 2
+        return 0 if len(self._arrays[name]["shape"]) > 1 else 1
+
+    def _root_document(self) -> dict[str, Any]:
+        metadata = {name: self._arrays[name] for name in sorted(self._arrays)}
+        return {
+            "attributes": self.attributes,
+            "zarr_format": 3,
+            "consolidated_metadata": {
+                "kind": "inline",
+                "must_understand": False,
+                "metadata": metadata,
+            },
+            "node_type": "group",
+        }
+
+    def _grow_array(self, name: str, axis: int, size: int) -> None:
+        document = self._arrays[name]
+        shape: list[int] = document["shape"]
+        old, chunk = shape[axis], _chunk_shape(document)[axis]
+        chunk_end = ceil(old / chunk) * chunk
+        self._drop_objects(name, axis, first=chunk_end // chunk)
+        if old < chunk_end:
+            # The last chunk may hold slots a killed writer put beyond the extent: blank them.
+            shape[axis] = chunk_end
+            self._stage_metadata(name)
+            region = tuple(
+                slice(old, chunk_end) if position == axis else slice(0, length)
+                for position, length in enumerate(shape)
+            )
+            self._load(name, region)
+            self._array(name)[region] = self._array(name).fill_value
+        shape[axis] = size
+        self._stage_metadata(name)
+
+    def _drop_objects(self, name: str, axis: int, *, first: int) -> None:
+        """Delete stored chunks at or after index ``first`` along ``axis``."""
+        prefixes = [f"{name}/c"]
+        for _ in range(axis):
+            prefixes = [f"{prefix}/{entry}" for prefix in prefixes for entry in self._list(prefix)]
+        for prefix in prefixes:
+            for entry in self._list(prefix):
+                if entry.isdigit() and int(entry) >= first:
+                    sync(self._store.delete(f"{prefix}/{entry}"))
+
+    def _list(self, prefix: str) -> tuple[str, ...]:
+        return collect_aiterator(self._store.list_dir(prefix))
+
+    def _load(self, name: str, selection: tuple[Slots, ...]) -> None:
+        """Bring the published chunks that a region touches into memory, once."""
+        chunks = _chunk_shape(self._arrays[name])
+        touched = (_touched(slots, chunk) for slots, chunk in zip(selection, chunks, strict=True))
+        for index in itertools.product(*touched):
+            key = "/".join((name, "c", *map(str, index)))
+            if key in self._stored:
+                continue
+            stored = _get(self._store, key) if not self._is_new else None
+            self._stored[key] = _content(stored)
+            if stored is not None:
+                self._staged[key] = stored
+
+    def _array(self, name: str) -> zarr.Array[Any]:
+        return zarr.open_array(self._memory, path=name, mode="r+")
+
+    def _stage_metadata(self, name: str) -> None:
+        self._staged[f"{name}/{ROOT_KEY}"] = _buffer(self._arrays[name])
+
+
+@contextmanager
+def storage_errors(place: str) -> Iterator[None]:
+    """Turn an :class:`OSError` of the storage into a :class:`StorageError` with its remedy."""
+    try:
+        yield
+    except LsntpError:
+        raise
+    except OSError as error:
+        raise StorageError(
+            f"Expected to write {error.filename or place}, found: {error.strerror or error}; "
+            f"{_remedy(error.errno)}, then run the same step again. What was published before "
+            "is unchanged."
+        ) from error
+
+
+def sweep(store: Store) -> int:
+    """Remove the partial objects that a killed writer left; returns how many."""
+    strays = [key for key in collect_aiterator(store.list()) if key.endswith(PARTIAL_SUFFIX)]
+    for key in strays:
+        sync(store.delete(key))
+    return len(strays)
+
+
+def _remedy(code: int | None) -> str:
+    if code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return "free space on that file system or raise the quota"
+    if code in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return "make that place writable for this user"
+    return "check that file system"
+
+
+def _compressor(dtype: str) -> BloscCodec | ZstdCodec:
+    if dtype == "str":
+        return ZstdCodec(level=5)
+    return BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle")
+
+
+async def _put_all(store: Store, objects: Sequence[tuple[str, Buffer | None]]) -> None:
+    """Put (None: delete) objects side by side; returns or raises only when all have ended."""
+    puts = (store.delete(key) if value is None else store.set(key, value) for key, value in objects)
+    for outcome in await asyncio.gather(*puts, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
+
+
+def _batches(
+    objects: list[tuple[str, Buffer | None]], size: int
+) -> Iterable[list[tuple[str, Buffer | None]]]:
+    return (objects[start : start + size] for start in range(0, len(objects), size))
+
+
+def _get(store: Store, key: str) -> Buffer | None:
+    return sync(store.get(key, default_buffer_prototype()))
+
+
+def _content(value: Buffer | None) -> bytes | None:
+    return None if value is None else value.to_bytes()
+
+
+def _buffer(document: Mapping[str, Any]) -> Buffer:
+    return default_buffer_prototype().buffer.from_bytes(json.dumps(document, indent=2).encode())
+
+
+def _is_chunk(key: str) -> bool:
+    return "/c/" in key
+
+
+def _chunk_shape(document: Mapping[str, Any]) -> tuple[int, ...]:
+    return tuple(document["chunk_grid"]["configuration"]["chunk_shape"])
+
+
+def _touched(slots: Slots, chunk: int) -> list[int]:
+    """Indices of the chunks that hold any of ``slots``."""
+    if isinstance(slots, slice):
+        return list(range(slots.start // chunk, ceil(slots.stop / chunk)))
+    return [int(index) for index in np.unique(slots // chunk)]
