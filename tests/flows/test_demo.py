@@ -1,0 +1,70 @@
+"""The whole job through the real flows: once it does everything, twice it does nothing."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import xarray as xr
+
+SMALL = {
+    "grid.spacing": 3,
+    "source.spacing": 3,
+    "split.train.end": "2024-01-08",
+    "split.validation": "{start: 2024-01-08, end: 2024-01-10}",
+    "split.test": "{start: 2024-01-10, end: 2024-01-12}",
+    "networks.lsntp.architecture.hidden": 2,
+    "networks.lsntp.architecture.embedding": 4,
+    "networks.lsntp.training.epochs": 1,
+    "bootstrap_samples": 100,
+}
+
+
+def demo(root: Path) -> subprocess.CompletedProcess[str]:
+    pairs = [f"--set={key}={value}" for key, value in SMALL.items()]
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
+    return subprocess.run(
+        [sys.executable, "-m", "flows", "demo", "--root", str(root), *pairs],
+        env=kept | {"HOME": str(root), "COLUMNS": "160"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+@pytest.fixture(scope="module")
+def first(root: Path) -> subprocess.CompletedProcess[str]:
+    return demo(root)
+
+
+def test_the_demo_ends_with_skill_and_the_paths_of_what_it_made(
+    first: subprocess.CompletedProcess[str], root: Path
+) -> None:
+    assert first.returncode == 0, first.stderr
+    for name in ("persistence", "ridge", "climatology", "lsntp"):
+        assert name in first.stdout
+    for line in first.stdout.splitlines():
+        label, _, path = line.partition(" ")
+        if label in ("evaluation", "report") and path.strip().startswith("/"):
+            assert Path(path.strip()).exists()
+    forecast = xr.open_zarr(root / "forecasts" / "demo" / "lsntp.zarr")
+    assert int((forecast.written_leads == forecast.expected_leads).sum()) > 20
+    assert forecast.attrs["synthetic"] == "true"
+    assert (root / "reports" / "demo" / "index.html").stat().st_size > 100_000
+
+
+@pytest.mark.usefixtures("first")
+def test_a_second_demo_finds_nothing_to_do_and_says_so(root: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (root / "forecasts").rglob("*")}
+    again = demo(root)
+    assert again.returncode == 0, again.stderr
+    for step in ("ingest", "forecast", "evaluate"):
+        assert f"{step}: nothing to do" in again.stdout
+    assert "fitted in" not in again.stdout
+    assert {path: path.stat().st_mtime_ns for path in (root / "forecasts").rglob("*")} == before

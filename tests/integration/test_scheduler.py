@@ -1,0 +1,116 @@
+"""The schedule is real: server, deployments, worker, and flows that run in their own processes."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import xarray as xr
+
+from tests.integration.conftest import BIN, PROJECT, Server, process, wait_for
+
+DOMAIN = """
+domain: tiny
+source: {name: synthetic, seed: 3, spacing: 2.0}
+grid: {kind: regular, north: 54, south: 42, west: 0, east: 14, spacing: 2}
+cadence_h: 1
+history: 3
+horizon: 3
+archive: {start: 2024-01-01}
+split:
+  train: {start: 2024-01-01, end: 2024-01-08}
+  validation: {start: 2024-01-08, end: 2024-01-10}
+  test: {start: 2024-01-10, end: 2024-01-11}
+bootstrap_samples: 100
+schedule: {ingest: "7 * * * *"}
+"""
+
+
+@pytest.fixture(scope="module")
+def domain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("domain") / "tiny.yaml"
+    path.write_text(DOMAIN)
+    return path
+
+
+def lsntp_deploy(server: Server, domain: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "flows", "deploy", str(domain)],
+        env=server.environment,
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def deployed(prefect_server: Server, domain: Path) -> str:
+    return lsntp_deploy(prefect_server, domain)
+
+
+@pytest.fixture(scope="module")
+def worker(
+    prefect_server: Server, deployed: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    log = tmp_path_factory.mktemp("worker") / "worker.log"
+    command = (str(BIN / "prefect"), "--no-prompt", "worker", "start", "--pool", "cpu")
+    with process(*command, environment=prefect_server.environment, log=log):
+        yield
+
+
+def test_deploying_creates_what_is_missing_and_a_second_time_nothing(
+    prefect_server: Server, deployed: str, domain: Path
+) -> None:
+    for name in ("ingest/tiny", "forecast/tiny", "evaluate/tiny", "train/tiny", "cpu"):
+        assert name in deployed
+    assert "already there" not in deployed
+    again = lsntp_deploy(prefect_server, domain)
+    assert "already there" in again
+    assert "created" not in again
+    limits = prefect_server.post("/v2/concurrency_limits/filter", {})
+    assert {limit["limit"] for limit in limits} == {1}
+    assert "lsntp-source-synthetic" in {limit["name"] for limit in limits}
+
+
+@pytest.mark.usefixtures("deployed")
+def test_the_scheduler_creates_runs_at_the_domains_own_minutes(prefect_server: Server) -> None:
+    deployment = prefect_server.deployment("ingest/tiny")["id"]
+    body = {
+        "deployments": {"id": {"any_": [deployment]}},
+        "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
+    }
+    runs = wait_for(lambda: prefect_server.post("/flow_runs/filter", body), "a scheduled run", 60)
+    assert all(run["auto_scheduled"] for run in runs)
+    assert {run["expected_start_time"][14:16] for run in runs} == {"07"}
+    train = prefect_server.deployment("train/tiny")
+    assert train["schedules"] == []
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_worker_completes_ingest_retraining_forecast_and_evaluation(
+    prefect_server: Server,
+) -> None:
+    runs = [
+        ("ingest/tiny", {}),
+        ("train/tiny", {"models": ["persistence", "ridge"]}),
+        ("forecast/tiny", {}),
+        ("evaluate/tiny", {}),
+    ]
+    for name, parameters in runs:
+        run = prefect_server.trigger(name, parameters)
+        assert prefect_server.finish(run)["state"]["type"] == "COMPLETED", prefect_server.log(run)
+
+    root = Path(prefect_server.environment["LSNTP_ROOT"])
+    analysis = xr.open_zarr(root / "analysis" / "tiny.zarr")
+    assert analysis.sizes["time"] == 240
+    assert not analysis.t2m.isnull().any()
+    forecast = xr.open_zarr(root / "forecasts" / "tiny" / "ridge.zarr")
+    assert int(forecast.written_leads.max()) == 3
+    assert (root / "evaluations" / "tiny.zarr").exists()
+
+    artifacts = prefect_server.post("/artifacts/filter", {})
+    assert {"coverage-tiny", "skill-tiny"} <= {artifact["key"] for artifact in artifacts}
