@@ -1,0 +1,92 @@
+"""Time-blocked training, validation and test, with no hour in common."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lsntp.config import Domain
+from lsntp.errors import DomainError, TrainingDataError
+from lsntp.times import Period, Times, format_time
+from lsntp.training_data.blocks import FieldArchive, usable_at
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """The init_times of the windows of each block; test may be empty, the others are not."""
+
+    train: Times
+    validation: Times
+    test: Times
+
+
+def effective_periods(domain: Domain) -> dict[str, Period]:
+    """The period of ``train``, ``validation`` and ``test`` that windows must lie wholly inside.
+
+    A later block starts no earlier than history + horizon steps after the end of the one
+    before: what touches is cut, what lies further apart stays as it is.
+
+    Raises:
+        TrainingDataError: if nothing is left of a block.
+    """
+    split = domain.split
+    periods = {"train": split.train.period}
+    previous = split.train.period
+    for name, block in (("validation", split.validation.period), ("test", split.test.period)):
+        start = max(block.start, previous.end + domain.purge)
+        try:
+            periods[name] = Period(start, block.end)
+        except DomainError as error:
+            raise TrainingDataError(
+                f"Expected split.{name} to be longer than the purge gap of "
+                f"{domain.history + domain.horizon} steps after {previous}, found {block}; "
+                f"move split.{name}.end."
+            ) from error
+        previous = block
+    return periods
+
+
+def make_split(domain: Domain, archive: FieldArchive) -> Split:
+    """Every init_time whose window is complete and wholly inside its effective block.
+
+    A window is ``history`` times up to and including init_time and ``horizon`` times after
+    it. The test block may have no window yet: training does not wait for it.
+
+    Raises:
+        TrainingDataError: if training or validation has no window.
+    """
+    periods = effective_periods(domain)
+    windows = {name: window_init_times(domain, archive, period) for name, period in periods.items()}
+    for name in ("train", "validation"):
+        if not windows[name].size:
+            raise TrainingDataError(_explain_empty(name, periods[name], domain, archive))
+    return Split(**windows)
+
+
+def window_init_times(domain: Domain, archive: FieldArchive, period: Period) -> Times:
+    """The init_times whose history and horizon are usable and inside ``period``."""
+    times = period.steps(domain.cadence, domain.start)
+    length = domain.history + domain.horizon
+    if times.size < length:
+        return times[:0]
+    usable = usable_at(archive, times)
+    complete = np.lib.stride_tricks.sliding_window_view(usable, length).all(axis=-1)
+    return times[np.flatnonzero(complete) + domain.history - 1]
+
+
+def _explain_empty(name: str, period: Period, domain: Domain, archive: FieldArchive) -> str:
+    usable = usable_at(archive, period.steps(domain.cadence, domain.start))
+    extent = f"ends at {format_time(archive.times[-1])}" if archive.times.size else "is empty"
+    return (
+        f"Expected at least {domain.history + domain.horizon} usable times in a row (history "
+        f"{domain.history} + horizon {domain.horizon}) in the {name} period {period}, found "
+        f"{_longest_run(usable)} in a row and {usable.sum()} of {usable.size} in all; the "
+        f"analysis archive {extent}. Ingest more of the period, or move split.{name}."
+    )
+
+
+def _longest_run(usable: npt.NDArray[np.bool_]) -> int:
+    """The most usable times in a row."""
+    holes = np.flatnonzero(~usable)
+    bounds = np.concatenate([[-1], holes, [usable.size]])
+    return int(np.diff(bounds).max()) - 1
