@@ -1,0 +1,83 @@
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from lsntp.archives.quarantine import Quarantine, Rejection
+from lsntp.errors import ArchiveError, StorageError
+
+TIME = np.datetime64("2019-03-01T06:00", "ns")
+REJECTION = Rejection(TIME, ("Expected 180..340 K, found 0..0 K.", "Expected more."))
+
+
+def frame(value: float = 0.0, digest_byte: int = 171) -> xr.Dataset:
+    return xr.Dataset(
+        {
+            "t2m": (("time", "latitude", "longitude"), np.full((1, 2, 3), value, np.float32)),
+            "status": ("time", np.array([2], np.int8)),
+            "source_digest": (
+                ("time", "digest_byte"),
+                np.full((1, 32), digest_byte, np.uint8),
+            ),
+        },
+        {"time": [TIME], "latitude": [51.0, 50.0], "longitude": [-1.0, 0.0, 1.0]},
+        attrs={"source": "files", "files": "/data/march.grib"},
+    )
+
+
+def test_an_entry_holds_the_field_and_the_reasons(tmp_path):
+    assert Quarantine(tmp_path / "quarantine").put(REJECTION, frame(1.5))
+
+    (folder,) = (tmp_path / "quarantine").iterdir()
+    assert folder.name == "20190301T0600Z-abababababab"
+    with xr.open_dataset(folder / "field.nc") as field:
+        np.testing.assert_array_equal(field["t2m"], np.full((1, 2, 3), 1.5))
+        assert field["time"].values[0] == TIME
+    reasons = json.loads((folder / "reasons.json").read_text())
+    assert reasons["reasons"] == list(REJECTION.reasons)
+    assert reasons["source_digest"] == "ab" * 32
+    assert reasons["files"] == "/data/march.grib"
+
+
+def test_the_same_field_is_kept_once_and_another_one_beside_it(tmp_path):
+    quarantine = Quarantine(tmp_path)
+    assert quarantine.put(REJECTION, frame())
+    before = [path.stat().st_mtime_ns for path in sorted(tmp_path.rglob("*"))]
+    assert not quarantine.put(REJECTION, frame())
+    assert [path.stat().st_mtime_ns for path in sorted(tmp_path.rglob("*"))] == before
+    assert quarantine.put(REJECTION, frame(digest_byte=1))
+    assert [entry.digest[:2] for entry in quarantine.entries()] == ["01", "ab"]
+
+
+def test_entries_tell_what_was_put(tmp_path):
+    quarantine = Quarantine(tmp_path)
+    assert quarantine.entries() == []
+    quarantine.put(REJECTION, frame())
+    (entry,) = quarantine.entries()
+    assert entry.rejection == REJECTION
+    assert entry.digest == "ab" * 32
+
+
+@pytest.mark.parametrize("stage", ["mkdir", "write_bytes", "write_text", "rename"])
+def test_a_refused_write_leaves_nothing_behind(tmp_path, monkeypatch, stage):
+    def refuse(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, stage, refuse)
+        with pytest.raises(StorageError, match="No space left on device"):
+            Quarantine(tmp_path).put(REJECTION, frame())
+    assert list(tmp_path.iterdir()) == []
+    assert Quarantine(tmp_path).put(REJECTION, frame())
+
+
+def test_a_damaged_entry_is_named(tmp_path):
+    quarantine = Quarantine(tmp_path)
+    quarantine.put(REJECTION, frame())
+    reasons = next(tmp_path.glob("*/reasons.json"))
+    os.truncate(reasons, 10)
+    with pytest.raises(ArchiveError, match="20190301T0600Z-abababababab"):
+        quarantine.entries()

@@ -1,0 +1,252 @@
+import hashlib
+
+import eccodes
+import numpy as np
+import pytest
+import xarray as xr
+
+from lsntp.config import QualityConfig
+from lsntp.grid import Grid, regular_grid
+from lsntp.quality import assess
+from lsntp.times import hours
+
+START = np.datetime64("2019-03-01", "ns")
+UK = regular_grid(north=58, south=50, west=-10, east=2, spacing=0.25)
+SMALL = regular_grid(north=58, south=50, west=-10, east=2, spacing=1)
+AMERICA = regular_grid(north=75, south=15, west=-160, east=-30, spacing=2.5)
+
+
+def dataset(values, grid: Grid, *, step_h: float = 1, times=None) -> xr.Dataset:
+    values = np.asarray(values, np.float32)
+    if times is None:
+        times = START + np.arange(len(values)) * hours(step_h)
+    digests = [list(hashlib.sha256(field.tobytes()).digest()) for field in values]
+    return xr.Dataset(
+        {
+            "t2m": (("time", "latitude", "longitude"), values),
+            "status": ("time", np.full(len(values), 2, np.int8)),
+            "source_digest": (("time", "digest_byte"), np.array(digests, np.uint8)),
+        },
+        {"time": times, "latitude": grid.latitude, "longitude": grid.longitude},
+    )
+
+
+def weather(count: int = 6, grid: Grid = SMALL) -> np.ndarray:
+    """Colder to the north, warmer over a 'sea' in the west, with a little noise and a day cycle."""
+    lat, lon = np.meshgrid(grid.latitude, grid.longitude, indexing="ij")
+    rng = np.random.default_rng(1)
+    base = 300 - 0.5 * lat - 0.3 * lon
+    day = 3 * np.sin(2 * np.pi * np.arange(count) / 24)
+    return base + day[:, None, None] + rng.normal(0, 0.3, (count, *grid.shape))
+
+
+def check(frames, *, expected_grid=None, reference=None, limits=None, step_h=1.0):
+    return assess(
+        frames,
+        expected_grid=expected_grid,
+        reference=reference,
+        limits=limits or QualityConfig(),
+        cadence=hours(step_h),
+        origin=START,
+    )
+
+
+def only_reason(assessment, hour: int) -> str:
+    assert [rejection.time for rejection in assessment.rejections] == [START + hours(hour)]
+    assert assessment.rejected["time"].values.tolist() == [(START + hours(hour)).astype(int)]
+    (reason,) = assessment.rejections[0].reasons
+    return reason
+
+
+@pytest.fixture(scope="module")
+def uk_month(shared_data):
+    fields = []
+    with (shared_data / "era5" / "era5_t2m_1h_uk_2019-03.grib").open("rb") as file:
+        while (message := eccodes.codes_grib_new_from_file(file)) is not None:
+            fields.append(eccodes.codes_get_values(message).reshape(UK.shape))
+            eccodes.codes_release(message)
+    return np.array(fields, np.float32)
+
+
+@pytest.fixture(scope="module")
+def america(shared_data):
+    path = shared_data / "ncep" / "air.sig995.namerica.2013-01_2014-04.nc"
+    with xr.open_dataset(path) as opened:
+        return opened["air"].to_numpy().astype(np.float32)
+
+
+@pytest.mark.parametrize("block", [1, 2, 24, 744])
+def test_every_hour_of_real_era5_is_accepted(uk_month, block):
+    hours_checked = uk_month if block > 2 else uk_month[: 100 * block]
+    for first in range(0, len(hours_checked), block):
+        assert not check(dataset(hours_checked[first : first + block], UK)).rejections
+
+
+@pytest.mark.parametrize("block", [2, 120, 1940])
+def test_every_step_of_real_ncep_is_accepted(america, block):
+    steps = america if block > 2 else america[:200]
+    for first in range(0, len(steps), block):
+        frames = dataset(steps[first : first + block], AMERICA, step_h=6)
+        assert not check(frames, step_h=6).rejections
+
+
+def test_real_fields_pass_beside_the_mean_of_the_days_before(uk_month):
+    for hour in range(72, 744, 24):
+        reference = uk_month[hour - 72 : hour].mean(axis=0, dtype=np.float64)
+        assert not check(dataset(uk_month[hour : hour + 24], UK), reference=reference).rejections
+
+
+def test_a_single_real_hour_turned_upside_down_is_nearly_always_found(uk_month):
+    day = 24
+    found = 0
+    for hour in range(12, 744 - day, 29):
+        block = uk_month[hour - 12 : hour + 12].copy()
+        block[12] = block[12, ::-1]
+        rejections = check(dataset(block, UK)).rejections
+        assert all(r.time == START + hours(12) for r in rejections)
+        found += len(rejections)
+    assert found >= 0.8 * len(range(12, 744 - day, 29))
+
+
+@pytest.mark.parametrize("count", [1, 3, 40])
+def test_a_whole_file_upside_down_is_found_by_the_gradient_to_the_pole(america, count):
+    assessment = check(dataset(america[:count, ::-1], AMERICA, step_h=6), step_h=6)
+    assert len(assessment.rejections) == count
+    assert "latitude looks reversed" in assessment.rejections[0].reasons[0]
+
+
+def test_a_single_step_upside_down_is_found_by_the_reference(america):
+    reference = america[:12].mean(axis=0, dtype=np.float64)
+    frames = dataset(america[12:13, ::-1], AMERICA, step_h=6)
+    assert "better upside down" in only_reason(check(frames, reference=reference, step_h=6), 0)
+
+
+def test_good_frames_are_returned_as_they_came():
+    frames = dataset(weather(), SMALL)
+    assessment = check(frames, expected_grid=SMALL)
+    xr.testing.assert_identical(assessment.accepted, frames)
+    assert assessment.rejections == ()
+    assert assessment.rejected.sizes["time"] == 0
+
+
+def test_a_cell_beyond_the_limits_names_range_and_place():
+    values = weather()
+    values[2, 3, 4] = 340.5  # row 3: 55 N, column 4: 6 W
+    reason = only_reason(check(dataset(values, SMALL)), 2)
+    assert "Expected 180..340 K" in reason
+    assert "..340.50 K with 1 of 117 cells outside, the worst at 55 N -6 E" in reason
+
+
+def test_limits_come_from_the_configuration():
+    values = weather()
+    values[2, 3, 4] = 340.5
+    assert not check(dataset(values, SMALL), limits=QualityConfig(maximum_k=341)).rejections
+
+
+@pytest.mark.parametrize(("value", "word"), [(np.nan, "NaN"), (np.inf, "infinite")])
+def test_a_cell_without_a_number_is_rejected(value, word):
+    values = weather()
+    values[1, 0, 0] = value
+    reason = only_reason(check(dataset(values, SMALL)), 1)
+    assert f"found 1 of 117 (1%) {word}; the first at 58 N -10 E" in reason
+
+
+def test_degrees_celsius_are_recognised():
+    values = weather()
+    values[4] -= 273.15
+    values[4, 0, 0] = -3.0
+    assert "looks like degrees Celsius" in only_reason(check(dataset(values, SMALL)), 4)
+
+
+def test_an_ensemble_spread_is_recognised():
+    values = weather()
+    values[4] = np.random.default_rng(0).uniform(0.02, 4.18, SMALL.shape)
+    assert "looks like an ensemble spread" in only_reason(check(dataset(values, SMALL)), 4)
+
+
+def test_a_real_ensemble_spread_is_refused(shared_data):
+    path = shared_data / "gfs" / "gefs_0p50_2021041600_spr_f006_TMP_2m.grib2"
+    with path.open("rb") as file:
+        message = eccodes.codes_grib_new_from_file(file)
+        values = eccodes.codes_get_values(message).reshape(1, 361, 720)
+        eccodes.codes_release(message)
+    globe = regular_grid(north=90, south=-90, west=-180, east=179.5, spacing=0.5)
+    assert "looks like an ensemble spread" in only_reason(check(dataset(values, globe)), 0)
+
+
+@pytest.mark.parametrize("rows", [slice(None), slice(0, 2)], ids=["all", "a block"])
+def test_zero_filled_fields_are_recognised(rows):
+    values = weather()
+    values[3, rows] = 0.0
+    assert "looks like a zero-filled field" in only_reason(check(dataset(values, SMALL)), 3)
+
+
+def test_a_constant_field_is_rejected():
+    values = weather()
+    values[3] = 285.0
+    assert "Expected a field that varies" in only_reason(check(dataset(values, SMALL)), 3)
+
+
+def test_a_field_of_another_level_is_rejected_wherever_it_stands():
+    for hour in range(6):
+        values = weather()
+        values[hour] -= 60  # some 250 hPa, well inside 180..340 K
+        assert "within 40 K" in only_reason(check(dataset(values, SMALL)), hour)
+
+
+def test_a_single_field_of_another_level_is_found_by_the_reference():
+    reference = weather().mean(axis=0)
+    reason = only_reason(check(dataset(weather(1) - 60, SMALL), reference=reference), 0)
+    assert "of the usual field" in reason
+
+
+def test_another_native_grid_is_rejected_and_both_are_named():
+    assessment = check(dataset(weather(2), SMALL), expected_grid=UK)
+    assert len(assessment.rejections) == 2
+    assert "33 x 49 cells" in assessment.rejections[0].reasons[0]
+    assert "found 9 x 13 cells" in assessment.rejections[0].reasons[0]
+
+
+def test_a_time_off_the_axis_or_before_its_start_is_rejected():
+    times = START + np.array([hours(-1), hours(0), hours(0.5), hours(1)])
+    assessment = check(dataset(weather(4), SMALL, times=times))
+    assert [r.time for r in assessment.rejections] == [times[0], times[2]]
+    assert (
+        "2019-03-01T00:00Z + k * 1 h, found 2019-03-01T00:30:00Z"
+        in (assessment.rejections[1].reasons[0])
+    )
+
+
+def test_two_fields_for_one_time_are_both_rejected():
+    times = START + np.array([0, 1, 1, 2, 3]) * hours(1)
+    assessment = check(dataset(weather(5), SMALL, times=times))
+    assert [r.time for r in assessment.rejections] == [times[1], times[2]]
+    assert assessment.rejected.sizes["time"] == 2
+    assert "found 2 with different content" in assessment.rejections[0].reasons[0]
+    np.testing.assert_array_equal(assessment.accepted["time"], times[[0, 3, 4]])
+
+
+def test_the_same_field_twice_counts_once():
+    frames = dataset(weather(3), SMALL)
+    assessment = check(frames.isel(time=[0, 1, 1, 2]))
+    xr.testing.assert_identical(assessment.accepted, frames)
+
+
+def test_times_out_of_order_are_sorted():
+    frames = dataset(weather(3), SMALL)
+    xr.testing.assert_identical(check(frames.isel(time=[2, 0, 1])).accepted, frames)
+
+
+def test_nothing_in_nothing_out():
+    assessment = check(dataset(weather(3), SMALL).isel(time=slice(0, 0)))
+    assert assessment.rejections == ()
+    assert assessment.accepted.sizes["time"] == 0
+
+
+def test_assessing_changes_nothing_it_was_given():
+    values = weather()
+    values[1] = 0
+    frames = dataset(values, SMALL)
+    before = frames.copy(deep=True)
+    check(frames)
+    xr.testing.assert_identical(frames, before)
