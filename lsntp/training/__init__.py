@@ -1,1 +1,21 @@
 """Training: fitting networks and baselines, and the immutable versions that come of it."""
+
+from lsntp.training.fit import TrainReport, prepare, train
+from lsntp.training.versions import (
+    ModelVersion,
+    latest_version,
+    list_versions,
+    load_forecaster,
+    open_version,
+)
+
+__all__ = [
+    "ModelVersion",
+    "TrainReport",
+    "latest_version",
+    "list_versions",
+    "load_forecaster",
+    "open_version",
+    "prepare",
+    "train",
+]

@@ -4,10 +4,37 @@ import numpy as np
 import numpy.typing as npt
 
 from lsntp.archives.analysis import AnalysisArchive
-from lsntp.times import Times
+from lsntp.config import Domain
+from lsntp.errors import ArchiveError
+from lsntp.times import Times, format_duration_h, format_time
 from lsntp.training_data.blocks import USABLE_CODES
+from lsntp.workspace import Workspace
 
 Codes = npt.NDArray[np.int8]
+
+
+def open_analysis(domain: Domain) -> AnalysisArchive:
+    """The domain's analysis archive.
+
+    Raises:
+        ArchiveNotFoundError: if there is none yet.
+        ArchiveError: if it was made for another grid, start or cadence.
+    """
+    archive = AnalysisArchive.open(Workspace.of(domain).analysis)
+    faults = []
+    if not archive.grid.matches(domain.target_grid):
+        faults.append(f"grid {domain.target_grid}, found {archive.grid}")
+    if archive.start != domain.start:
+        faults.append(f"start {format_time(domain.start)}, found {format_time(archive.start)}")
+    if archive.cadence != domain.cadence:
+        wanted, found = (format_duration_h(step) for step in (domain.cadence, archive.cadence))
+        faults.append(f"cadence {wanted}, found {found}")
+    if faults:
+        raise ArchiveError(
+            f"Expected in {archive.path}: {'; '.join(faults)}. Correct the domain file, or give "
+            "the domain a new name and ingest it."
+        )
+    return archive
 
 
 def times_of(archive: AnalysisArchive, init_times: Times, offsets: tuple[int, ...]) -> Times:
@@ -23,8 +50,7 @@ def status_of(archive: AnalysisArchive, init_times: Times, offsets: tuple[int, .
 
 def is_complete(status: Codes) -> npt.NDArray[np.bool_]:
     """Which rows of :func:`status_of` hold usable analyses only."""
-    complete: npt.NDArray[np.bool_] = np.isin(status, USABLE_CODES).all(axis=1)
-    return complete
+    return np.asarray(np.isin(status, USABLE_CODES).all(axis=1))
 
 
 def read_fields(

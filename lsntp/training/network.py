@@ -35,7 +35,7 @@ class NetworkForecaster:
 
     Attributes:
         name: the model's name in the domain file.
-        network: on the device it runs on; (b, T, 1, H, W) -> (b, K, 1, H, W), normalised.
+        network: (b, T, 1, H, W) -> (b, K, 1, H, W), normalised; runs on the GPU if there is one.
         transform: target, scaler and statistics the network was trained with.
         lead_times: (K,).
         offsets: -(T - 1) … 0.
@@ -54,7 +54,7 @@ class NetworkForecaster:
             ModelError: if the history has another shape or holds NaN.
         """
         check_history(history, init_times, self.offsets, name=self.name)
-        self.network.eval()
+        self.network.to(_device()).eval()
         result = np.empty((init_times.size, self.lead_times.size, *history.shape[2:]), np.float32)
         for first in range(0, init_times.size, BATCH):
             part = slice(first, first + BATCH)
@@ -62,10 +62,9 @@ class NetworkForecaster:
         return result
 
     def _forecast(self, history: Fields, init_times: Times) -> Fields:
-        device = next(self.network.parameters()).device
         inputs = torch.from_numpy(np.ascontiguousarray(self.transform.scaler.scale(history)))
         with torch.inference_mode():
-            prediction = self.network(inputs[:, :, None].to(device))[:, :, 0].cpu().numpy()
+            prediction = self.network(inputs[:, :, None].to(_device()))[:, :, 0].cpu().numpy()
         return self.transform.decode(prediction, history[:, -1], self._climatology(init_times))
 
     def _climatology(self, init_times: Times) -> Fields | None:
@@ -80,11 +79,10 @@ class NetworkForecaster:
 def make_forecaster(
     name: str, network: nn.Module, config: NetworkConfig, statistics: Statistics, domain: Domain
 ) -> NetworkForecaster:
-    """The forecaster of a trained network, on the GPU if there is one."""
+    """The forecaster of a network, which may still be trained further."""
     transform = TargetTransform(config.target, Scaler(config.scaling, statistics), statistics)
     offsets = tuple(range(1 - domain.history, 1))
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return NetworkForecaster(name, network.to(device), transform, domain.lead_times, offsets)
+    return NetworkForecaster(name, network, transform, domain.lead_times, offsets)
 
 
 def untrained_network(config: NetworkConfig, domain: Domain) -> nn.Module:
@@ -136,6 +134,10 @@ def load_weights(
         {name.removeprefix(NETWORK): torch.tensor(tensors[name]) for name in shapes}
     )
     return tensors
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _network_config(version: ModelVersion) -> NetworkConfig:

@@ -23,6 +23,7 @@ from lsntp.config import TrainingConfig
 from lsntp.errors import ModelError, StorageError
 from lsntp.progress import open_bar
 from lsntp.times import Times, format_time
+from lsntp.training_data.windows import Windows
 
 CHECKPOINTS = "checkpoints"
 BEST, LAST = "best", "last"
@@ -42,21 +43,23 @@ _log = logging.getLogger(__name__)
 class Examples(Dataset[Batch]):
     """Windows as (history (T, 1, H, W), target (K, 1, H, W), index), normalised.
 
-    Args:
-        windows: gives (history, target).
-        init_times: (n,) of the windows, so that a bad one can be named.
+    The index lets a bad window be named.
     """
 
-    def __init__(self, windows: Dataset[tuple[Tensor, Tensor]], init_times: Times) -> None:
+    def __init__(self, windows: Windows) -> None:
         self.windows = windows
-        self.init_times = init_times
+        self.init_times = windows.init_times
 
     def __len__(self) -> int:
-        return self.init_times.size
+        return len(self.windows)
 
     def __getitem__(self, index: int) -> Batch:
-        history, target = self.windows[index]
-        return history, target, torch.tensor(index)
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: list[int]) -> list[Batch]:
+        """Many at once; what a DataLoader asks for."""
+        history, target = self.windows.batch(indices)
+        return list(zip(history, target, torch.tensor(indices), strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +79,8 @@ class Fitted:
 
 def fit_network(
     network: nn.Module,
-    training: Examples,
-    validation: Examples,
+    training: Windows,
+    validation: Windows,
     *,
     config: TrainingConfig,
     folder: Path,
@@ -112,7 +115,7 @@ def fit_network(
     early = EarlyStopping(VAL_LOSS, patience=config.patience)
     module = NetworkFit(network, training.init_times, validation.init_times, config)
     train_loader = DataLoader(
-        training, config.batch_size, sampler=EpochShuffle(len(training), config.seed)
+        Examples(training), config.batch_size, sampler=EpochShuffle(len(training), config.seed)
     )
     with _quiet(), _deterministic():
         trainer = Trainer(
@@ -137,7 +140,7 @@ def fit_network(
             trainer.fit(
                 module,
                 train_loader,
-                DataLoader(validation, config.batch_size),
+                DataLoader(Examples(validation), config.batch_size),
                 ckpt_path=_resumable(checkpoints / f"{LAST}.ckpt"),
                 weights_only=True,
             )

@@ -58,7 +58,7 @@ class Provenance(_Record):
     recipe: Recipe
     grid: str = Field(description="The grid in words, for messages.")
     parameters: int = Field(description="Trained numbers.")
-    tensors_sha256: str = Field(description="SHA-256 of model.safetensors.")
+    tensors_sha256: str = Field("", description="SHA-256 of model.safetensors, set on saving.")
     is_synthetic: bool
     commit: str | None = Field(description="Of the source tree, where there is one.")
     hardware: dict[str, str]

@@ -213,7 +213,7 @@ def save_version(
 
     Args:
         folder: the domain's folder of versions.
-        provenance: its ``tensors_sha256`` is replaced by that of ``tensors``.
+        provenance: sealed here with the SHA-256 of ``tensors``.
         tensors: what the model needs to forecast, by name.
         config: the resolved configuration, YAML.
         statistics: of the training data, JSON-able.

@@ -1,0 +1,304 @@
+"""From the analysis archive to model versions: baselines and networks that do not exist yet."""
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lsntp
+from lsntp.archives.analysis import AnalysisArchive
+from lsntp.archives.lease import writer_lease
+from lsntp.config import Domain, Scaling
+from lsntp.errors import ModelError
+from lsntp.models.base import Forecaster
+from lsntp.models.baselines import make_baseline
+from lsntp.models.ridge import Ridge, fit_ridge
+from lsntp.training.contents import baseline_tensors
+from lsntp.training.history import open_analysis
+from lsntp.training.provenance import (
+    Provenance,
+    Recipe,
+    hardware,
+    now_utc,
+    period_as_text,
+    source_commit,
+)
+from lsntp.training.scores import Scores, validation_scores
+from lsntp.training.versions import ModelVersion, Tensors, open_version, save_version
+from lsntp.training_data.archive import TrainingArchive, build_training_archive
+from lsntp.training_data.splits import Split, effective_periods, make_split
+from lsntp.workspace import Workspace
+
+BASELINE_SCALING: Scaling = "standard"
+"""Baselines need the statistics of a training archive only; this one serves most networks too."""
+CLIMATOLOGICAL = ("climatology", "persistence-climatological-increment")
+
+
+@dataclass(frozen=True)
+class TrainReport:
+    """What training did for one model.
+
+    Attributes:
+        created: False if the version was there already and nothing was done.
+        seconds: of the fit and its validation; 0 if nothing was done.
+        parameters: trained numbers.
+        validation_mae_k: mean over leads, windows and cells; None if nothing could be scored.
+    """
+
+    model: str
+    version: str
+    created: bool
+    seconds: float
+    parameters: int
+    validation_mae_k: float | None
+
+
+def prepare(domain: Domain) -> list[TrainingArchive]:
+    """The domain's training archives, one a scaling in use; built where inputs changed.
+
+    Raises:
+        ArchiveError: if there is no analysis archive, or it has another grid.
+        TrainingDataError: if the training period cannot be used.
+    """
+    analysis = open_analysis(domain)
+    scalings = {BASELINE_SCALING, *(network.scaling for network in domain.networks.values())}
+    folder = Workspace.of(domain).training
+    return [build_training_archive(domain, analysis, folder, name) for name in sorted(scalings)]
+
+
+def train(
+    domain: Domain,
+    *,
+    models: Sequence[str] | None = None,
+    fine_tune_from: str | None = None,
+    force: bool = False,
+) -> list[TrainReport]:
+    """Fit every asked model whose version does not exist yet.
+
+    A version's name is a digest of all that decides its weights, so training again on
+    unchanged inputs does nothing.
+
+    Args:
+        domain: what to train for.
+        models: names out of ``domain.model_names``; None for all of them (for the model of
+            ``fine_tune_from``, if given).
+        fine_tune_from: a version whose weights networks start from; it becomes their parent.
+        force: train again even so; the new version stands beside the old one.
+
+    Raises:
+        ModelError: if a name is unknown, the parent does not fit, or a loss is not finite.
+        TrainingDataError: if there are too few analyses to train or validate on.
+        ArchiveError: if there is no analysis archive, or it has another grid.
+        ArchiveBusyError: if another process is training the same version.
+        StorageError: if the storage refuses.
+    """
+    workspace = Workspace.of(domain)
+    parent = open_version(workspace.models, fine_tune_from) if fine_tune_from else None
+    names = _chosen(domain, models, parent)
+    analysis = open_analysis(domain)
+    workshop = _Workshop(domain, workspace, analysis, make_split(domain, analysis), parent)
+    return [workshop.train(name, force=force) for name in names]
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """What came of a fit, ready to be stored."""
+
+    forecaster: Forecaster
+    tensors: Tensors
+    parameters: int
+    accelerator: str = "cpu"
+    notes: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class _Workshop:
+    """Everything the fits of one call share."""
+
+    domain: Domain
+    workspace: Workspace
+    analysis: AnalysisArchive
+    split: Split
+    parent: ModelVersion | None
+
+    def train(self, model: str, *, force: bool) -> TrainReport:
+        """Make the version of one model unless it is there."""
+        network = self.domain.networks.get(model)
+        archive = build_training_archive(
+            self.domain,
+            self.analysis,
+            self.workspace.training,
+            network.scaling if network else BASELINE_SCALING,
+        )
+        recipe = self._recipe(model, archive)
+        while force and self._path(recipe).exists():
+            recipe = recipe.model_copy(update={"repeat": recipe.repeat + 1})
+        if self._path(recipe).exists():
+            return _report(ModelVersion.open(self._path(recipe)), created=False)
+        work = self.workspace.work / "training" / recipe.version
+        with writer_lease(work):
+            if self._path(recipe).exists():
+                return _report(ModelVersion.open(self._path(recipe)), created=False)
+            version = self._make(recipe, archive, work)
+            shutil.rmtree(work / "checkpoints", ignore_errors=True)
+        return _report(version, created=True)
+
+    def _make(self, recipe: Recipe, archive: TrainingArchive, work: Path) -> ModelVersion:
+        """Fit, validate and store."""
+        started = time.perf_counter()
+        if recipe.kind == "network":
+            fit = self._fit_network(recipe.model, archive, work)
+        else:
+            fit = self._fit_baseline(recipe.model, archive)
+        fitted = time.perf_counter()
+        scores = validation_scores(
+            fit.forecaster, self.analysis, self.split.validation, self.domain.lead_times
+        )
+        durations_s = {"fit": fitted - started, "validation": time.perf_counter() - fitted}
+        return save_version(
+            self.workspace.models,
+            Provenance(
+                version=recipe.version,
+                recipe=recipe,
+                grid=str(self.domain.target_grid),
+                parameters=fit.parameters,
+                is_synthetic=self.domain.is_synthetic,
+                commit=source_commit(),
+                hardware=hardware(fit.accelerator),
+                durations_s={name: round(value, 3) for name, value in durations_s.items()},
+                created_at=now_utc(),
+            ),
+            tensors=fit.tensors,
+            config=self.domain.to_yaml(),
+            statistics=archive.statistics.to_dict(),
+            scores=fit.notes | _scores_as_dict(scores),
+        )
+
+    def _fit_baseline(self, model: str, archive: TrainingArchive) -> _Fit:
+        climatology = archive.statistics.climatology
+        lead_times, cadence = self.domain.lead_times, self.domain.cadence
+        forecaster: Forecaster
+        if model == Ridge.name:
+            forecaster = fit_ridge(
+                self.analysis.read,
+                self.split.train,
+                climatology=climatology,
+                lead_times=lead_times,
+                cadence=cadence,
+                penalty=self.domain.ridge_penalty,
+            )
+            parameters = forecaster.coefficients.size
+        else:
+            forecaster = make_baseline(
+                model, climatology=climatology, lead_times=lead_times, cadence=cadence
+            )
+            parameters = climatology.coefficients.size if model in CLIMATOLOGICAL else 0
+        return _Fit(forecaster, baseline_tensors(forecaster, archive.statistics), parameters)
+
+    def _fit_network(self, model: str, archive: TrainingArchive, work: Path) -> _Fit:
+        from lightning import seed_everything
+
+        from lsntp.models.registry import parameter_count
+        from lsntp.training import network as networks
+        from lsntp.training.network_fit import fit_network
+        from lsntp.training_data.windows import Windows
+
+        domain, config = self.domain, self.domain.networks[model]
+        seed_everything(config.training.seed, verbose=False)
+        network = networks.untrained_network(config, domain)
+        if self.parent is not None:
+            networks.load_weights(network, self.parent, domain)
+        forecaster = networks.make_forecaster(model, network, config, archive.statistics, domain)
+        training, validation = (
+            Windows(
+                archive,
+                init_times,
+                forecaster.transform,
+                history=domain.history,
+                horizon=domain.horizon,
+            )
+            for init_times in (self.split.train, self.split.validation)
+        )
+        fitted = fit_network(
+            network,
+            training,
+            validation,
+            config=config.training,
+            folder=work,
+            description=f"train {model}",
+        )
+        return _Fit(
+            forecaster,
+            networks.network_tensors(network, archive.statistics),
+            parameter_count(network),
+            fitted.accelerator,
+            {"epochs": fitted.epochs, "validation_loss": fitted.validation_loss},
+        )
+
+    def _recipe(self, model: str, archive: TrainingArchive) -> Recipe:
+        domain = self.domain
+        network = domain.networks.get(model)
+        settings: dict[str, Any] = network.model_dump(mode="json") if network else {}
+        if model == Ridge.name:
+            settings = {"penalty": domain.ridge_penalty}
+        periods = effective_periods(domain)
+        return Recipe(
+            model=model,
+            kind="network" if network else "baseline",
+            domain=domain.domain,
+            training_period=period_as_text(periods["train"]),
+            validation_period=period_as_text(periods["validation"]),
+            training_data=archive.digest,
+            grid_digest=domain.target_grid.digest,
+            history=domain.history,
+            horizon=domain.horizon,
+            cadence_h=domain.cadence_h,
+            settings=settings,
+            seed=network.training.seed if network else None,
+            parent=self.parent.version if self.parent else None,
+            code_version=lsntp.__version__,
+        )
+
+    def _path(self, recipe: Recipe) -> Path:
+        return self.workspace.models / recipe.version
+
+
+def _chosen(
+    domain: Domain, models: Sequence[str] | None, parent: ModelVersion | None
+) -> Sequence[str]:
+    """The names to train, known to the domain and able to start from the parent."""
+    if models is None:
+        models = domain.model_names if parent is None else (parent.model,)
+    unknown = [name for name in models if name not in domain.model_names]
+    if unknown:
+        raise ModelError(
+            f"Expected models of domain {domain.domain} ({', '.join(domain.model_names)}), found "
+            f"{', '.join(unknown)}; add them under networks or baselines in the domain file."
+        )
+    closed = [name for name in models if name not in domain.networks]
+    if parent is not None and closed:
+        raise ModelError(
+            f"Expected networks to fine-tune from {parent.version}, found baselines "
+            f"{', '.join(closed)}; baselines have no weights to start from."
+        )
+    if parent is not None:
+        parent.check_fits(domain)
+    return models
+
+
+def _report(version: ModelVersion, *, created: bool) -> TrainReport:
+    mae = version.scores.get("mae_k")
+    return TrainReport(
+        model=version.model,
+        version=version.version,
+        created=created,
+        seconds=sum(version.provenance.durations_s.values()) if created else 0.0,
+        parameters=version.provenance.parameters,
+        validation_mae_k=sum(mae) / len(mae) if mae else None,
+    )
+
+
+def _scores_as_dict(scores: Scores | None) -> dict[str, Any]:
+    return scores.to_dict() if scores else {"windows": 0}
