@@ -17,7 +17,6 @@ from lsntp.archives.staging import (
     local_store,
     open_published,
     storage_errors,
-    sweep,
 )
 from lsntp.errors import ArchiveError
 from lsntp.grid import Grid
@@ -33,10 +32,9 @@ from lsntp.names import (
     TIME,
     Status,
 )
-from lsntp.times import Duration, Instant, Times, format_duration_h, format_time
+from lsntp.times import Duration, Instant, Times
 
 _USABLE = [int(status) for status in Status if status.is_usable]
-_EVERY_BYTE = slice(0, DIGEST_BYTES)
 _SEALS = (STATUS,)
 
 
@@ -182,9 +180,7 @@ class AnalysisArchive:
             frames[STATUS].values.astype(np.int8),
             np.ascontiguousarray(frames[SOURCE_DIGEST].values),
         )
-        with writer_lease(self.path, timeout_s=timeout_s) as lease, storage_errors(str(self.path)):
-            if lease.follows_a_crash:
-                sweep(local_store(self.path))
+        with writer_lease(self.path, timeout_s=timeout_s), storage_errors(str(self.path)):
             return self._publish(incoming, layout.unix_seconds(now))
 
     def mark(
@@ -210,24 +206,21 @@ class AnalysisArchive:
                 "fields are written by publish."
             )
         slots = np.unique(self._axis.writable_slots(np.asarray(times)))
-        with writer_lease(self.path, timeout_s=timeout_s) as lease, storage_errors(str(self.path)):
-            if lease.follows_a_crash:
-                sweep(local_store(self.path))
+        with writer_lease(self.path, timeout_s=timeout_s), storage_errors(str(self.path)):
             staging = Staging(local_store(self.path), seals=_SEALS)
-            slots = slots[_stored(staging, STATUS, slots) == Status.MISSING]
+            slots = slots[staging.rows(STATUS, slots) == Status.MISSING]
             if slots.size:
                 self._extend(staging, int(slots[-1]) + 1)
                 self._blank(staging, slots)
-                where = (layout.as_slots(slots),)
-                staging.write(INGESTED_AT, where, np.full(slots.size, layout.unix_seconds(now)))
-                staging.write(STATUS, where, np.full(slots.size, status, np.int8))
+                staging.write_rows(INGESTED_AT, slots, layout.unix_seconds(now))
+                staging.write_rows(STATUS, slots, int(status))
                 staging.commit()
         return int(slots.size)
 
     def _publish(self, incoming: "_Incoming", now_s: int) -> PublishReport:
         staging = Staging(local_store(self.path), seals=_SEALS)
-        status = _stored(staging, STATUS, incoming.slots)
-        digest = _stored(staging, SOURCE_DIGEST, incoming.slots)
+        status = staging.rows(STATUS, incoming.slots)
+        digest = staging.rows(SOURCE_DIGEST, incoming.slots)
         same_field = (digest == incoming.digest).all(axis=1)
         raises_status = (status == Status.PRELIMINARY) & (incoming.status == Status.FINAL)
         is_usable = np.isin(status, _USABLE)
@@ -260,37 +253,31 @@ class AnalysisArchive:
         """
         replaced = incoming.only(is_replaced)
         staging = Staging(local_store(self.path), seals=_SEALS)
-        where = layout.as_slots(replaced.slots)
-        staging.write(SOURCE_DIGEST, (where, _EVERY_BYTE), np.zeros_like(replaced.digest))
-        change = np.abs(replaced.t2m - self.read(self.start + replaced.slots * self.cadence))
+        staging.write_rows(SOURCE_DIGEST, replaced.slots, 0)
+        change = np.abs(replaced.t2m - staging.rows(T2M, replaced.slots))
         staging.commit()
         return float(np.nanmax(change, initial=0.0))
 
     def _stage(self, staging: Staging, incoming: "_Incoming", now_s: int) -> None:
         self._extend(staging, int(incoming.slots[-1]) + 1)
-        where = layout.as_slots(incoming.slots)
-        height, width = self.grid.shape
-        staging.write(T2M, (where, slice(0, height), slice(0, width)), incoming.t2m)
-        staging.write(SOURCE_DIGEST, (where, _EVERY_BYTE), incoming.digest)
-        staging.write(INGESTED_AT, (where,), np.full(incoming.slots.size, now_s))
-        staging.write(STATUS, (where,), incoming.status)
+        staging.write_rows(T2M, incoming.slots, incoming.t2m)
+        staging.write_rows(SOURCE_DIGEST, incoming.slots, incoming.digest)
+        staging.write_rows(INGESTED_AT, incoming.slots, now_s)
+        staging.write_rows(STATUS, incoming.slots, incoming.status)
 
     def _extend(self, staging: Staging, size: int) -> None:
         old = staging.size(TIME)
         if size > old:
             staging.grow(TIME, size)
             times = self._axis.times(size)[old:]
-            staging.write(TIME, (slice(old, size),), self._axis.clock.encode(times))
+            staging.write_rows(TIME, np.arange(old, size), self._axis.clock.encode(times))
 
     def _blank(self, staging: Staging, slots: npt.NDArray[np.int64]) -> None:
         """Make sure that hours without a field are NaN, even behind a killed writer."""
-        height, width = self.grid.shape
-        where = (layout.as_slots(slots), slice(0, height), slice(0, width))
-        if not np.isnan(staging.read(T2M, where)).all():
-            staging.write(T2M, where, np.full((slots.size, height, width), np.nan, np.float32))
-        digests = (layout.as_slots(slots), _EVERY_BYTE)
-        if staging.read(SOURCE_DIGEST, digests).any():
-            staging.write(SOURCE_DIGEST, digests, np.zeros((slots.size, DIGEST_BYTES), np.uint8))
+        if not np.isnan(staging.rows(T2M, slots)).all():
+            staging.write_rows(T2M, slots, np.nan)
+        if staging.rows(SOURCE_DIGEST, slots).any():
+            staging.write_rows(SOURCE_DIGEST, slots, 0)
 
     def _rows(self, name: str, times: Times, missing: float) -> npt.NDArray[Any]:
         source = layout.array(open_published(self.path), name)
@@ -298,22 +285,7 @@ class AnalysisArchive:
 
     def _require(self, grid: Grid, axis: layout.Axis) -> None:
         """Refuse to continue an archive that was made for something else."""
-        faults = []
-        if not self.grid.matches(grid):
-            faults.append(f"grid {grid}, found {self.grid}")
-        if self.start != axis.start:
-            faults.append(
-                f"start {format_time(axis.start)}, found {format_time(self.start)} (a start never "
-                "changes: give a domain with another archive.start a new name)"
-            )
-        if self.cadence != axis.cadence:
-            wanted, found = format_duration_h(axis.cadence), format_duration_h(self.cadence)
-            faults.append(f"cadence {wanted}, found {found}")
-        if faults:
-            raise ArchiveError(
-                f"Expected in {self.path}: {'; '.join(faults)}. Correct the domain file, or give "
-                "the domain a new name."
-            )
+        layout.refuse(self.path, layout.differences(self.grid, self._axis, grid, axis))
 
     def _check(self, frames: xr.Dataset) -> None:
         """Refuse frames that must not be stored; name every fault found."""
@@ -355,17 +327,6 @@ class _Incoming:
         return _Incoming(
             self.slots[chosen], self.t2m[chosen], self.status[chosen], self.digest[chosen]
         )
-
-
-def _stored(staging: Staging, name: str, slots: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-    """Rows of ``status`` or ``source_digest`` as published; zeros beyond the extent."""
-    tail = (_EVERY_BYTE,) if name == SOURCE_DIGEST else ()
-    shape = (slots.size, DIGEST_BYTES) if name == SOURCE_DIGEST else (slots.size,)
-    rows = np.zeros(shape, np.uint8 if name == SOURCE_DIGEST else np.int8)
-    inside = slots < staging.size(TIME)
-    if inside.any():
-        rows[inside] = staging.read(name, (layout.as_slots(slots[inside]), *tail))
-    return rows
 
 
 def _arrays(grid: Grid, axis: layout.Axis) -> list[ArraySpec]:

@@ -9,11 +9,11 @@ import numpy.typing as npt
 import xarray as xr
 import zarr
 
-from lsntp.archives.staging import ArraySpec, Slots, Staging
+from lsntp.archives.staging import ArraySpec, Staging, as_slots
 from lsntp.errors import ArchiveError
 from lsntp.grid import Grid
 from lsntp.names import KELVIN, LATITUDE, LONGITUDE, T2M_STANDARD_NAME, Status
-from lsntp.times import Duration, Instant, Times, format_time, hours, in_hours, parse_time
+from lsntp.times import Duration, Instant, Times, format_duration_h, format_time, hours, parse_time
 
 INDEX_CHUNK: Final = 2**17
 """Length of a chunk of a one-dimensional array: many small ones make opening slow."""
@@ -58,6 +58,10 @@ class Clock:
     def encode_durations(self, durations: npt.NDArray[np.timedelta64]) -> npt.NDArray[np.int64]:
         """Durations as stored."""
         return (durations // self._tick).astype(np.int64)
+
+    def decode_durations(self, stored: npt.NDArray[np.int64]) -> npt.NDArray[np.timedelta64]:
+        """Stored durations as timedelta64[ns]."""
+        return stored * self._tick
 
 
 def unix_seconds(moment: Instant | None) -> int:
@@ -200,14 +204,32 @@ class Axis:
         return slots
 
     def __str__(self) -> str:
-        return f"{format_time(self.start)} + k * {in_hours(self.cadence):g} h"
+        return f"{format_time(self.start)} + k * {format_duration_h(self.cadence)}"
 
 
-def as_slots(slots: npt.NDArray[np.int64]) -> Slots:
-    """Ascending positions, as a slice where they are consecutive."""
-    if slots.size and slots[-1] - slots[0] == slots.size - 1:
-        return slice(int(slots[0]), int(slots[-1]) + 1)
-    return slots
+def differences(grid: Grid, axis: Axis, wanted_grid: Grid, wanted_axis: Axis) -> list[str]:
+    """In what an existing archive's grid and axis differ from those wanted."""
+    faults = []
+    if not grid.matches(wanted_grid):
+        faults.append(f"grid {wanted_grid}, found {grid}")
+    if axis.start != wanted_axis.start:
+        faults.append(
+            f"start {format_time(wanted_axis.start)}, found {format_time(axis.start)} (a start "
+            "never changes: a domain with another archive.start needs a new name)"
+        )
+    if axis.cadence != wanted_axis.cadence:
+        wanted, found = format_duration_h(wanted_axis.cadence), format_duration_h(axis.cadence)
+        faults.append(f"cadence {wanted}, found {found}")
+    return faults
+
+
+def refuse(path: Path, faults: list[str]) -> None:
+    """Raise an error that names all faults of an existing archive, if there are any."""
+    if faults:
+        raise ArchiveError(
+            f"Expected in {path}: {'; '.join(faults)}. Correct the domain file, or give the "
+            "domain a new name."
+        )
 
 
 def read_rows(

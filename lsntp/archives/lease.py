@@ -6,36 +6,23 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from lsntp.archives.staging import storage_errors
+from lsntp.archives.staging import local_store, storage_errors, sweep
 from lsntp.errors import ArchiveBusyError
 
 DEFAULT_TIMEOUT_S = 10.0
 
 
-@dataclass(frozen=True)
-class Lease:
-    """The right to write one archive.
-
-    Attributes:
-        follows_a_crash: whether the previous writer ended without finishing.
-    """
-
-    path: Path
-    follows_a_crash: bool
-
-
 @contextmanager
-def writer_lease(path: Path, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> Iterator[Lease]:
+def writer_lease(path: Path, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> Iterator[None]:
     """Hold the only right to write the archive at ``path``.
 
     Two files beside the archive: ``<name>.lock`` is locked, ``<name>.writer`` says who holds
-    it. A process that dies loses the lock but leaves the note, which tells the next writer
-    to look for what was left behind.
+    it. A process that dies loses the lock but leaves the note, which makes the next writer
+    sweep up the partial objects left behind.
 
     Raises:
         ArchiveBusyError: if another writer holds it for longer than ``timeout_s``.
@@ -54,9 +41,10 @@ def writer_lease(path: Path, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> Iterato
             ) from error
     try:
         with storage_errors(str(note)):
-            follows_a_crash = note.exists()
+            if note.exists() and path.exists():
+                sweep(local_store(path))
             note.write_text(json.dumps(_owner()), "utf-8")
-        yield Lease(path, follows_a_crash)
+        yield
         with storage_errors(str(note)):
             note.unlink()
     finally:

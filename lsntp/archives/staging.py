@@ -174,6 +174,21 @@ class Staging:
         self._load(name, selection)
         self._array(name).oindex[selection] = np.asarray(values)
 
+    def rows(self, name: str, slots: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """Whole rows at ascending positions of the first axis; the fill value beyond the extent."""
+        array = self._array(name)
+        rows = np.full((slots.size, *array.shape[1:]), array.fill_value, array.dtype)
+        inside = slots < array.shape[0]
+        if inside.any():
+            rows[inside] = self.read(name, _whole_rows(array, slots[inside]))
+        return rows
+
+    def write_rows(self, name: str, slots: npt.NDArray[np.int64], values: npt.ArrayLike) -> None:
+        """Stage whole rows at ascending positions of the first axis; one value may fill all."""
+        array = self._array(name)
+        shape = (slots.size, *array.shape[1:])
+        self.write(name, _whole_rows(array, slots), np.broadcast_to(values, shape))
+
     def commit(self) -> None:
         """Publish everything staged, the root metadata last.
 
@@ -294,12 +309,23 @@ def storage_errors(place: str) -> Iterator[None]:
         ) from error
 
 
+def as_slots(slots: npt.NDArray[np.int64]) -> Slots:
+    """Ascending positions, as a slice where they are consecutive."""
+    if slots.size and slots[-1] - slots[0] == slots.size - 1:
+        return slice(int(slots[0]), int(slots[-1]) + 1)
+    return slots
+
+
 def sweep(store: Store) -> int:
     """Remove the partial objects that a killed writer left; returns how many."""
     strays = [key for key in collect_aiterator(store.list()) if key.endswith(PARTIAL_SUFFIX)]
     for key in strays:
         sync(store.delete(key))
     return len(strays)
+
+
+def _whole_rows(array: zarr.Array[Any], slots: npt.NDArray[np.int64]) -> tuple[Slots, ...]:
+    return (as_slots(slots), *(slice(0, size) for size in array.shape[1:]))
 
 
 def _remedy(code: int | None) -> str:

@@ -1,0 +1,317 @@
+"""The forecast archive of one model: every forecast it made, by initial time and lead time."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from lsntp.archives import layout
+from lsntp.archives.lease import DEFAULT_TIMEOUT_S, writer_lease
+from lsntp.archives.staging import (
+    ArraySpec,
+    Staging,
+    local_store,
+    open_published,
+    storage_errors,
+)
+from lsntp.errors import ArchiveError
+from lsntp.grid import Grid
+from lsntp.names import FORECAST_DIMS, INIT_TIME, LEAD_TIME, T2M, VALID_TIME
+from lsntp.times import Duration, Instant, Times, format_duration_h
+
+MODEL_VERSION: Final = "model_version"
+ANALYSIS_STATUS: Final = "analysis_status"
+EXPECTED_LEADS: Final = "expected_leads"
+WRITTEN_LEADS: Final = "written_leads"
+
+_SEALS = (WRITTEN_LEADS,)
+_BY_INIT_TIME = (VALID_TIME, MODEL_VERSION, ANALYSIS_STATUS, EXPECTED_LEADS, WRITTEN_LEADS)
+
+Leads = npt.NDArray[np.timedelta64]
+
+
+class ForecastArchive:
+    """``t2m(init_time, lead_time, latitude, longitude)`` on a regular axis of initial times.
+
+    An initial time without forecast is NaN with ``written_leads`` 0. Writing takes the
+    archive's writer lease; reading needs none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        group = open_published(path)
+        self.path = path
+        self.grid = layout.read_grid(group)
+        self._axis = layout.Axis.of(group.attrs.asdict(), path)
+        self.lead_times: Leads = self._axis.clock.decode_durations(
+            np.asarray(layout.array(group, LEAD_TIME)[:])
+        )
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        *,
+        grid: Grid,
+        start: Instant,
+        cadence: Duration,
+        lead_times: Leads,
+        attrs: Mapping[str, str],
+    ) -> Self:
+        """The archive at ``path``, made if it is not there; attributes are brought up to date.
+
+        Raises:
+            ArchiveError: if the existing one has another grid, axis or lead times.
+            ArchiveBusyError: if another writer is at work.
+            StorageError: if the place is not writable.
+        """
+        path = Path(path)
+        axis = layout.Axis(start, cadence)
+        leads = np.asarray(lead_times, "timedelta64[ns]")
+        with writer_lease(path), storage_errors(str(path)):
+            staging = Staging(local_store(path), seals=_SEALS)
+            if not staging.is_new:
+                cls(path)._require(grid, axis, leads)
+            staging.attributes = layout.root_attrs(attrs, axis, staging.attributes)
+            layout.stage_grid(staging, grid)
+            for spec in _arrays(grid, axis, leads.size):
+                values = axis.clock.encode_durations(leads) if spec.name == LEAD_TIME else None
+                staging.create(spec, values)
+            staging.commit()
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """The published archive at ``path``.
+
+        Raises:
+            ArchiveNotFoundError: if there is none.
+        """
+        return cls(Path(path))
+
+    @property
+    def start(self) -> Instant:
+        """The first initial time; it never changes."""
+        return self._axis.start
+
+    @property
+    def cadence(self) -> Duration:
+        """Time between two initial times."""
+        return self._axis.cadence
+
+    @property
+    def init_times(self) -> Times:
+        """Every initial time of the extent, forecast or not."""
+        return self._axis.times(layout.array(open_published(self.path), INIT_TIME).shape[0])
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """The archive's attributes."""
+        return open_published(self.path).attrs.asdict()
+
+    def written(self) -> Times:
+        """Initial times whose forecast is complete."""
+        leads = np.asarray(layout.array(open_published(self.path), WRITTEN_LEADS)[:])
+        init_times: Times = self._axis.times(leads.size)[leads == self.lead_times.size]
+        return init_times
+
+    def dataset(self) -> xr.Dataset:
+        """The archive as plain ``xr.open_zarr`` gives it: lazy, decoded."""
+        return layout.open_dataset(self.path)
+
+    def read(self, init_times: Times) -> npt.NDArray[np.float32]:
+        """Forecasts (n, K, H, W) in kelvin; NaN where there is none."""
+        return self._rows(T2M, init_times, np.nan)
+
+    def model_versions(self, init_times: Times) -> list[str]:
+        """The version that made each forecast; empty where there is none."""
+        return [str(version) for version in self._rows(MODEL_VERSION, init_times, "")]
+
+    def analysis_status_at(self, init_times: Times) -> npt.NDArray[np.int8]:
+        """PRELIMINARY where an input was preliminary, else FINAL; MISSING without forecast."""
+        return self._rows(ANALYSIS_STATUS, init_times, 0)
+
+    def publish(
+        self,
+        init_times: Times,
+        t2m: npt.NDArray[np.float32],
+        *,
+        model_version: str,
+        analysis_status: npt.NDArray[np.int8],
+        replace: bool = False,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> int:
+        """Write forecasts by their initial time; returns how many were written.
+
+        Args:
+            init_times: (n,) ascending, each once.
+            t2m: (n, K, H, W) kelvin, finite.
+            model_version: what made them.
+            analysis_status: (n,) status of the inputs.
+            replace: whether a forecast that is there already may change; else it is kept.
+            timeout_s: how long to wait for another writer.
+
+        Raises:
+            ArchiveError: if shapes, times or values do not fit; nothing is changed.
+            ArchiveBusyError: if another writer is at work.
+            StorageError: if the storage refuses; repeat the publish once it is cured.
+        """
+        self._check(init_times, t2m, analysis_status)
+        slots = self._axis.writable_slots(init_times)
+        with writer_lease(self.path, timeout_s=timeout_s), storage_errors(str(self.path)):
+            staging = Staging(local_store(self.path), seals=_SEALS)
+            is_written = staging.rows(WRITTEN_LEADS, slots) == self.lead_times.size
+            is_due = ~is_written
+            if replace and is_written.any():
+                is_due |= (
+                    (staging.rows(MODEL_VERSION, slots) != model_version)
+                    | (staging.rows(ANALYSIS_STATUS, slots) != analysis_status)
+                    | (staging.rows(T2M, slots) != t2m).any(axis=(1, 2, 3))
+                )
+            if (is_due & is_written).any():
+                self._lower(slots[is_due & is_written])
+                staging = Staging(local_store(self.path), seals=_SEALS)
+            if is_due.any():
+                due = slots[is_due]
+                self._extend(staging, int(due[-1]) + 1)
+                staging.write_rows(T2M, due, t2m[is_due])
+                staging.write_rows(MODEL_VERSION, due, model_version)
+                staging.write_rows(ANALYSIS_STATUS, due, analysis_status[is_due])
+                staging.write_rows(WRITTEN_LEADS, due, self.lead_times.size)
+                staging.commit()
+        return int(is_due.sum())
+
+    def _lower(self, slots: npt.NDArray[np.int64]) -> None:
+        """Withdraw forecasts about to be replaced, so that no version vouches for another's."""
+        staging = Staging(local_store(self.path), seals=_SEALS)
+        staging.write_rows(WRITTEN_LEADS, slots, 0)
+        staging.commit()
+
+    def _extend(self, staging: Staging, size: int) -> None:
+        old = staging.size(INIT_TIME)
+        if size > old:
+            staging.grow(INIT_TIME, size)
+            slots = np.arange(old, size)
+            init_times = self._axis.times(size)[old:]
+            valid_times = init_times[:, None] + self.lead_times
+            staging.write_rows(INIT_TIME, slots, self._axis.clock.encode(init_times))
+            staging.write_rows(VALID_TIME, slots, self._axis.clock.encode(valid_times))
+            staging.write_rows(EXPECTED_LEADS, slots, self.lead_times.size)
+
+    def _rows(self, name: str, init_times: Times, missing: float | str) -> npt.NDArray[Any]:
+        source = layout.array(open_published(self.path), name)
+        return layout.read_rows(source, self._axis.slots(init_times), missing=missing)
+
+    def _check(
+        self,
+        init_times: Times,
+        t2m: npt.NDArray[np.float32],
+        analysis_status: npt.NDArray[np.int8],
+    ) -> None:
+        """Refuse forecasts that must not be stored; name every fault found."""
+        faults = []
+        shape = (len(init_times), self.lead_times.size, *self.grid.shape)
+        if t2m.shape != shape:
+            faults.append(f"forecasts of shape {shape}, found {t2m.shape}")
+        if analysis_status.shape != (len(init_times),):
+            faults.append(f"one analysis status a forecast, found {analysis_status.shape}")
+        if not np.all(init_times[1:] > init_times[:-1]):
+            faults.append("initial times ascending, each once, found others")
+        if not np.isfinite(t2m).all():
+            faults.append("finite values, found NaN or infinity")
+        if faults:
+            raise ArchiveError(
+                f"Expected for {self.path}: {'; '.join(faults)}. Nothing was written; check the "
+                "model and the history it was given."
+            )
+
+    def _require(self, grid: Grid, axis: layout.Axis, lead_times: Leads) -> None:
+        """Refuse to continue an archive that was made for something else."""
+        faults = layout.differences(self.grid, self._axis, grid, axis)
+        if not np.array_equal(self.lead_times, lead_times):
+            faults.append(f"lead times {_in_words(lead_times)}, found {_in_words(self.lead_times)}")
+        layout.refuse(self.path, faults)
+
+
+def _in_words(lead_times: Leads) -> str:
+    return ", ".join(format_duration_h(lead) for lead in lead_times)
+
+
+def _arrays(grid: Grid, axis: layout.Axis, leads: int) -> list[ArraySpec]:
+    height, width = grid.shape
+    index = (layout.INDEX_CHUNK,)
+    clock = axis.clock.attrs
+    lead_attrs = {
+        "standard_name": "forecast_period",
+        "long_name": "time since the initial time",
+        "units": axis.clock.unit,
+        "dtype": "timedelta64[ns]",
+    }
+    init_attrs = {
+        "standard_name": "forecast_reference_time",
+        "long_name": "initial time",
+        "axis": "T",
+    }
+    t2m_attrs = layout.field_attrs("2 m air temperature forecast") | {
+        "coordinates": " ".join(_BY_INIT_TIME)
+    }
+    return [
+        ArraySpec(LEAD_TIME, (LEAD_TIME,), (leads,), (leads,), "int64", 0, lead_attrs),
+        ArraySpec(INIT_TIME, (INIT_TIME,), (0,), index, "int64", 0, init_attrs | clock),
+        ArraySpec(
+            VALID_TIME,
+            (INIT_TIME, LEAD_TIME),
+            (0, leads),
+            (layout.ROW_CHUNK, leads),
+            "int64",
+            0,
+            {"standard_name": "time", "long_name": "time the forecast is for"} | clock,
+        ),
+        ArraySpec(
+            T2M,
+            FORECAST_DIMS,
+            (0, leads, height, width),
+            (1, leads, height, width),
+            "float32",
+            np.nan,
+            t2m_attrs,
+        ),
+        ArraySpec(
+            MODEL_VERSION,
+            (INIT_TIME,),
+            (0,),
+            index,
+            "str",
+            "",
+            {"long_name": "version of the model that made this forecast"},
+        ),
+        ArraySpec(
+            ANALYSIS_STATUS,
+            (INIT_TIME,),
+            (0,),
+            index,
+            "int8",
+            0,
+            layout.status_attrs("status of the analyses this forecast started from"),
+        ),
+        ArraySpec(
+            EXPECTED_LEADS,
+            (INIT_TIME,),
+            (0,),
+            index,
+            "int16",
+            0,
+            {"long_name": "lead times a complete forecast has", "units": "1"},
+        ),
+        ArraySpec(
+            WRITTEN_LEADS,
+            (INIT_TIME,),
+            (0,),
+            index,
+            "int16",
+            0,
+            {"long_name": "lead times written", "units": "1"},
+        ),
+    ]
