@@ -1,0 +1,132 @@
+"""Which format a file has: its first bytes decide, never its name."""
+
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from lsntp.errors import SourceDataError, StorageError
+from lsntp.sources.grib import MAGIC as GRIB_MAGIC
+from lsntp.sources.grib import MAX_PADDING, open_grib
+from lsntp.sources.netcdf import open_netcdf
+from lsntp.sources.parts import Part
+
+ZIP_MAGIC = b"PK\x03\x04"
+HDF_MAGIC = b"\x89HDF\r\n\x1a\n"
+CLASSIC_MAGICS = (b"CDF\x01", b"CDF\x02", b"CDF\x05")
+ZARR_MARKERS = ("zarr.json", ".zgroup", ".zmetadata")
+
+MAX_MEMBERS = 100
+MAX_UNPACKED_BYTES = 8 * 2**30
+"""A month of one global variable unpacks to 1.6 GB; an archive that claims more is refused."""
+
+
+def open_parts(path: Path, unpack_into: Path) -> Sequence[Part]:
+    """The 2 m temperature analyses of one file or Zarr store.
+
+    Args:
+        path: GRIB, netCDF, a ZIP of these, or a Zarr folder.
+        unpack_into: an existing folder for the members of a ZIP; must outlive the parts.
+
+    Raises:
+        SourceDataError: if it is none of these, damaged, or holds no such analyses.
+    """
+    label = str(path)
+    try:
+        if path.is_dir():
+            return [_open_zarr(path, label)]
+        return _open_file(path, label, unpack_into)
+    except OSError as error:
+        if isinstance(error, StorageError):
+            raise
+        raise SourceDataError(
+            f"Expected a readable file at {label}, found {error.strerror or error}; check the "
+            "path and its permissions."
+        ) from error
+
+
+def _open_zarr(path: Path, label: str) -> Part:
+    if not any((path / marker).is_file() for marker in ZARR_MARKERS):
+        raise SourceDataError(
+            f"Expected a file or a Zarr store at {label}, found a folder without "
+            f"{' or '.join(ZARR_MARKERS)}; end the path in /* to read the files inside."
+        )
+    return open_netcdf(path, label, "zarr")
+
+
+def _open_file(path: Path, label: str, unpack_into: Path | None) -> Sequence[Part]:
+    with path.open("rb") as file:
+        head = file.read(MAX_PADDING + len(GRIB_MAGIC))
+    if head.startswith((HDF_MAGIC, *CLASSIC_MAGICS)):
+        return [open_netcdf(path, label)]
+    if head.startswith(ZIP_MAGIC) and unpack_into is not None:
+        return _open_zip(path, label, unpack_into)
+    if GRIB_MAGIC in head:
+        return open_grib(path, label)
+    raise SourceDataError(
+        f"Expected GRIB, netCDF, a ZIP of them or Zarr in {label}, found {_describe(head)}; fetch "
+        "the file again or narrow source.paths."
+    )
+
+
+def _describe(head: bytes) -> str:
+    text = head.lstrip().lower()
+    if not head:
+        return "an empty file"
+    if text.startswith((b"<!doctype html", b"<html")):
+        return "an HTML page, usually the error message of a download"
+    return f"bytes that begin with {head[:16]!r}"
+
+
+def _open_zip(path: Path, label: str, folder: Path) -> list[Part]:
+    """The parts of every member that holds 2 m temperature; the others are passed over."""
+    parts: list[Part] = []
+    reasons: list[str] = []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [member for member in archive.infolist() if not member.is_dir()]
+            _check_members(members, label)
+            for member in members:
+                with archive.open(member) as packed:
+                    unpacked = _unpack(packed, folder)
+                try:
+                    parts += _open_file(unpacked, f"{label}::{member.filename}", None)
+                except SourceDataError as error:
+                    unpacked.unlink()
+                    reasons.append(str(error))
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        raise SourceDataError(
+            f"Expected a whole ZIP in {label}, found one that cannot be unpacked ({error}); fetch "
+            "it again."
+        ) from error
+    if not parts:
+        raise SourceDataError(
+            f"Expected a member with 2 m temperature in {label}, found none: {' '.join(reasons)}"
+        )
+    return parts
+
+
+def _check_members(members: Sequence[zipfile.ZipInfo], label: str) -> None:
+    size = sum(member.file_size for member in members)
+    if len(members) > MAX_MEMBERS or size > MAX_UNPACKED_BYTES:
+        raise SourceDataError(
+            f"Expected a ZIP of at most {MAX_MEMBERS} members and {MAX_UNPACKED_BYTES / 2**30:g} "
+            f"GiB in {label}, found {len(members)} members and {size / 2**30:.1f} GiB; unpack it "
+            "by hand if you trust it."
+        )
+
+
+def _unpack(packed: IO[bytes], folder: Path) -> Path:
+    """A member under a name of ours; the archive reader stops at the size it declares."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+            shutil.copyfileobj(packed, file)
+    except OSError as error:
+        raise StorageError(
+            f"Expected room to unpack a ZIP in {folder}, found {error.strerror or error}; free "
+            "space or set TMPDIR to a larger disk."
+        ) from error
+    return Path(file.name)

@@ -1,0 +1,323 @@
+"""GRIB edition 1 and 2: 2 m temperature analyses, message by message.
+
+Framing is checked here before the decoder sees a byte: every message starts with
+``GRIB``, has the length it claims, and ends with ``7777``.
+"""
+
+import ctypes
+import logging
+import mmap
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import eccodes
+import numpy as np
+from gribapi import bindings  # type: ignore[import-untyped]
+
+from lsntp.errors import SourceDataError, SourceUnavailableError
+from lsntp.names import Status
+from lsntp.sources.canonical import T2M_PARAM_ID, Fields, Statuses, status_of_expver
+from lsntp.sources.native import MAX_CELLS, Ints, NativeGrid, Window
+from lsntp.sources.parts import refuse_monthly, stamp
+from lsntp.times import Times
+
+logger = logging.getLogger(__name__)
+
+MAGIC = b"GRIB"
+END = b"7777"
+MAX_PADDING = 128
+"""Bytes between messages: bulletin headers and record padding are shorter than this."""
+
+_GRID_TYPES = ("regular_ll", "regular_gg")
+_MONTHLY_STREAMS = frozenset({"moda", "mnth", "mofm", "mdfa", "edmo", "edmm", "wamo", "msmm"})
+_ENSEMBLE_TYPES = frozenset({"em", "es", "pf"})
+_HEIGHT_ABOVE_GROUND = 103
+_ANALYSIS_TEMPLATES = (0, 1)
+_MISSING = 1e30
+
+
+def _log_quietly(_context: int | None, _level: int, message: bytes) -> None:
+    """The decoder's own words, for whoever debugs; its faults reach the caller as errors."""
+    logger.debug("ecCodes: %s", message.decode("utf-8", "replace").strip())
+
+
+_LOG_PROCEDURE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p)(
+    _log_quietly
+)
+
+
+def _quieten_decoder() -> None:
+    library = ctypes.CDLL(bindings.library_path)
+    library.grib_context_set_logging_proc.restype = None
+    library.grib_context_set_logging_proc(None, _LOG_PROCEDURE)
+
+
+_quieten_decoder()
+
+
+@dataclass(frozen=True)
+class Message:
+    """Where one analysis of 2 m temperature lies in its file."""
+
+    offset: int
+    length: int
+    time: np.datetime64
+    status: Status
+
+
+@dataclass(frozen=True, eq=False)
+class GribPart:
+    """The messages of one file that share a grid; see :class:`~lsntp.sources.parts.Part`."""
+
+    path: Path
+    label: str
+    grid: NativeGrid
+    messages: tuple[Message, ...]
+    file_stamp: tuple[int, int]
+
+    @property
+    def times(self) -> Times:
+        """Valid times (n,) in file order."""
+        return np.array([message.time for message in self.messages], "datetime64[ns]")
+
+    def read(self, positions: Ints, window: Window) -> tuple[Fields, Statuses]:
+        """See :meth:`lsntp.sources.parts.Part.read`."""
+        messages = [self.messages[position] for position in positions]
+        fields = np.empty((len(messages), *window.grid.shape), np.float32)
+        cells = np.ix_(window.rows, window.columns)
+        shape = (self.grid.latitude.size, self.grid.longitude.size)
+        with self.path.open("rb") as file:
+            if stamp(self.path) != self.file_stamp:
+                raise SourceUnavailableError(
+                    f"Expected {self.label} to stay as it was when it was opened, found it "
+                    "changed; wait until it is complete and run again."
+                )
+            for field, message in zip(fields, messages, strict=True):
+                file.seek(message.offset)
+                field[:] = _decode(file.read(message.length), shape, self.label)[cells]
+        return fields, np.array([message.status for message in messages], np.int8)
+
+
+def open_grib(path: Path, label: str) -> list[GribPart]:
+    """The 2 m temperature analyses of a GRIB file, one part per grid; reads headers only.
+
+    Raises:
+        SourceDataError: if the file is damaged, holds no 2 m temperature, or holds it only
+            as forecasts, means or ensemble statistics.
+    """
+    found: dict[str, list[Message]] = defaultdict(list)
+    grids: dict[str, NativeGrid] = {}
+    refused: Counter[str] = Counter()
+    others: Counter[str] = Counter()
+    file_stamp = stamp(path)
+    # The decoder reads through a buffer of its own, so nothing else may move this file.
+    with path.open("rb") as headers, path.open("rb") as file:
+        for offset, length in _frame(path, label):
+            with _open_message(headers, label) as message:
+                if _get(message, "offset", int) != offset:
+                    raise _damaged(label, f"no message that can be decoded at byte {offset}")
+                if not _is_t2m(message):
+                    others[str(_get(message, "shortName"))] += 1
+                elif reason := _why_no_analysis(message):
+                    refused[reason] += 1
+                else:
+                    key = str(_get(message, "md5GridSection"))
+                    if key not in grids:
+                        file.seek(offset)
+                        grids[key] = _native_grid(file.read(length), label)
+                    entry = Message(offset, length, _valid_time(message), _status(message, label))
+                    found[key].append(entry)
+    _check_found(found, refused, others, label)
+    parts = [GribPart(path, label, grids[key], tuple(found[key]), file_stamp) for key in found]
+    refuse_monthly(np.concatenate([part.times for part in parts]), label)
+    return parts
+
+
+def _check_found(
+    found: dict[str, list[Message]], refused: Counter[str], others: Counter[str], label: str
+) -> None:
+    reasons = "; ".join(f"{count} of {reason}" for reason, count in refused.items())
+    if found and refused:
+        logger.warning("%s: left out messages of 2 m temperature: %s", label, reasons)
+    elif refused:
+        raise SourceDataError(
+            f"Expected analyses of 2 m temperature in {label}, found only {reasons}; use files "
+            "of analyses (step 0)."
+        )
+    elif not found:
+        raise SourceDataError(
+            f"Expected a message of 2 m temperature (parameter {T2M_PARAM_ID}) in {label}, "
+            f"found: {', '.join(others) or 'none'}."
+        )
+
+
+def _frame(path: Path, label: str) -> Iterator[tuple[int, int]]:
+    """(offset, length) of every message, in order, with framing checked."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        position = 0
+        while position < len(content):
+            start = content.find(MAGIC, position, position + MAX_PADDING + len(MAGIC))
+            if start < 0:
+                rest = content[position : position + MAX_PADDING + 1]
+                if len(rest) <= MAX_PADDING and not rest.strip(b"\0 \r\n"):
+                    return
+                raise _damaged(label, f"no message where one should start, at byte {position}")
+            length = _message_length(content, start)
+            end = start + length
+            if length < 16 or end > len(content) or content[end - len(END) : end] != END:
+                raise _damaged(
+                    label,
+                    f"a message at byte {start} that does not end in 7777 after {length} bytes",
+                )
+            yield start, length
+            position = end
+
+
+def _message_length(content: mmap.mmap, start: int) -> int:
+    """Bytes of the message, as its indicator section claims; 0 if there is no such edition."""
+    edition = content[start + 7 : start + 8]
+    if edition == b"\x02":
+        return int.from_bytes(content[start + 8 : start + 16])
+    if edition != b"\x01":
+        return 0
+    length = int.from_bytes(content[start + 4 : start + 7])
+    if not length & 0x800000:
+        return length
+    # Edition 1 beyond 8 MiB, as ECMWF writes it: the length counts blocks of 120 bytes, and
+    # the data section gives the bytes by which the last block is too long.
+    position = start + 8
+    flags = content[position + 7] if position + 7 < len(content) else 0
+    position += int.from_bytes(content[position : position + 3])
+    for flag in (0x80, 0x40):
+        if flags & flag:
+            position += int.from_bytes(content[position : position + 3])
+    excess = int.from_bytes(content[position : position + 3])
+    return length if excess >= 120 else (length & 0x7FFFFF) * 120 - excess + 4
+
+
+def _damaged(label: str, found: str) -> SourceDataError:
+    return SourceDataError(
+        f"Expected whole GRIB messages in {label}, found {found}; the file is cut short or "
+        "damaged, fetch it again."
+    )
+
+
+@contextmanager
+def _open_message(message: BinaryIO | bytes, label: str) -> Iterator[int]:
+    """A decoder handle on one message: headers only from a file, all of it from bytes."""
+    handle = None
+    try:
+        if isinstance(message, bytes):
+            handle = eccodes.codes_new_from_message(message)
+        else:
+            handle = eccodes.codes_grib_new_from_file(message, headers_only=True)
+        if handle is None:
+            raise _damaged(label, "fewer messages than it is long enough for")
+        yield handle
+    except eccodes.CodesInternalError as error:
+        raise _damaged(label, f"a message that cannot be decoded ({error})") from error
+    finally:
+        if handle is not None:
+            eccodes.codes_release(handle)
+
+
+def _get(message: int, key: str, kind: type | None = None) -> Any:
+    """A header value, or None where the edition or centre does not have it."""
+    try:
+        return eccodes.codes_get(message, key, kind)
+    except eccodes.KeyValueNotFoundError:
+        return None
+
+
+def _is_t2m(message: int) -> bool:
+    parameter = _get(message, "paramId", int)
+    if parameter:
+        return bool(parameter == T2M_PARAM_ID)
+    found = tuple(
+        _get(message, key, int)
+        for key in (
+            "discipline",
+            "parameterCategory",
+            "parameterNumber",
+            "typeOfFirstFixedSurface",
+            "level",
+        )
+    )
+    return found == (0, 0, 0, _HEIGHT_ABOVE_GROUND, 2)
+
+
+def _why_no_analysis(message: int) -> str | None:
+    """Why a field of 2 m temperature is no analysis, or None if it is one."""
+    stream, kind = _get(message, "stream", str), _get(message, "type", str)
+    if stream in _MONTHLY_STREAMS:
+        return f"monthly means (stream {stream})"
+    if (derived := _get(message, "derivedForecast", int)) is not None:
+        return f"an ensemble statistic such as mean or spread (derivedForecast {derived})"
+    if kind in _ENSEMBLE_TYPES or _get(message, "number", int):
+        return f"an ensemble member or statistic (type {kind})"
+    template = _get(message, "productDefinitionTemplateNumber", int)
+    if template not in (None, *_ANALYSIS_TEMPLATES):
+        return f"a processed field (product definition template {template})"
+    if (step_type := _get(message, "stepType", str)) != "instant":
+        return f"a field over a time range (stepType {step_type})"
+    if (step := _get(message, "stepRange", str)) and step not in ("0", "0m", "0s"):
+        return f"a forecast (step {step})"
+    return None
+
+
+def _valid_time(message: int) -> np.datetime64:
+    date, time = _get(message, "validityDate", str), int(_get(message, "validityTime", int))
+    day = np.datetime64(f"{date[:4]}-{date[4:6]}-{date[6:8]}", "ns")
+    return day + np.timedelta64(time // 100, "h") + np.timedelta64(time % 100, "m")
+
+
+def _status(message: int, label: str) -> Status:
+    expver = _get(message, "expver", str)
+    return Status.FINAL if expver is None else status_of_expver(expver, label)
+
+
+def _native_grid(content: bytes, label: str) -> NativeGrid:
+    """The axes of a message, in the order in which its values are stored."""
+    with _open_message(content, label) as message:
+        grid_type = _get(message, "gridType", str)
+        if grid_type not in _GRID_TYPES:
+            raise SourceDataError(
+                f"Expected a regular latitude/longitude or Gaussian grid in {label}, found "
+                f"{grid_type}; regrid the file first."
+            )
+        rows, columns = _get(message, "Nj", int), _get(message, "Ni", int)
+        if not 0 < rows * columns <= MAX_CELLS or rows * columns != _get(
+            message, "numberOfDataPoints", int
+        ):
+            raise _damaged(label, f"a grid of {rows} x {columns} cells that does not fit its data")
+        if _get(message, "alternativeRowScanning", int) or _get(
+            message, "jPointsAreConsecutive", int
+        ):
+            raise SourceDataError(
+                f"Expected values stored row by row in {label}, found another scanning order; "
+                "rewrite the file, for instance with cdo copy."
+            )
+        latitude = eccodes.codes_get_array(message, "latitudes").reshape(rows, columns)[:, 0]
+        longitude = eccodes.codes_get_array(message, "longitudes").reshape(rows, columns)[0]
+    grid = NativeGrid(latitude.copy(), longitude.copy())
+    grid.check(label)
+    return grid
+
+
+def _decode(content: bytes, shape: tuple[int, int], label: str) -> Fields:
+    """The values of one message in kelvin (rows, columns) as stored; NaN where masked."""
+    with _open_message(content, label) as message:
+        if _get(message, "numberOfDataPoints", int) != shape[0] * shape[1]:
+            raise _damaged(
+                label, f"a message whose values do not fill {shape[0]} x {shape[1]} cells"
+            )
+        eccodes.codes_set(message, "missingValue", _MISSING)
+        values = eccodes.codes_get_values(message)
+        if _get(message, "bitmapPresent", int):
+            values[values == _MISSING] = np.nan
+    fields: Fields = values.reshape(shape).astype(np.float32)
+    return fields
