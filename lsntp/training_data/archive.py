@@ -1,0 +1,175 @@
+"""The training archive: normalised fields and their statistics, named by what they come from."""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+
+from lsntp.archives import layout
+from lsntp.archives.lease import writer_lease
+from lsntp.archives.staging import open_published, storage_errors
+from lsntp.config import Domain, Scaling
+from lsntp.errors import ArchiveBusyError, ArchiveError, ArchiveNotFoundError, DomainError
+from lsntp.grid import Grid
+from lsntp.names import LATITUDE, LONGITUDE, TIME
+from lsntp.times import Period, Times, format_duration_h
+from lsntp.training_data.blocks import FieldArchive, Fields, usable_at
+from lsntp.training_data.climatology import Climatology
+from lsntp.training_data.normalised import CLIMATOLOGY, HOUR_OF_DAY, X, write_normalised
+from lsntp.training_data.scaling import Scaler
+from lsntp.training_data.splits import effective_periods, make_split
+from lsntp.training_data.statistics import Statistics
+
+LAYOUT_VERSION = 1
+"""Part of the digest: raise it when statistics or layout change."""
+DIGEST_CHARACTERS = 16
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingArchive:
+    """Normalised training and validation fields on disk, never changed once written.
+
+    Attributes:
+        path: the Zarr; plain ``xr.open_zarr`` reads ``x(time, channel, latitude, longitude)``.
+        digest: of everything the content depends on.
+        scaling: kind of normalisation of ``x``.
+        statistics: of the training period, with its climatology.
+        times: the regular axis (n,), from the start of training to the end of validation.
+        grid: the domain's grid.
+    """
+
+    path: Path
+    digest: str
+    scaling: Scaling
+    statistics: Statistics
+    times: Times
+    grid: Grid
+
+    @property
+    def scaler(self) -> Scaler:
+        """What normalised ``x``."""
+        return Scaler(self.scaling, self.statistics)
+
+    def read(self, first: int, last: int) -> Fields:
+        """Normalised fields (last - first, H, W) float32 of a run of positions on ``times``."""
+        x = layout.array(open_published(self.path), X)
+        return np.asarray(x[first:last, 0], np.float32)
+
+
+def build_training_archive(
+    domain: Domain, analysis: FieldArchive, folder: Path, scaling: Scaling
+) -> TrainingArchive:
+    """The training archive of what ``analysis`` holds now; built only when that changed.
+
+    It covers training and validation, so that new test hours ask for no new training.
+    Written aside, then renamed: ``<folder>/<digest>.zarr`` is complete or absent, and
+    archives of other digests stay as they are.
+
+    Raises:
+        TrainingDataError: if the data are too short or too sparse to train on.
+        DomainError: if the analysis archive has another grid or cadence than the domain.
+        ArchiveBusyError: if another process is building in ``folder``.
+        StorageError: if the folder cannot be written; nothing stored changed.
+    """
+    _check_fits(domain, analysis)
+    make_split(domain, analysis)
+    times = covered_times(domain, analysis)
+    digest = input_digest(domain, analysis, times, scaling)
+    path = folder / f"{digest}.zarr"
+    if path.exists():
+        return open_training_archive(path)
+    aside = path.with_name(f"{path.name}.partial-{os.getpid()}")
+    with storage_errors(str(path)), writer_lease(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_normalised(domain, analysis, times, aside, scaling=scaling, digest=digest)
+            if input_digest(domain, analysis, times, scaling) != digest:
+                raise ArchiveBusyError(
+                    f"Expected the fields of {domain.domain} to stay as they are while training "
+                    "data are made of them, found that a publish changed some; run it again."
+                )
+            if not path.exists():
+                aside.rename(path)
+        finally:
+            _sweep(folder)
+    return open_training_archive(path)
+
+
+def open_training_archive(path: Path) -> TrainingArchive:
+    """The training archive at ``path``.
+
+    Raises:
+        ArchiveNotFoundError: if there is none.
+        ArchiveError: if it is damaged.
+    """
+    if not path.exists():
+        raise ArchiveNotFoundError(
+            f"Expected a training archive at {path}, found nothing; run `lsntp prepare`."
+        )
+    try:
+        with xr.open_zarr(path, chunks=None) as dataset:
+            climatology = Climatology(
+                dataset[CLIMATOLOGY].to_numpy(), dataset[HOUR_OF_DAY].to_numpy()
+            )
+            content = json.loads(dataset.attrs["statistics"])
+            return TrainingArchive(
+                path=path,
+                digest=dataset.attrs["digest"],
+                scaling=dataset.attrs["scaling"],
+                statistics=Statistics.from_dict(content, climatology),
+                times=dataset[TIME].to_numpy().astype("datetime64[ns]"),
+                grid=Grid(dataset[LATITUDE].to_numpy(), dataset[LONGITUDE].to_numpy()),
+            )
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        raise ArchiveError(
+            f"Expected a complete training archive at {path}, found it damaged ({error}); "
+            "remove the folder and run `lsntp prepare` again."
+        ) from error
+
+
+def covered_times(domain: Domain, analysis: FieldArchive) -> Times:
+    """From the start of training to the end of validation, as far as the archive reaches."""
+    split = domain.split
+    period = Period(split.train.period.start, split.validation.period.end)
+    times = period.steps(domain.cadence, domain.start)
+    return times[: np.searchsorted(times, analysis.times[-1], side="right")]
+
+
+def input_digest(domain: Domain, analysis: FieldArchive, times: Times, scaling: Scaling) -> str:
+    """A digest of the fields at ``times`` and of every setting the training archive depends on."""
+    settings = {
+        "layout": LAYOUT_VERSION,
+        "grid": analysis.grid.digest,
+        "cadence_h": domain.cadence_h,
+        "first": str(times[0]),
+        "scaling": scaling,
+        "periods": [str(period) for period in list(effective_periods(domain).values())[:2]],
+        "history": domain.history,
+        "horizon": domain.horizon,
+    }
+    digests = analysis.digests_at(times) * usable_at(analysis, times)[:, None]
+    content = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    content.update(analysis.status_at(times).astype(np.int8).tobytes())
+    content.update(digests.astype(np.uint8).tobytes())
+    return content.hexdigest()[:DIGEST_CHARACTERS]
+
+
+def _check_fits(domain: Domain, analysis: FieldArchive) -> None:
+    grid = domain.target_grid
+    if not analysis.grid.matches(grid) or analysis.cadence != domain.cadence:
+        raise DomainError(
+            f"Expected an analysis archive of {grid}, every {format_duration_h(domain.cadence)}, "
+            f"for domain {domain.domain}, found {analysis.grid}, every "
+            f"{format_duration_h(analysis.cadence)}; use the domain file it was made with."
+        )
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what this or a killed build left; under the lease nobody else is writing."""
+    for leftover in folder.glob("*.zarr.partial-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
