@@ -112,24 +112,37 @@ def open_training_archive(path: Path) -> TrainingArchive:
             f"Expected a training archive at {path}, found nothing; run `lsntp prepare`."
         )
     try:
-        with xr.open_zarr(path, chunks=None) as dataset:
-            climatology = Climatology(
-                dataset[CLIMATOLOGY].to_numpy(), dataset[HOUR_OF_DAY].to_numpy()
-            )
-            content = json.loads(dataset.attrs["statistics"])
-            return TrainingArchive(
-                path=path,
-                digest=dataset.attrs["digest"],
-                scaling=dataset.attrs["scaling"],
-                statistics=Statistics.from_dict(content, climatology),
-                times=dataset[TIME].to_numpy().astype("datetime64[ns]"),
-                grid=Grid(dataset[LATITUDE].to_numpy(), dataset[LONGITUDE].to_numpy()),
-            )
+        with xr.open_zarr(path, chunks=None, consolidated=True) as dataset:
+            archive = _from_dataset(dataset, path)
+        fault = "" if _is_whole(archive) else "coordinates or climatology are missing"
     except (KeyError, TypeError, ValueError, OSError) as error:
+        fault = str(error)
+    if fault:
         raise ArchiveError(
-            f"Expected a complete training archive at {path}, found it damaged ({error}); "
+            f"Expected a complete training archive at {path}, found it damaged ({fault}); "
             "remove the folder and run `lsntp prepare` again."
-        ) from error
+        )
+    return archive
+
+
+def _from_dataset(dataset: xr.Dataset, path: Path) -> TrainingArchive:
+    climatology = Climatology(dataset[CLIMATOLOGY].to_numpy(), dataset[HOUR_OF_DAY].to_numpy())
+    content = json.loads(dataset.attrs["statistics"])
+    return TrainingArchive(
+        path=path,
+        digest=dataset.attrs["digest"],
+        scaling=dataset.attrs["scaling"],
+        statistics=Statistics.from_dict(content, climatology),
+        times=dataset[TIME].to_numpy().astype("datetime64[ns]"),
+        grid=Grid(dataset[LATITUDE].to_numpy(), dataset[LONGITUDE].to_numpy()),
+    )
+
+
+def _is_whole(archive: TrainingArchive) -> bool:
+    """Whether no chunk was lost: a lost one reads as zero times or NaN coefficients."""
+    steps = np.diff(archive.times)
+    is_regular = bool(np.all(steps == steps[0]) and steps[0] > np.timedelta64(0))
+    return is_regular and bool(np.isfinite(archive.statistics.climatology.coefficients).all())
 
 
 def covered_times(domain: Domain, analysis: FieldArchive) -> Times:
