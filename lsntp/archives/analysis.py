@@ -35,7 +35,8 @@ from lsntp.names import (
 from lsntp.times import Duration, Instant, Times
 
 _USABLE = [int(status) for status in Status if status.is_usable]
-_SEALS = (STATUS,)
+_SEALS = (SOURCE_DIGEST, STATUS)
+"""A digest never vouches for a field that is not there yet, nor a status for a digest."""
 
 
 @dataclass(frozen=True)
@@ -171,8 +172,7 @@ class AnalysisArchive:
             ArchiveBusyError: if another writer is at work.
             StorageError: if the storage refuses; repeat the publish once it is cured.
         """
-        frames = frames.sortby(TIME)
-        self._check(frames)
+        frames = self._checked(frames)
         slots = self._axis.writable_slots(frames[TIME].values)
         incoming = _Incoming(
             slots,
@@ -283,12 +283,26 @@ class AnalysisArchive:
         source = layout.array(open_published(self.path), name)
         return layout.read_rows(source, self._axis.slots(times), missing=missing)
 
+    def require(self, *, grid: Grid, start: Instant, cadence: Duration) -> None:
+        """Refuse to continue an archive that was made for something else.
+
+        Raises:
+            ArchiveError: if grid, start or cadence differ; names every difference.
+        """
+        self._require(grid, layout.Axis(start, cadence))
+
     def _require(self, grid: Grid, axis: layout.Axis) -> None:
-        """Refuse to continue an archive that was made for something else."""
         layout.refuse(self.path, layout.differences(self.grid, self._axis, grid, axis))
 
-    def _check(self, frames: xr.Dataset) -> None:
-        """Refuse frames that must not be stored; name every fault found."""
+    def _checked(self, frames: xr.Dataset) -> xr.Dataset:
+        """Frames in order of time; refuses those that must not be stored, naming every fault."""
+        needed = {TIME, LATITUDE, LONGITUDE, T2M, STATUS, SOURCE_DIGEST}
+        if absent := sorted(needed - set(map(str, frames.variables))):
+            raise ArchiveError(
+                f"Expected frames with {', '.join(sorted(needed))} for {self.path}, found none of "
+                f"{', '.join(absent)}. Nothing was written."
+            )
+        frames = frames.sortby(TIME)
         t2m, status = frames[T2M], frames[STATUS].values
         times = frames[TIME].values
         faults = []
@@ -310,6 +324,7 @@ class AnalysisArchive:
                 f"Expected for {self.path}: {'; '.join(faults)}. Nothing was written; assess and "
                 "regrid the frames before publishing them."
             )
+        return frames
 
 
 @dataclass(frozen=True)

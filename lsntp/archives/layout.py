@@ -164,7 +164,7 @@ class Axis:
     def attrs(self) -> dict[str, str | int]:
         """What :meth:`of` reads back."""
         return {
-            START: format_time(self.start),
+            START: f"{np.datetime_as_string(self.start, unit='s')}Z",
             CADENCE_S: int(self.cadence / np.timedelta64(1, "s")),
         }
 

@@ -5,7 +5,7 @@ writer or a concurrent reader meets a store that does not fit together. Here eve
 chunk is encoded aside first; then whole objects are put, each atomically, in this order:
 
 1. chunks of fields, then chunks of one-dimensional arrays;
-2. chunks of the *seals*: the arrays that tell a reader which slots hold data;
+2. chunks of the *seals*, one array after the other: they tell which slots hold what;
 3. metadata of each array;
 4. the root metadata with its consolidated copy of the rest, the only truth about the extent.
 
@@ -77,9 +77,14 @@ def open_published(path: Path) -> zarr.Group:
     """
     try:
         return zarr.open_group(local_store(path, read_only=True), mode="r", use_consolidated=True)
-    except (FileNotFoundError, ValueError) as error:
+    except FileNotFoundError as error:
         raise ArchiveNotFoundError(
             f"Expected an archive at {path}, found none; run the step that writes it first."
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArchiveError(
+            f"Expected a readable archive at {path}, found: {error}; restore {ROOT_KEY} from a "
+            "backup, or choose another archive root."
         ) from error
 
 
@@ -91,18 +96,19 @@ class Staging:
 
     Args:
         store: where the archive lives or will live.
-        seals: names of the arrays that tell which slots hold data; put after all other chunks.
+        seals: names of the arrays that tell which slots hold what; put after all other chunks,
+            in this order.
     """
 
     def __init__(self, store: Store, *, seals: Sequence[str] = ()) -> None:
         self._store = store
-        self._seals = frozenset(seals)
+        self._seals = tuple(seals)
         self._staged: dict[str, Buffer] = {}
         self._stored: dict[str, bytes | None] = {}
         self._memory = MemoryStore(self._staged)
         root = _get(store, ROOT_KEY)
         self._is_new = root is None
-        document = json.loads(root.to_bytes()) if root is not None else {}
+        document = _parsed(root, store) if root is not None else {}
         self.attributes: dict[str, Any] = document.get("attributes", {})
         self._arrays: dict[str, dict[str, Any]] = document.get("consolidated_metadata", {}).get(
             "metadata", {}
@@ -210,7 +216,7 @@ class Staging:
             for key in chunk_keys
             if _content(self._staged.get(key)) != self._stored.get(key)
         ]
-        for rank in range(3):
+        for rank in range(2 + len(self._seals)):
             yield [(key, value) for key, value in changed if self._rank(key) == rank]
         root = _buffer(self._root_document())
         metadata = [
@@ -226,7 +232,7 @@ class Staging:
     def _rank(self, key: str) -> int:
         name = key.split("/", 1)[0]
         if name in self._seals:
-            return 2
+            return 2 + self._seals.index(name)
         return 0 if len(self._arrays[name]["shape"]) > 1 else 1
 
     def _root_document(self) -> dict[str, Any]:
@@ -263,13 +269,15 @@ class Staging:
 
     def _drop_objects(self, name: str, axis: int, *, first: int) -> None:
         """Delete stored chunks at or after index ``first`` along ``axis``."""
+        is_last_axis = axis == len(self._arrays[name]["shape"]) - 1
+        remove = self._store.delete if is_last_axis else self._store.delete_dir
         prefixes = [f"{name}/c"]
         for _ in range(axis):
             prefixes = [f"{prefix}/{entry}" for prefix in prefixes for entry in self._list(prefix)]
         for prefix in prefixes:
             for entry in self._list(prefix):
                 if entry.isdigit() and int(entry) >= first:
-                    sync(self._store.delete(f"{prefix}/{entry}"))
+                    sync(remove(f"{prefix}/{entry}"))
 
     def _list(self, prefix: str) -> tuple[str, ...]:
         return collect_aiterator(self._store.list_dir(prefix))
@@ -358,6 +366,17 @@ def _batches(
 
 def _get(store: Store, key: str) -> Buffer | None:
     return sync(store.get(key, default_buffer_prototype()))
+
+
+def _parsed(root: Buffer, store: Store) -> dict[str, Any]:
+    try:
+        document: dict[str, Any] = json.loads(root.to_bytes())
+    except ValueError as error:
+        raise ArchiveError(
+            f"Expected JSON in {ROOT_KEY} of {store}, found: {error}; restore it from a backup, or "
+            "choose another archive root."
+        ) from error
+    return document
 
 
 def _content(value: Buffer | None) -> bytes | None:
