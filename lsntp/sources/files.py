@@ -51,9 +51,13 @@ class FileSource:
 
     def fetch(self, times: Times, area: Grid) -> list[xr.Dataset]:
         """See :meth:`lsntp.sources.base.Source.fetch`."""
-        windows = [part.grid.window(area, part.label) for part in self._parts]
+        windows: dict[bytes, Window] = {}
+        for part in self._parts:
+            if part.grid.key not in windows:
+                windows[part.grid.key] = part.grid.window(area, part.label)
         datasets: dict[str, list[xr.Dataset]] = {}
-        for part, window in zip(self._parts, windows, strict=True):
+        for part in self._parts:
+            window = windows[part.grid.key]
             if frames := self._read(part, window, times):
                 datasets.setdefault(window.grid.digest, []).append(frames)
         return [settle_repeats(_join(frames)) for frames in datasets.values()]

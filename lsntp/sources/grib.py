@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -35,6 +36,12 @@ MAX_PADDING = 128
 _GRID_TYPES = ("regular_ll", "regular_gg")
 _MONTHLY_STREAMS = frozenset({"moda", "mnth", "mofm", "mdfa", "edmo", "edmm", "wamo", "msmm"})
 _ENSEMBLE_TYPES = frozenset({"em", "es", "pf"})
+_UNUSUAL_SCANNING = ("alternativeRowScanning", "jPointsAreConsecutive")
+_CORNERS = tuple(
+    f"{axis}Of{end}GridPointInDegrees"
+    for axis in ("latitude", "longitude")
+    for end in ("First", "Last")
+)
 _HEIGHT_ABOVE_GROUND = 103
 _ANALYSIS_TEMPLATES = (0, 1)
 _MISSING = 1e30
@@ -79,7 +86,7 @@ class GribPart:
     messages: tuple[Message, ...]
     file_stamp: tuple[int, int]
 
-    @property
+    @cached_property
     def times(self) -> Times:
         """Valid times (n,) in file order."""
         return np.array([message.time for message in self.messages], "datetime64[ns]")
@@ -115,7 +122,7 @@ def open_grib(path: Path, label: str) -> list[GribPart]:
     others: Counter[str] = Counter()
     file_stamp = stamp(path)
     # The decoder reads through a buffer of its own, so nothing else may move this file.
-    with path.open("rb") as headers, path.open("rb") as file:
+    with path.open("rb") as headers:
         for offset, length in _frame(path, label):
             with _open_message(headers, label) as message:
                 if _get(message, "offset", int) != offset:
@@ -127,8 +134,7 @@ def open_grib(path: Path, label: str) -> list[GribPart]:
                 else:
                     key = str(_get(message, "md5GridSection"))
                     if key not in grids:
-                        file.seek(offset)
-                        grids[key] = _native_grid(file.read(length), label)
+                        grids[key] = _native_grid(message, label)
                     entry = Message(offset, length, _valid_time(message), _status(message, label))
                     found[key].append(entry)
     _check_found(found, refused, others, label)
@@ -280,30 +286,33 @@ def _status(message: int, label: str) -> Status:
     return Status.FINAL if expver is None else status_of_expver(expver, label)
 
 
-def _native_grid(content: bytes, label: str) -> NativeGrid:
+def _native_grid(message: int, label: str) -> NativeGrid:
     """The axes of a message, in the order in which its values are stored."""
-    with _open_message(content, label) as message:
-        grid_type = _get(message, "gridType", str)
-        if grid_type not in _GRID_TYPES:
-            raise SourceDataError(
-                f"Expected a regular latitude/longitude or Gaussian grid in {label}, found "
-                f"{grid_type}; regrid the file first."
-            )
-        rows, columns = _get(message, "Nj", int), _get(message, "Ni", int)
-        if not 0 < rows * columns <= MAX_CELLS or rows * columns != _get(
-            message, "numberOfDataPoints", int
-        ):
-            raise _damaged(label, f"a grid of {rows} x {columns} cells that does not fit its data")
-        if _get(message, "alternativeRowScanning", int) or _get(
-            message, "jPointsAreConsecutive", int
-        ):
-            raise SourceDataError(
-                f"Expected values stored row by row in {label}, found another scanning order; "
-                "rewrite the file, for instance with cdo copy."
-            )
-        latitude = eccodes.codes_get_array(message, "latitudes").reshape(rows, columns)[:, 0]
-        longitude = eccodes.codes_get_array(message, "longitudes").reshape(rows, columns)[0]
-    grid = NativeGrid(latitude.copy(), longitude.copy())
+    grid_type = _get(message, "gridType", str)
+    if grid_type not in _GRID_TYPES:
+        raise SourceDataError(
+            f"Expected a regular latitude/longitude or Gaussian grid in {label}, found "
+            f"{grid_type}; regrid the file first."
+        )
+    rows, columns = _get(message, "Nj", int), _get(message, "Ni", int)
+    count = _get(message, "numberOfDataPoints", int)
+    if not 0 < rows * columns == count <= MAX_CELLS:
+        raise _damaged(label, f"a grid of {rows} x {columns} cells that does not fit its data")
+    if any(_get(message, key, int) for key in _UNUSUAL_SCANNING):
+        raise SourceDataError(
+            f"Expected values stored row by row in {label}, found another scanning order; "
+            "rewrite the file, for instance with cdo copy."
+        )
+    north, south, west, east = (_get(message, key, float) for key in _CORNERS)
+    if _get(message, "iScansNegatively", int):
+        east -= 360.0 * (east > west)
+    else:
+        east += 360.0 * (east < west)
+    if grid_type == "regular_gg":
+        latitude = eccodes.codes_get_array(message, "latitudes").reshape(rows, columns)[:, 0].copy()
+    else:
+        latitude = np.linspace(north, south, rows)
+    grid = NativeGrid(latitude, np.linspace(west, east, columns))
     grid.check(label)
     return grid
 

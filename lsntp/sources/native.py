@@ -44,11 +44,6 @@ class NativeGrid:
             SourceDataError: naming the axis, what was expected and what was found.
         """
         for name, axis in (("latitude", self.latitude), ("longitude", self.longitude)):
-            if axis.ndim != 1:
-                raise SourceDataError(
-                    f"Expected a one-dimensional {name} axis in {where}, found "
-                    f"{axis.ndim} dimensions; regrid curvilinear data to a rectilinear grid first."
-                )
             if axis.size < 2:
                 raise SourceDataError(
                     f"Expected a field over an area in {where}, found a single {name}; a point "

@@ -41,6 +41,7 @@ _AXES = {
     ),
 }
 _DAY = np.timedelta64(1, "D")
+_HALF_SECOND = np.timedelta64(500, "ms")
 _CLASSIC_MAGIC = (b"CDF\x01", b"CDF\x02")
 _TIME_GAP = 8  # steps that are cheaper to read and drop than to seek over
 
@@ -198,7 +199,7 @@ def _read_grid(
     axes = {
         name: axis
         for name, spellings in _AXES.items()
-        if (axis := _find_axis(dataset, name, *spellings)) is not None
+        if (axis := _find_axis(dataset, set(variable.dims), name, *spellings)) is not None
     }
     absent = [name for name in _AXES if name not in axes]
     found = ", ".join(f"{dim}: {size}" for dim, size in variable.sizes.items()) or "none"
@@ -213,7 +214,12 @@ def _read_grid(
             f"{variable.name} with dimensions {found}; add them to the file."
         )
     latitude, longitude = axes["latitude"], axes["longitude"]
-    if latitude.size * longitude.size > MAX_CELLS and max(latitude.ndim, longitude.ndim) == 1:
+    if max(latitude.ndim, longitude.ndim) > 1:
+        raise SourceDataError(
+            f"Expected one-dimensional latitude and longitude in {label}, found a curvilinear "
+            "grid; regrid the file to a rectilinear grid first."
+        )
+    if latitude.size * longitude.size > MAX_CELLS:
         raise SourceDataError(
             f"Expected a grid of at most {MAX_CELLS} cells in {label}, found {latitude.size} x "
             f"{longitude.size}."
@@ -229,18 +235,26 @@ def _read_grid(
 
 
 def _find_axis(
-    dataset: xr.Dataset, name: str, names: tuple[str, ...], units: tuple[str, ...]
+    dataset: xr.Dataset,
+    dims: set[Hashable],
+    name: str,
+    names: tuple[str, ...],
+    units: tuple[str, ...],
 ) -> xr.DataArray | None:
-    """The coordinate that is ``name`` by standard name, units or its own name."""
-    everything = {str(key): variable for key, variable in dataset.variables.items()}
+    """The coordinate along ``dims`` that is ``name`` by standard name, units or its own name."""
+    candidates = {
+        str(key): variable.attrs
+        for key, variable in dataset.variables.items()
+        if set(variable.dims) <= dims
+    }
     tests: tuple[Callable[[str, Mapping[str, Any]], bool], ...] = (
         lambda _key, attrs: attrs.get("standard_name") == name,
         lambda _key, attrs: str(attrs.get("units", "")).lower() in units,
         lambda key, _attrs: key.lower() in names,
     )
     for test in tests:
-        for key, variable in everything.items():
-            if test(key, variable.attrs):
+        for key, attrs in candidates.items():
+            if test(key, attrs):
                 return dataset[key]
     return None
 
@@ -280,6 +294,8 @@ def _read_times(
     times = np.atleast_1d(axis.values).astype("datetime64[ns]")
     if np.isnat(times).any():
         raise SourceDataError(f"Expected a time for every field in {label}, found missing ones.")
+    # Hours kept as fractions of a day are off by some nanoseconds.
+    times = (times + _HALF_SECOND).astype("datetime64[s]").astype("datetime64[ns]")
     return (axis.dims[0] if axis.ndim else None), times
 
 
