@@ -14,7 +14,7 @@ import xarray as xr
 
 from lsntp.archives.quarantine import Rejection
 from lsntp.config import QualityConfig
-from lsntp.grid import Floats, Grid
+from lsntp.grid import COORDINATE_TOLERANCE_DEG, Floats, Grid
 from lsntp.names import FIELD_DIMS, LATITUDE, LONGITUDE, SOURCE_DIGEST, T2M, TIME
 from lsntp.times import Duration, Instant, Times, format_duration_h, format_time
 
@@ -73,7 +73,8 @@ def assess(
         frames: ``t2m(time, latitude, longitude)`` in kelvin with ``source_digest``; times may
             repeat. The same field twice counts once; different fields for one time are all
             rejected, since none is known to be the true one.
-        expected_grid: the grid earlier fields came on; None accepts any.
+        expected_grid: the grid earlier fields came on, of which the frames must hold the same
+            cells where both reach; None accepts any.
         reference: a mean of recent true fields (H, W) on the frames' grid. Without it the
             median of the batch serves, from three plausible fields on, and the gradient
             between pole and equator must not be strongly reversed.
@@ -123,9 +124,22 @@ def _without_copies(frames: xr.Dataset) -> xr.Dataset:
 
 
 def _grid_reasons(grid: Grid, expected: Grid | None) -> list[str]:
-    if expected is None or grid.matches(expected):
+    """Files may be cut wider or narrower than before; the cells in common must be the same."""
+    if expected is None or _have_same_cells(grid, expected):
         return []
-    return [f"Expected the grid of the earlier fields, {expected}; found {grid}."]
+    return [f"Expected cells of the grid of the earlier fields, {expected}; found {grid}."]
+
+
+def _have_same_cells(grid: Grid, other: Grid) -> bool:
+    slack = COORDINATE_TOLERANCE_DEG
+    for a, b in ((grid.latitude, other.latitude), (grid.longitude, other.longitude)):
+        low, high = max(a.min(), b.min()) - slack, min(a.max(), b.max()) + slack
+        common_a, common_b = a[(a >= low) & (a <= high)], b[(b >= low) & (b <= high)]
+        if common_a.size != common_b.size or not common_a.size:
+            return False
+        if not np.allclose(common_a, common_b, atol=slack, rtol=0):
+            return False
+    return True
 
 
 def _axis_reasons(time: Instant, origin: Instant, cadence: Duration) -> list[str]:

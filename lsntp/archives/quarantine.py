@@ -15,6 +15,8 @@ from lsntp.times import Instant, format_time, parse_time
 
 FIELD_FILE = "field.nc"
 REASONS_FILE = "reasons.json"
+DIGEST_LENGTH = 12
+"""Hexadecimal digits of a digest in the name of an entry."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ class Quarantine:
         """
         digest = frame[SOURCE_DIGEST].to_numpy().astype(np.uint8).tobytes().hex()
         stamp = format_time(rejection.time).replace(":", "").replace("-", "")
-        entry = self.folder / f"{stamp}-{digest[:12]}"
+        entry = self.folder / f"{stamp}-{digest[:DIGEST_LENGTH]}"
         if entry.exists():
             return False
         # Encoded to bytes first, so that a full disk is an OSError and not a netCDF one.
@@ -92,13 +94,24 @@ class Quarantine:
             ) from error
         return True
 
+    def held(self) -> dict[Instant, frozenset[str]]:
+        """The digests kept for each time, cut to :data:`DIGEST_LENGTH` digits."""
+        found: dict[Instant, set[str]] = {}
+        for path in self._folders():
+            stamp, digest = path.name.split("-", 1)
+            found.setdefault(parse_time(stamp), set()).add(digest)
+        return {time: frozenset(digests) for time, digests in found.items()}
+
     def entries(self) -> list[QuarantineEntry]:
         """Everything kept, by time.
 
         Raises:
             ArchiveError: if an entry cannot be read.
         """
-        return [_read(path) for path in sorted(self.folder.glob("[0-9]*"))]
+        return [_read(path) for path in self._folders()]
+
+    def _folders(self) -> list[Path]:
+        return sorted(self.folder.glob("[0-9]*Z-*"))
 
 
 def _read(path: Path) -> QuarantineEntry:

@@ -14,7 +14,7 @@ import xarray as xr
 
 from lsntp.errors import SourceDataError
 from lsntp.grid import Grid
-from lsntp.names import TIME
+from lsntp.names import LATITUDE, LONGITUDE, TIME
 from lsntp.sources.formats import open_parts
 from lsntp.sources.frames import build_frames, settle_repeats
 from lsntp.sources.native import Window
@@ -123,7 +123,8 @@ def _join(datasets: Sequence[xr.Dataset]) -> xr.Dataset:
     """Frames on one grid from several files, in the order of the files."""
     if len(datasets) == 1:
         return datasets[0]
-    same_cells = [dataset.assign_coords(datasets[0].drop_vars(TIME).coords) for dataset in datasets]
+    cells = {name: datasets[0][name] for name in (LATITUDE, LONGITUDE)}
+    same_cells = [dataset.assign_coords(cells) for dataset in datasets]
     joined = xr.concat(same_cells, TIME, combine_attrs="override")
     joined.attrs["files"] = ", ".join(dict.fromkeys(d.attrs["files"] for d in datasets))
     return joined

@@ -207,6 +207,14 @@ def test_another_native_grid_is_rejected_and_both_are_named():
     assert "found 9 x 13 cells" in assessment.rejections[0].reasons[0]
 
 
+def test_the_same_grid_cut_wider_or_narrower_is_the_expected_one():
+    wide = regular_grid(north=59, south=49, west=-11, east=3, spacing=1)
+    assert not check(dataset(weather(2), SMALL), expected_grid=wide).rejections
+    assert not check(dataset(weather(2, wide), wide), expected_grid=SMALL).rejections
+    shifted = regular_grid(north=58.5, south=50.5, west=-10, east=2, spacing=1)
+    assert len(check(dataset(weather(2), SMALL), expected_grid=shifted).rejections) == 2
+
+
 def test_a_time_off_the_axis_or_before_its_start_is_rejected():
     times = START + np.array([hours(-1), hours(0), hours(0.5), hours(1)])
     assessment = check(dataset(weather(4), SMALL, times=times))

@@ -59,6 +59,7 @@ def test_entries_tell_what_was_put(tmp_path):
     (entry,) = quarantine.entries()
     assert entry.rejection == REJECTION
     assert entry.digest == "ab" * 32
+    assert quarantine.held() == {TIME: {"ab" * 6}}
 
 
 @pytest.mark.parametrize("stage", ["mkdir", "write_bytes", "write_text", "rename"])
