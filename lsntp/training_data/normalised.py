@@ -69,7 +69,11 @@ def write_normalised(
             CLIMATOLOGY: (
                 (HOUR_OF_DAY, ANNUAL_TERM, LATITUDE, LONGITUDE),
                 climatology.coefficients,
-                {"units": "K", "long_name": "mean, cosine and sine of 1, 2 ... cycles a year"},
+                {
+                    "units": "K",
+                    "long_name": "climatology by hour of day: mean, cos and sin of 1, 2 ... cycles",
+                    "comment": "of phase 2 pi times the fraction of the calendar year gone by",
+                },
             ),
         },
         {

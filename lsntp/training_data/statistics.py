@@ -102,10 +102,7 @@ def compute_statistics(
     times = period.steps(archive.cadence, archive.start)
     usable = times[usable_at(archive, times)]
     if not usable.size:
-        raise TrainingDataError(
-            f"Expected usable fields in the training period {period}, found none in its "
-            f"{times.size} times; ingest the period or move split.train."
-        )
+        raise TrainingDataError(_nothing_usable(period, times.size))
     of_block = partial(
         _sums_of_block,
         archive,
@@ -115,7 +112,16 @@ def compute_statistics(
     )
     blocks = split_times(times, frames or block_frames(archive.grid))
     sums = reduce_blocks(of_block, _merge, blocks, "statistics")
+    if not sums.used:
+        raise TrainingDataError(_nothing_usable(period, times.size))
     return _finish(sums, period, skipped=times.size - sums.used)
+
+
+def _nothing_usable(period: Period, frames: int) -> str:
+    return (
+        f"Expected usable fields without NaN in the training period {period}, found none in its "
+        f"{frames} times; ingest the period, move split.train, or choose a grid inside the data."
+    )
 
 
 @dataclass(frozen=True, eq=False)

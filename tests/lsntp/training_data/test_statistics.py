@@ -2,12 +2,13 @@ import json
 
 import numpy as np
 import pytest
+import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsntp.errors import TrainingDataError
 from lsntp.names import Status
-from lsntp.times import Period, hours
+from lsntp.times import Period, hours, parse_time
 from lsntp.training_data.statistics import Statistics, compute_statistics
 
 LEADS = np.arange(1, 3) * hours(1)
@@ -120,12 +121,33 @@ def test_statistics_survive_json(make_archive):
 
 def test_a_period_without_data_is_an_error(make_archive):
     archive = make_archive(24 * 10).lose(*range(240))
-    with pytest.raises(TrainingDataError, match="found none in its 240 times; ingest"):
+    with pytest.raises(TrainingDataError, match="found none in its 240 times; ingest the period"):
         compute_statistics(archive, TEN_DAYS, LEADS)
 
 
 def test_a_cell_without_data_is_an_error(make_archive):
     archive = make_archive(24 * 10)
     archive.fields[:, 0, 0] = np.nan
-    with pytest.raises(TrainingDataError, match="found none"):
+    with pytest.raises(TrainingDataError, match=r"without NaN .* found none in its 240"):
         compute_statistics(archive, TEN_DAYS, LEADS)
+
+
+def test_real_reanalysis_agrees_with_xarray(shared_data, memory_archive):
+    path = shared_data / "ncep" / "air.sig995.namerica.2013-01_2014-04.nc"
+    with xr.open_dataset(path) as dataset:
+        air = dataset["air"].load().astype(np.float32)
+    archive = memory_archive(air.values, start=parse_time(air.time.values[0]), cadence=hours(6))
+    leads = np.arange(1, 7) * hours(6)
+    found = compute_statistics(archive, Period.parse("2013-01-01", "2014-01-01"), leads)
+    year = air.sel(time="2013").astype(np.float64)
+    by_hour = year.groupby("time.hour").mean()
+    np.testing.assert_allclose(
+        found.climatology.at(archive.times[:4]), by_hour.transpose("hour", ...), atol=1e-4
+    )
+    assert found.frames_used == 1460
+    assert (found.mean, found.std) == (pytest.approx(year.mean()), pytest.approx(year.std()))
+    assert found.anomaly_std == pytest.approx((year.groupby("time.hour") - by_hour).std())
+    increments = [year.diff("time", n=1).std()] + [
+        (year.shift(time=-steps) - year).std() for steps in range(2, 7)
+    ]
+    np.testing.assert_allclose(found.increment_std, increments, rtol=1e-6)
