@@ -1,6 +1,52 @@
-"""The evaluation archive."""
+"""The evaluation archive: sums of every scored forecast frame, and monthly maps of errors.
 
-from typing import Final
+``(model, init_time, lead_time)`` hold the sums of each frame, ``(model, month, lead_time,
+latitude, longitude)`` those of each cell over the init_times of a month. What was never
+scored is NaN with count 0. Sums add up, so every score is computed from them afterwards.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from lsntp.archives import layout
+from lsntp.archives.lease import DEFAULT_TIMEOUT_S, writer_lease
+from lsntp.archives.staging import (
+    ArraySpec,
+    Slots,
+    Staging,
+    as_slots,
+    local_store,
+    open_published,
+    storage_errors,
+)
+from lsntp.errors import ArchiveError
+from lsntp.grid import Grid
+from lsntp.names import INIT_TIME, LATITUDE, LEAD_TIME, LONGITUDE
+from lsntp.times import Duration, Instant, Times, format_duration_h
+
+Leads = npt.NDArray[np.timedelta64]
+
+MODEL: Final = "model"
+MONTH: Final = "month"
+COUNT: Final = "count"
+TRUTH_STATUS: Final = "truth_status"
+INPUTS: Final = "inputs_digest"
+MODEL_VERSION: Final = "model_version"
+MAP_COUNT: Final = "map_count"
+FRAME_DIMS: Final = (MODEL, INIT_TIME, LEAD_TIME)
+MAP_DIMS: Final = (MODEL, MONTH, LEAD_TIME, LATITUDE, LONGITUDE)
+
+_FRAME_CHUNK: Final = 2**13
+"""Init_times in a chunk of sums: a year of hourly ones."""
+_MODEL_CHUNK: Final = 2**10
+_SEALS: Final = (COUNT, TRUTH_STATUS, INPUTS)
+"""Put last: a frame counts as scored once its sums and its month's maps are there."""
 
 _ERROR: Final = "of prediction minus truth over the cells of the frame"
 
@@ -40,3 +86,324 @@ CELL_SUMS: Final[dict[str, tuple[str, str]]] = {
     "map_squared_error_sum": ("sum of (prediction minus truth)^2 over the month's frames", "K2"),
 }
 """name -> (long name, unit) of each cell's monthly sums."""
+
+
+@dataclass(frozen=True, eq=False)
+class ScoredFrames:
+    """Frames of one model to store, by init_time.
+
+    Attributes:
+        init_times: (n,) ascending, unique.
+        is_scored: (n, K), the frames to store; what is stored of the others is kept.
+        sums: each of :data:`FRAME_SUMS`, (n, K).
+        truth_status: (n, K) status of the truth used.
+        inputs: (n, K) int64, identity of forecast, truth and climatology; never 0.
+        model_version: (n,) the version that made each forecast.
+    """
+
+    init_times: Times
+    is_scored: npt.NDArray[np.bool_]
+    sums: Mapping[str, npt.NDArray[Any]]
+    truth_status: npt.NDArray[np.int8]
+    inputs: npt.NDArray[np.int64]
+    model_version: Sequence[str]
+
+
+class EvaluationArchive:
+    """Scores of one domain at ``path``; models are appended as they come.
+
+    Writing takes the archive's writer lease; reading needs none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        group = open_published(path)
+        self.path = path
+        self.grid = layout.read_grid(group)
+        self._axis = layout.Axis.of(group.attrs.asdict(), path)
+        stored = np.asarray(layout.array(group, LEAD_TIME)[:])
+        self.lead_times: Leads = self._axis.clock.decode_durations(stored)
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        *,
+        grid: Grid,
+        start: Instant,
+        cadence: Duration,
+        lead_times: Leads,
+        attrs: Mapping[str, str],
+    ) -> Self:
+        """The archive at ``path``, made if it is not there; attributes are brought up to date.
+
+        Raises:
+            ArchiveError: if the existing one has another grid, start, cadence or lead times.
+            ArchiveBusyError: if another writer is at work.
+            StorageError: if the place is not writable.
+        """
+        path = Path(path)
+        axis = layout.Axis(start, cadence)
+        with writer_lease(path), storage_errors(str(path)):
+            staging = Staging(local_store(path), seals=_SEALS)
+            if not staging.is_new:
+                cls(path)._require(grid, axis, lead_times)
+            staging.attributes = layout.root_attrs(attrs, axis, staging.attributes)
+            for spec in _arrays(grid, axis, lead_times.size):
+                staging.create(spec)
+            leads = _lead_spec(axis, lead_times.size)
+            staging.create(leads, axis.clock.encode_durations(lead_times))
+            layout.stage_grid(staging, grid)
+            staging.commit()
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """The published archive at ``path``.
+
+        Raises:
+            ArchiveNotFoundError: if there is none.
+        """
+        return cls(Path(path))
+
+    @property
+    def start(self) -> Instant:
+        """The first init_time of the axis."""
+        return self._axis.start
+
+    @property
+    def cadence(self) -> Duration:
+        """Time between two init_times."""
+        return self._axis.cadence
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """In the order they were first scored."""
+        return _names(layout.array(open_published(self.path), MODEL)[:])
+
+    @property
+    def init_times(self) -> Times:
+        """Every init_time of the extent, scored or not."""
+        return self._axis.times(layout.array(open_published(self.path), INIT_TIME).shape[0])
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """The archive's attributes."""
+        return open_published(self.path).attrs.asdict()
+
+    def dataset(self) -> xr.Dataset:
+        """The archive as plain ``xr.open_zarr`` gives it: lazy, decoded."""
+        return layout.open_dataset(self.path)
+
+    def inputs_at(self, model: str, init_times: Times) -> npt.NDArray[np.int64]:
+        """What each frame (n, K) was scored from; 0 where it was not."""
+        found = np.zeros((init_times.size, self.lead_times.size), np.int64)
+        group = open_published(self.path)
+        names = _names(layout.array(group, MODEL)[:])
+        if model not in names:
+            return found
+        stored = layout.array(group, INPUTS)
+        slots = self._axis.slots(init_times)
+        inside = (slots >= 0) & (slots < stored.shape[1])
+        if inside.any():
+            first, last = int(slots[inside].min()), int(slots[inside].max())
+            rows = np.asarray(stored[names.index(model), first : last + 1])
+            found[inside] = rows[slots[inside] - first]
+        return found
+
+    def publish(
+        self,
+        model: str,
+        frames: ScoredFrames,
+        maps: Mapping[Instant, Mapping[str, npt.NDArray[Any]]],
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> None:
+        """Store scored frames and the maps of their months; the same twice is the same as once.
+
+        Args:
+            model: appended to the model axis when it is new.
+            frames: what was scored.
+            maps: by month (its first instant), ``map_count`` (K,) and each of
+                :data:`CELL_SUMS` (K, H, W): of all scored frames of the month.
+            timeout_s: how long to wait for another writer.
+
+        Raises:
+            ArchiveError: if a frame's time or month does not fit, or a month's maps are missing.
+            ArchiveBusyError: if another writer is at work.
+            StorageError: if the storage refuses; repeat the publish once it is cured.
+        """
+        slots = self._axis.writable_slots(frames.init_times)
+        rows = self._month_rows(maps, frames.init_times)
+        with writer_lease(self.path, timeout_s=timeout_s), storage_errors(str(self.path)):
+            self._lower(model, slots, frames)
+            staging = Staging(local_store(self.path), seals=_SEALS)
+            place = self._extend(staging, model, int(slots[-1]) + 1, max(rows.values()) + 1)
+            self._stage_frames(staging, place, as_slots(slots), frames)
+            for month, row in rows.items():
+                self._stage_maps(staging, place, slice(row, row + 1), maps[month])
+            staging.commit()
+
+    def _lower(self, model: str, slots: npt.NDArray[np.int64], frames: ScoredFrames) -> None:
+        """Withdraw frames about to be rescored, so that no reader mixes old sums with new.
+
+        The digests go first: a writer killed here leaves nothing that looks scored and is not.
+        """
+        replaced = frames.is_scored & (self.inputs_at(model, frames.init_times) != 0)
+        if not replaced.any():
+            return
+        staging = Staging(local_store(self.path), seals=_SEALS[::-1])
+        chosen = replaced.any(axis=1)
+        model_row = self.models.index(model)
+        where = (slice(model_row, model_row + 1), as_slots(slots[chosen]), self._leads)
+        for name in _SEALS:
+            stored = staging.read(name, where)
+            staging.write(name, where, np.where(replaced[chosen], 0, stored))
+        staging.commit()
+
+    def _extend(self, staging: Staging, model: str, frames: int, months: int) -> Slots:
+        """Make room; returns the model's place on its axis."""
+        names = _names(staging.read(MODEL, (slice(0, staging.size(MODEL)),)))
+        if model not in names:
+            staging.grow(MODEL, len(names) + 1)
+            staging.write(MODEL, (slice(len(names), len(names) + 1),), np.array([model], object))
+            names = (*names, model)
+        for dim, size in ((INIT_TIME, frames), (MONTH, months)):
+            old = staging.size(dim)
+            if size > old:
+                staging.grow(dim, size)
+                staging.write(dim, (slice(old, size),), self._coordinate(dim, size)[old:])
+        row = names.index(model)
+        return slice(row, row + 1)
+
+    def _coordinate(self, dim: str, size: int) -> npt.NDArray[np.int64]:
+        if dim == INIT_TIME:
+            return self._axis.clock.encode(self._axis.times(size))
+        months = self.start.astype("datetime64[M]") + np.arange(size)
+        return np.asarray(months.astype("datetime64[D]"), np.int64)
+
+    def _stage_frames(
+        self, staging: Staging, model: Slots, slots: Slots, frames: ScoredFrames
+    ) -> None:
+        where = (model, slots, self._leads)
+        new = {**frames.sums, TRUTH_STATUS: frames.truth_status, INPUTS: frames.inputs}
+        for name, values in new.items():
+            kept = staging.read(name, where)
+            staging.write(name, where, np.where(frames.is_scored, values, kept))
+        versions = np.array([list(frames.model_version)], object)
+        staging.write(MODEL_VERSION, (model, slots), versions)
+
+    def _stage_maps(
+        self, staging: Staging, model: Slots, month: Slots, maps: Mapping[str, npt.NDArray[Any]]
+    ) -> None:
+        height, width = self.grid.shape
+        staging.write(MAP_COUNT, (model, month, self._leads), maps[MAP_COUNT][None, None])
+        everywhere = (model, month, self._leads, slice(0, height), slice(0, width))
+        has_frames = (maps[MAP_COUNT] > 0)[:, None, None]
+        for name in CELL_SUMS:
+            values = np.where(has_frames, maps[name], np.nan)
+            staging.write(name, everywhere, values[None, None].astype(np.float32))
+
+    def _month_rows(self, months: Mapping[Instant, Any], init_times: Times) -> dict[Instant, int]:
+        """Each month's position; every month of the frames must be there."""
+        origin = self.start.astype("datetime64[M]")
+        rows = {
+            month: int((month.astype("datetime64[M]") - origin).astype(int)) for month in months
+        }
+        needed = {int(row) for row in (init_times.astype("datetime64[M]") - origin).astype(int)}
+        if not needed or needed - set(rows.values()):
+            raise ArchiveError(
+                f"Expected at least one frame and the maps of every month touched for {self.path}, "
+                f"found {init_times.size} init_times and maps of {len(rows)} months; recompute the "
+                "maps of those months."
+            )
+        return rows
+
+    @property
+    def _leads(self) -> slice:
+        return slice(0, self.lead_times.size)
+
+    def _require(self, grid: Grid, axis: layout.Axis, lead_times: Leads) -> None:
+        """Refuse to continue an archive that was made for something else."""
+        faults = layout.differences(self.grid, self._axis, grid, axis)
+        if not np.array_equal(self.lead_times, lead_times):
+            faults.append(f"lead times {_in_words(lead_times)}, found {_in_words(self.lead_times)}")
+        layout.refuse(self.path, faults)
+
+
+def _names(stored: Any) -> tuple[str, ...]:
+    return tuple(str(name) for name in np.asarray(stored))
+
+
+def _in_words(lead_times: Leads) -> str:
+    return ", ".join(format_duration_h(lead) for lead in lead_times)
+
+
+def _lead_spec(axis: layout.Axis, leads: int) -> ArraySpec:
+    attrs = {
+        "standard_name": "forecast_period",
+        "long_name": "time since init_time",
+        "units": axis.clock.unit,
+        "dtype": "timedelta64[ns]",
+    }
+    return ArraySpec(LEAD_TIME, (LEAD_TIME,), (leads,), (leads,), "int64", 0, attrs)
+
+
+def _arrays(grid: Grid, axis: layout.Axis, leads: int) -> list[ArraySpec]:
+    frames = (1, _FRAME_CHUNK, leads)
+    index = (layout.INDEX_CHUNK,)
+    init_attrs = {"standard_name": "forecast_reference_time", "long_name": "start of the forecast"}
+    month_attrs = {
+        "standard_name": "time",
+        "long_name": "first instant of the month of init_time",
+        "units": "days since 1970-01-01T00:00:00",
+        "calendar": layout.CALENDAR,
+        "units_metadata": "leap_seconds: none",
+    }
+    specs = [
+        ArraySpec(
+            MODEL, (MODEL,), (0,), (_MODEL_CHUNK,), "str", "", {"long_name": "forecast model"}
+        ),
+        ArraySpec(INIT_TIME, (INIT_TIME,), (0,), index, "int64", 0, init_attrs | axis.clock.attrs),
+        ArraySpec(MONTH, (MONTH,), (0,), index, "int64", 0, month_attrs),
+        ArraySpec(
+            MODEL_VERSION,
+            (MODEL, INIT_TIME),
+            (0, 0),
+            frames[:2],
+            "str",
+            "",
+            {"long_name": "model version that made the forecast"},
+        ),
+        ArraySpec(
+            TRUTH_STATUS,
+            FRAME_DIMS,
+            (0, 0, leads),
+            frames,
+            "int8",
+            0,
+            layout.status_attrs("status of the truth the frame was scored with"),
+        ),
+        ArraySpec(
+            INPUTS,
+            FRAME_DIMS,
+            (0, 0, leads),
+            frames,
+            "int64",
+            0,
+            {"long_name": "digest of forecast, truth and climatology; 0 where not scored"},
+        ),
+    ]
+    for name, (long_name, units) in FRAME_SUMS.items():
+        dtype, fill = ("int64", 0) if name == COUNT else ("float64", np.nan)
+        attrs = {"long_name": long_name, "units": units}
+        specs.append(ArraySpec(name, FRAME_DIMS, (0, 0, leads), frames, dtype, fill, attrs))
+    attrs = {"long_name": "frames in the maps of the month", "units": "1"}
+    shape, chunks = (0, 0, leads), (1, 12, leads)
+    specs.append(ArraySpec(MAP_COUNT, MAP_DIMS[:3], shape, chunks, "int64", 0, attrs))
+    for name, (long_name, units) in CELL_SUMS.items():
+        attrs = {"long_name": long_name, "units": units}
+        whole = (leads, *grid.shape)
+        specs.append(
+            ArraySpec(name, MAP_DIMS, (0, 0, *whole), (1, 1, *whole), "float32", np.nan, attrs)
+        )
+    return specs
