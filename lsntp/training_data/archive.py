@@ -83,18 +83,20 @@ def build_training_archive(
     path = folder / f"{digest}.zarr"
     if path.exists():
         return open_training_archive(path)
-    aside = path.with_name(f"{path.name}.partial-{os.getpid()}")
     with storage_errors(str(path)), writer_lease(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        _sweep(folder)
+        if path.exists():  # another process built it while this one waited
+            return open_training_archive(path)
+        aside = path.with_name(f"{path.name}.partial-{os.getpid()}")
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             write_normalised(domain, analysis, times, aside, scaling=scaling, digest=digest)
             if input_digest(domain, analysis, times, scaling) != digest:
                 raise ArchiveBusyError(
                     f"Expected the fields of {domain.domain} to stay as they are while training "
                     "data are made of them, found that a publish changed some; run it again."
                 )
-            if not path.exists():
-                aside.rename(path)
+            aside.rename(path)
         finally:
             _sweep(folder)
     return open_training_archive(path)

@@ -1,5 +1,7 @@
+import contextlib
 import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -230,6 +232,28 @@ def test_a_killed_build_is_swept_and_completed(domain, archive, folder, tmp_path
     assert [path.suffix[:9] for path in folder.iterdir()] == [".partial-"]
     built = build_training_archive(domain, archive, folder, "standard")
     assert list(folder.iterdir()) == [built.path]
+
+
+def test_a_leftover_of_a_process_with_the_same_id_is_no_obstacle(domain, archive, folder):
+    built = build_training_archive(domain, archive, folder, "standard")
+    built.path.rename(f"{built.path}.partial-{os.getpid()}")
+    again = build_training_archive(domain, archive, folder, "standard")
+    assert list(folder.iterdir()) == [again.path]
+
+
+def test_a_builder_that_waited_takes_what_the_other_built(domain, archive, folder, monkeypatch):
+    built = build_training_archive(domain, archive, folder, "standard")
+    before, hidden = tree(built.path), folder / "hidden"
+    built.path.rename(hidden)
+
+    @contextlib.contextmanager
+    def lease_after_another_build(path):
+        hidden.rename(built.path)
+        yield
+
+    monkeypatch.setattr(module, "writer_lease", lease_after_another_build)
+    again = build_training_archive(domain, archive, folder, "standard")
+    assert tree(again.path) == before
 
 
 def test_two_builders_take_turns(domain, archive, folder, monkeypatch):
