@@ -1,0 +1,189 @@
+"""The publishing rule under fire: killed writers, full disks, racing readers and writers."""
+
+import errno
+import itertools
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from zarr.storage import LocalStore
+
+from lsntp.archives.analysis import AnalysisArchive
+from lsntp.archives.lease import writer_lease
+from lsntp.errors import ArchiveBusyError, StorageError
+from lsntp.names import Status
+
+RANDOM_KILLS = 20
+
+
+@pytest.fixture(scope="module")
+def before(tmp_path_factory, lab) -> Path:
+    path = tmp_path_factory.mktemp("before") / "x.zarr"
+    lab.prepare(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, lab, before, objects) -> dict[str, bytes]:
+    path = tmp_path_factory.mktemp("undisturbed") / "x.zarr"
+    shutil.copytree(before, path)
+    AnalysisArchive.open(path).publish(lab.disputed_frames(), now=lab.NOW)
+    return objects(path)
+
+
+def reset(before: Path, path: Path) -> None:
+    shutil.rmtree(path, ignore_errors=True)
+    shutil.copytree(before, path)
+
+
+def write_until(server, end: str) -> bool:
+    """Let the server's writer publish until its end; returns whether it had finished."""
+    print(end, file=server.stdin, flush=True)
+    finished = False
+    while (line := server.stdout.readline()) != "ended\n":
+        assert line == "published\n"
+        finished = True
+    return finished
+
+
+def rerun_completes(path: Path, lab, objects, undisturbed) -> None:
+    AnalysisArchive.open(path).publish(lab.disputed_frames(), now=lab.NOW)
+    assert lab.check(path) == 100
+    assert objects(path) == undisturbed
+
+
+def test_a_writer_killed_at_a_random_instant_leaves_a_true_archive_and_a_rerun_completes_it(
+    tmp_path, lab, before, undisturbed, objects, start_process
+):
+    path = tmp_path / "x.zarr"
+    random = np.random.default_rng(20)
+    with start_process("serve", path) as server:
+        reset(before, path)
+        started = time.perf_counter()
+        assert write_until(server, "never")
+        publish_s = time.perf_counter() - started
+        extents = []
+        for trial in range(RANDOM_KILLS):
+            reset(before, path)
+            delay_s = publish_s * (trial + random.random()) / RANDOM_KILLS
+            write_until(server, f"after {delay_s}")
+            extents.append(lab.check(path))
+            rerun_completes(path, lab, objects, undisturbed)
+    assert set(extents) <= {32, 100}
+    assert 32 in extents
+
+
+def test_a_writer_killed_within_the_put_of_any_object_leaves_a_true_archive(
+    tmp_path, lab, before, undisturbed, objects, start_process
+):
+    path = tmp_path / "x.zarr"
+    with start_process("serve", path) as server:
+        for kill_at in itertools.count(1):
+            reset(before, path)
+            if write_until(server, f"within {kill_at}"):
+                break
+            assert lab.check(path) == 32
+            assert any(name.endswith(".partial") for name in objects(path))
+            rerun_completes(path, lab, objects, undisturbed)
+    # Digests are withdrawn first; then 5 field chunks, time, ingested_at, digest and status,
+    # the metadata of the five arrays along time, and the root.
+    assert kill_at - 1 == 1 + 5 + 4 + 5 + 1
+
+
+@pytest.mark.parametrize(
+    ("code", "positions"), [(errno.ENOSPC, range(1, 17)), (errno.EROFS, (1, 7, 16))]
+)
+def test_a_storage_that_refuses_any_one_object_changes_nothing_that_was_true(
+    code, positions, tmp_path, lab, before, undisturbed, objects, monkeypatch
+):
+    path = tmp_path / "x.zarr"
+    put = LocalStore.set
+    for refused in positions:
+        reset(before, path)
+        numbers = itertools.count(1)
+
+        async def put_or_refuse(
+            self: LocalStore, key: str, value: Any, numbers=numbers, refused=refused
+        ) -> None:
+            if next(numbers) == refused:
+                raise OSError(code, os.strerror(code), str(path / key))
+            await put(self, key, value)
+
+        monkeypatch.setattr(LocalStore, "set", put_or_refuse)
+        with pytest.raises(StorageError, match=os.strerror(code)) as caught:
+            AnalysisArchive.open(path).publish(lab.disputed_frames(), now=lab.NOW)
+        remedy = "free space" if code == errno.ENOSPC else "writable"
+        assert remedy in str(caught.value)
+        assert str(path) in str(caught.value)
+        monkeypatch.setattr(LocalStore, "set", put)
+        assert lab.check(path) == 32
+        rerun_completes(path, lab, objects, undisturbed)
+
+
+def test_what_a_killed_writer_left_beyond_the_extent_never_surfaces(
+    tmp_path, lab, before, objects, start_process
+):
+    path, clean = tmp_path / "x.zarr", tmp_path / "clean.zarr"
+    reset(before, path)
+    reset(before, clean)
+    with start_process("serve", path) as server:
+        write_until(server, "within 15")  # of the metadata: all chunks are there
+    assert (path / "t2m" / "c" / "4").exists()
+    for archive in (AnalysisArchive.open(path), AnalysisArchive.open(clean)):
+        archive.publish(lab.make_frames([99]), now=lab.NOW)
+    assert lab.check(path) == 100
+    status = AnalysisArchive.open(path).status
+    assert (status[32:99] == Status.MISSING).all()
+    fields = AnalysisArchive.open(path).read(lab.START + np.arange(32, 99) * lab.HOUR)
+    assert np.isnan(fields).all()
+    inside = {"t2m/c/0/0/0", "t2m/c/1/0/0", "status/c/0", "source_digest/c/0/0", "ingested_at/c/0"}
+    left, right = objects(path), objects(clean)
+    assert left.keys() == right.keys()
+    assert all(left[key] == right[key] for key in left.keys() - inside)
+
+
+def test_a_reader_polling_during_publishes_sees_only_whole_true_fields(
+    tmp_path, lab, start_process
+):
+    path = tmp_path / "x.zarr"
+    archive = lab.create(path)
+    archive.publish(lab.make_frames(np.arange(4)))
+    publishes = 0
+    with start_process("poll", path) as reader:
+        assert reader.stdout.readline() == "ready\n"
+        for day in range(24):
+            slots = np.arange(24 * day, 24 * day + 30)
+            archive.publish(lab.make_frames(slots[::2], Status.PRELIMINARY))
+            archive.publish(lab.make_frames(slots))
+            publishes += 2
+        reader.stdin.close()
+        reads, extents = map(int, reader.stdout.readline().split())
+        assert reader.wait() == 0
+    assert publishes >= 20
+    assert reads >= 10
+    assert extents >= 5
+
+
+def test_a_second_writer_is_refused_and_told_who_is_at_work(tmp_path, lab, start_process):
+    path = tmp_path / "x.zarr"
+    archive = lab.create(path)
+    with start_process("hold", path) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(ArchiveBusyError, match=f"process {holder.pid} on ") as caught:
+            archive.publish(lab.make_frames([0]), timeout_s=0.1)
+        assert caught.value.is_transient
+        assert archive.times.size == 0
+        holder.kill()
+        holder.wait()
+        archive.publish(lab.make_frames([0]), timeout_s=5.0)
+    assert lab.check(path) == 1
+
+
+def test_a_writer_in_the_same_process_is_refused_too(tmp_path, lab):
+    archive = lab.create(tmp_path / "x.zarr")
+    with writer_lease(archive.path), pytest.raises(ArchiveBusyError, match=str(os.getpid())):
+        archive.publish(lab.make_frames([0]), timeout_s=0.05)
