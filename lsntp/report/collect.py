@@ -1,0 +1,138 @@
+"""Everything the page says, read from the archives and model versions of a domain."""
+
+import numpy as np
+
+from lsntp.archives.analysis import AnalysisArchive
+from lsntp.archives.coverage import Coverage
+from lsntp.archives.evaluation import EvaluationArchive
+from lsntp.archives.forecast import ForecastArchive
+from lsntp.config import Domain
+from lsntp.errors import ModelError
+from lsntp.evaluation.maps import error_maps, read_truth
+from lsntp.evaluation.skill import SkillTable, skill_table
+from lsntp.grid import Floats
+from lsntp.names import INIT_TIME, LEAD_TIME, Status
+from lsntp.report.data import Case, ErrorMap, Links, ReportData
+from lsntp.report.facts import facts_of
+from lsntp.report.links import node_grid
+from lsntp.times import Instant
+from lsntp.training.versions import ModelVersion, latest_version, load_forecaster, open_version
+from lsntp.workspace import Workspace
+
+
+def collect(domain: Domain) -> ReportData:
+    """The content of a domain's report.
+
+    Raises:
+        EvaluationError: if no forecast has been scored.
+        ArchiveNotFoundError: if an archive behind the scores is gone.
+    """
+    workspace, table = Workspace.of(domain), skill_table(domain)
+    analysis = AnalysisArchive.open(workspace.analysis)
+    network = next((name for name in table.models if table.kinds[name] == "network"), None)
+    shown = network or table.winner
+    last = table.init_times[-1]
+    links, note = _links(domain, table, network)
+    return ReportData(
+        domain=domain,
+        table=table,
+        forecast_path=str(workspace.forecast(shown)),
+        example_init=last,
+        cases=_cases(domain, analysis, table, shown),
+        error_maps=tuple(
+            _error_map(domain, model, table) for model in dict.fromkeys((table.winner, shown))
+        ),
+        links=links,
+        links_note=note,
+        coverage=Coverage(analysis.times, analysis.status, analysis.cadence),
+        facts=facts_of(domain, analysis, table),
+    )
+
+
+def _cases(
+    domain: Domain, analysis: AnalysisArchive, table: SkillTable, shown: str
+) -> tuple[Case, ...]:
+    """The last forecast of the shown model and of the winner, and the shown one's worst."""
+    last, worst = table.init_times[-1], _worst(domain, shown, table)
+    wanted = {(model, last): f"{model}, the last forecast" for model in (shown, table.winner)}
+    wanted.setdefault((shown, worst), f"{shown}, its worst forecast")
+    return tuple(
+        _case(domain, analysis, model, init_time, title)
+        for (model, init_time), title in wanted.items()
+    )
+
+
+def _case(
+    domain: Domain, analysis: AnalysisArchive, model: str, init_time: Instant, title: str
+) -> Case:
+    archive = ForecastArchive.open(Workspace.of(domain).forecast(model))
+    start = np.array([init_time])
+    return Case(
+        title=title,
+        model=model,
+        init_time=init_time,
+        lead_times=archive.lead_times,
+        forecast=archive.read(start)[0].astype(np.float64),
+        truth=read_truth(analysis, start, archive.lead_times)[0].astype(np.float64),
+        is_preliminary=bool(archive.analysis_status_at(start)[0] == Status.PRELIMINARY),
+    )
+
+
+def _worst(domain: Domain, model: str, table: SkillTable) -> Instant:
+    """The initial time of the largest mean absolute error over all leads."""
+    with EvaluationArchive.open(Workspace.of(domain).evaluation).dataset() as stored:
+        scores = stored.sel({"model": model, INIT_TIME: table.init_times})
+        error = (scores["absolute_error_sum"] / scores["count"]).mean(LEAD_TIME).values
+    return Instant(table.init_times[int(np.argmax(error))])
+
+
+def _error_map(domain: Domain, model: str, table: SkillTable) -> ErrorMap:
+    sums = error_maps(domain, model, table.init_times)
+
+    def mean(name: str) -> Floats:
+        return np.asarray((sums[name] / sums["map_count"]).mean(LEAD_TIME).values, np.float64)
+
+    return ErrorMap(model, mae=mean("map_absolute_error_sum"), bias=mean("map_error_sum"))
+
+
+def _links(domain: Domain, table: SkillTable, network: str | None) -> tuple[Links | None, str]:
+    """The learned weights around the domain's place, or why there are none."""
+    if domain.place is None:
+        return None, "The domain file names no place whose learned correlations could be shown."
+    try:
+        version = _network_version(domain, table, network)
+        if version is None:
+            return None, "No network has been trained, so there are no learned correlations."
+        return _learned(domain, version, domain.place), ""
+    except ModelError as error:
+        return None, f"There are no learned correlations to show: {error}"
+
+
+def _network_version(domain: Domain, table: SkillTable, network: str | None) -> ModelVersion | None:
+    """The version behind the best network's scores, else the newest of any network."""
+    folder = Workspace.of(domain).models
+    if network is not None:
+        return open_version(folder, table.versions[network][-1])
+    found = (latest_version(folder, name) for name in domain.networks)
+    return next((version for version in found if version is not None), None)
+
+
+def _learned(domain: Domain, version: ModelVersion, place: tuple[float, float]) -> Links:
+    from lsntp.models.lsntp import LSNTP
+    from lsntp.training.network import NetworkForecaster
+
+    forecaster = load_forecaster(version, domain)
+    network = forecaster.network if isinstance(forecaster, NetworkForecaster) else None
+    if not isinstance(network, LSNTP):
+        raise ModelError(f"Expected a network that learns an adjacency, found {version.version}.")
+    height, width = network.node_shape
+    node = network.node_of(*domain.target_grid.nearest_cell(*place))
+    row = network.adjacency()[node].double().cpu().numpy()
+    return Links(
+        model=version.model,
+        version=version.version,
+        place=place,
+        cell=divmod(node, width),
+        grid=node_grid(domain.target_grid, (height, width)),
+        weights=row.reshape(height, width),
+    )

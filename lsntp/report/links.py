@@ -1,0 +1,110 @@
+"""The long-range correlations a network has learned for one place, drawn and in words."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lsntp.grid import Floats, Grid
+from lsntp.report.curves import distance_chart, link_distances
+from lsntp.report.data import Links
+from lsntp.report.maps import Canvas, Frame, Scale, field_image, meridian, parallel
+
+RING_COUNT = 3
+
+
+@dataclass(frozen=True)
+class LinksView:
+    """A map of weights with distance rings, a chart, and what they say."""
+
+    sentence: str
+    frame: Frame
+    caption: str
+    marks: str
+    scale: Scale
+    chart: str
+    chart_alt: str
+
+
+def links_view(links: Links, domain_grid: Grid, canvas: Canvas) -> LinksView:
+    """The view of one cell's learned weights, relative to an even share (1/N each)."""
+    row, column = links.cell
+    latitude, longitude = links.grid.latitude[row], links.grid.longitude[column]
+    distance, weight = link_distances(links)
+    relative = links.weights * links.weights.size
+    relative[row, column] = np.nan
+    scale = Scale.spanning(relative, colormap="YlGnBu", unit="times an even share")
+    shown = relative[
+        np.ix_(
+            node_index(domain_grid.shape[0], links.grid.shape[0]),
+            node_index(domain_grid.shape[1], links.grid.shape[1]),
+        )
+    ]
+    rings = ring_distances(float(distance.max()))
+    place = f"{parallel(round(latitude, 2))}, {meridian(round(longitude, 2))}"
+    own = links.weights[row, column] * links.weights.size
+    reach, even = np.average(distance, weights=weight), distance.mean()
+    strongest = int(np.argmax(weight))
+    return LinksView(
+        sentence=(
+            f"{links.model} mixes every cell with all others by weights it has learned. This is "
+            f"the row of the cell at {place}: which cells it takes its long-range information "
+            f"from. The mean distance under these weights is {reach:.0f} km; an even share of all "
+            f"cells would give {even:.0f} km. The strongest link to another cell has "
+            f"{weight[strongest]:.2f} times an even share, {distance[strongest]:.0f} km away; "
+            f"the cell itself has {own:.2f} times."
+        ),
+        frame=Frame(
+            field_image(shown, domain_grid, scale),
+            f"Map of the learned weights of all cells for the cell at {place}.",
+        ),
+        caption=f"Learned weights seen from {place}; rings at {_and(rings)} km",
+        marks=_rings(canvas, latitude, longitude, rings) + place_mark(canvas, latitude, longitude),
+        scale=scale,
+        chart=distance_chart(links),
+        chart_alt="Learned weight against great-circle distance.",
+    )
+
+
+def place_mark(canvas: Canvas, latitude: float, longitude: float) -> str:
+    """A small ring around a place, as SVG."""
+    x, y = canvas.position(latitude, longitude)
+    circle = f'cx="{x:.1f}" cy="{y:.1f}" r="14"'
+    return f'<circle class="mark halo" {circle}/><circle class="mark" {circle}/>'
+
+
+def node_index(cells: int, nodes: int) -> npt.NDArray[np.intp]:
+    """The node behind each cell of an axis: itself, or one of every two when downsampled."""
+    stride = 1 if cells == nodes else 2
+    return np.minimum(np.arange(cells) // stride, nodes - 1)
+
+
+def node_grid(grid: Grid, node_shape: tuple[int, int]) -> Grid:
+    """The grid of the nodes: the mean place of the cells each stands for."""
+    return Grid(
+        _means(grid.latitude, node_index(grid.shape[0], node_shape[0])),
+        _means(grid.longitude, node_index(grid.shape[1], node_shape[1])),
+    )
+
+
+def ring_distances(largest_km: float) -> list[int]:
+    """Up to three round distances below the largest."""
+    raw = largest_km / (RING_COUNT + 1)
+    power = 10.0 ** np.floor(np.log10(raw))
+    step = power * max(factor for factor in (1, 2, 2.5, 5) if factor * power <= raw)
+    return [round(step * count) for count in range(1, RING_COUNT + 1)]
+
+
+def _means(values: Floats, group: npt.NDArray[np.intp]) -> Floats:
+    return np.bincount(group, weights=values) / np.bincount(group)
+
+
+def _rings(canvas: Canvas, latitude: float, longitude: float, distances: list[int]) -> str:
+    return "".join(
+        f'<path class="ring" d="{canvas.ring(latitude, longitude, distance)}"/>'
+        for distance in distances
+    )
+
+
+def _and(values: list[int]) -> str:
+    return ", ".join(f"{value:g}" for value in values[:-1]) + f" and {values[-1]:g}"

@@ -1,0 +1,211 @@
+"""One self-contained HTML page: rendered from :class:`ReportData`, written atomically."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+import lsntp
+from lsntp.config import Domain
+from lsntp.errors import StorageError
+from lsntp.grid import Floats
+from lsntp.report.animation import animate
+from lsntp.report.calendar import calendar
+from lsntp.report.curves import MARKER_PATHS, lead_curves, styles_of
+from lsntp.report.data import ErrorMap, ReportData
+from lsntp.report.links import links_view, place_mark
+from lsntp.report.maps import Canvas, Frame, Scale, field_image, signed
+from lsntp.report.scores import lead_table, rows_of, sentences, with_true_minus
+from lsntp.report.texts import BASELINES, METRICS, NOTES
+from lsntp.times import Period, format_time
+from lsntp.workspace import Workspace
+
+NARROW = 1.3
+"""Maps less wide than this (width over height) stand four in a row."""
+
+
+def write_report(domain: Domain) -> Path:
+    """Write the report of a domain and say where; an older one is replaced in one step.
+
+    Raises:
+        ArchiveNotFoundError: if there is no analysis, forecast or evaluation archive yet.
+        EvaluationError: if no forecast has been scored.
+        StorageError: if the page cannot be written; an older one stays.
+    """
+    from lsntp.report.collect import collect
+
+    return publish(render(collect(domain)), Workspace.of(domain).report)
+
+
+def publish(page: str, path: Path) -> Path:
+    """Write a page aside, then rename it to ``path``.
+
+    Raises:
+        StorageError: if the storage refuses; what was there stays.
+    """
+    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside.write_text(page, "utf-8")
+        aside.replace(path)
+    except OSError as error:
+        raise StorageError(
+            f"Expected to write the report {path}: {error}. Free space or fix permissions, then "
+            "run `lsntp report` again."
+        ) from error
+    finally:
+        aside.unlink(missing_ok=True)
+    return path
+
+
+def render(data: ReportData) -> str:
+    """The page as HTML; the same data give the same bytes."""
+    canvas, table = Canvas.of(data.grid), data.table
+    styles = styles_of(table)
+    weights = data.grid.area_weights if table.weighting == "area" else np.ones(data.grid.shape)
+    mae_scale, bias_scale = _error_scales(data.error_maps)
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            css=_resource("style.css"),
+            js=_resource("script.js"),
+            data=data,
+            canvas=canvas,
+            lead_sentence=_lead_sentence(data),
+            provenance=_provenance_line(data),
+            cases=animate(data.cases, weights, data.grid),
+            place_mark=place_mark(canvas, *data.domain.place) if data.domain.place else "",
+            snippet=snippet(data),
+            verdict=sentences(with_true_minus(table.verdict)),
+            rows=rows_of(table),
+            notes=NOTES,
+            styles=styles,
+            markers=MARKER_PATHS,
+            lead_labels=[f"+{hour:g} h" for hour in table.lead_hours],
+            lead_tables=[
+                ("MAE", lead_table(table, "mae")),
+                ("RMSE, pooled", lead_table(table, "rmse_pooled")),
+            ],
+            mae_curves=lead_curves(table, styles, metric="mae", name="mae"),
+            rmse_curves=lead_curves(table, styles, metric="rmse_pooled", name="rmse"),
+            error_maps=_error_views(data, mae_scale, bias_scale),
+            error_columns="four" if canvas.box.aspect < NARROW else "two",
+            mae_scale=mae_scale,
+            bias_scale=bias_scale,
+            links=links_view(data.links, data.grid, canvas) if data.links else None,
+            coverage=calendar(data.coverage, _blocks(data.domain)),
+            baselines=[(name, BASELINES[name]) for name in data.domain.baselines],
+            metrics=METRICS.items(),
+            configuration=data.domain.to_yaml(),
+        )
+    )
+
+
+def snippet(data: ReportData) -> str:
+    """Five lines of xarray that open the forecast archive and read one place."""
+    latitude, longitude = data.domain.place or (
+        float(data.grid.latitude.mean()),
+        float(data.grid.longitude.mean()),
+    )
+    init = str(np.datetime_as_string(data.example_init, unit="m"))
+    return "\n".join(
+        (
+            "import xarray as xr",
+            f"forecasts = xr.open_zarr({data.forecast_path!r})",
+            f'forecast = forecasts.t2m.sel(init_time="{init}")',
+            f"place = forecast.sel(latitude={latitude:g}, longitude={longitude:g}, "
+            'method="nearest")',
+            "print((place - 273.15).round(1).to_series())",
+        )
+    )
+
+
+@dataclass(frozen=True)
+class _ErrorView:
+    """One map of errors per cell."""
+
+    model: str
+    caption: str
+    frame: Frame
+
+
+def _error_views(data: ReportData, mae: Scale, bias: Scale) -> list[_ErrorView]:
+    """All MAE maps, then all bias maps: what compares stands side by side."""
+    return [
+        _ErrorView(
+            entry.model + (", the winner" if entry.model == data.table.winner else ""),
+            caption,
+            Frame(
+                field_image(field, data.grid, scale),
+                f"Map of the {caption.lower()} of {entry.model}: {_span(field)} K.",
+            ),
+        )
+        for caption, scale, name in (("Mean absolute error", mae, "mae"), ("Bias", bias, "bias"))
+        for entry in data.error_maps
+        for field in [getattr(entry, name)]
+    ]
+
+
+def _blocks(domain: Domain) -> dict[str, Period]:
+    split = domain.split
+    return {
+        "training": split.train.period,
+        "validation": split.validation.period,
+        "test": split.test.period,
+    }
+
+
+def _error_scales(maps: Sequence[ErrorMap]) -> tuple[Scale, Scale]:
+    """One scale for all error maps, so that models compare by eye."""
+    mae = np.concatenate([entry.mae.ravel() for entry in maps] or [np.zeros(1)])
+    bias = np.concatenate([entry.bias.ravel() for entry in maps] or [np.zeros(1)])
+    return (
+        Scale.spanning(mae, colormap="YlOrBr", unit="K"),
+        Scale.diverging(bias, colormap="PuOr_r", unit="K"),
+    )
+
+
+def _lead_sentence(data: ReportData) -> str:
+    height, width = data.grid.shape
+    return (
+        f"Forecasts of 2 m temperature up to {data.table.lead_hours[-1]:g} h ahead on "
+        f"{height} × {width} cells, made by {len(data.table.models)} models of equal rank from "
+        f"{data.table.init_times.size} initial times and checked against the analysis."
+    )
+
+
+def _provenance_line(data: ReportData) -> list[str]:
+    test, times = data.domain.split.test.period, data.coverage.times
+    return [
+        f"Source: {data.domain.source.name}{', made up' if data.domain.is_synthetic else ''}",
+        f"Tested on {format_time(test.start)} to {format_time(test.end)}",
+        f"Analysis until {format_time(times[-1])}",
+        f"lsntp {lsntp.__version__}",
+    ]
+
+
+def _span(field: Floats) -> str:
+    return f"{_short(np.nanmin(field))} to {_short(np.nanmax(field))}"
+
+
+def _short(value: float) -> str:
+    return signed(round(float(value), 2))
+
+
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("lsntp", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _resource(name: str) -> str:
+    return (resources.files("lsntp.report") / name).read_text("utf-8")
