@@ -46,16 +46,22 @@ def to_kelvin(values: npt.NDArray[Any], units: object, where: str) -> Fields:
     """
     unit = str(units).strip().lower() if units is not None else ""
     if unit in _KELVIN:
-        return values.astype(np.float32)
+        return to_float32(values)
     if unit in _CELSIUS:
-        return (values.astype(np.float64) + 273.15).astype(np.float32)
+        return to_float32(values.astype(np.float64) + 273.15)
     if unit in _FAHRENHEIT:
-        return ((values.astype(np.float64) + 459.67) / 1.8).astype(np.float32)
+        return to_float32((values.astype(np.float64) + 459.67) / 1.8)
     found = f"units {str(units)!r}" if units is not None else "no units attribute"
     raise SourceDataError(
         f"Expected temperature in K, degrees Celsius or degrees Fahrenheit in {where}, found "
         f"{found}; set the units attribute of the file to what it holds."
     )
+
+
+def to_float32(values: npt.NDArray[Any]) -> Fields:
+    """``values`` in single precision; what does not fit becomes infinite, for quality to see."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return values.astype(np.float32)
 
 
 def status_of_expver(expver: object, where: str) -> Status:

@@ -21,7 +21,7 @@ from gribapi import bindings  # type: ignore[import-untyped]
 
 from lsntp.errors import SourceDataError, SourceUnavailableError
 from lsntp.names import Status
-from lsntp.sources.canonical import T2M_PARAM_ID, Fields, Statuses, status_of_expver
+from lsntp.sources.canonical import T2M_PARAM_ID, Fields, Statuses, status_of_expver, to_float32
 from lsntp.sources.native import MAX_CELLS, Ints, NativeGrid, Window
 from lsntp.sources.parts import refuse_monthly, stamp
 from lsntp.times import Times
@@ -129,14 +129,15 @@ def open_grib(path: Path, label: str) -> list[GribPart]:
                     raise _damaged(label, f"no message that can be decoded at byte {offset}")
                 if not _is_t2m(message):
                     others[str(_get(message, "shortName"))] += 1
-                elif reason := _why_no_analysis(message):
+                    continue
+                time = _valid_time(message, label)
+                if reason := _why_no_analysis(message):
                     refused[reason] += 1
-                else:
-                    key = str(_get(message, "md5GridSection"))
-                    if key not in grids:
-                        grids[key] = _native_grid(message, label)
-                    entry = Message(offset, length, _valid_time(message), _status(message, label))
-                    found[key].append(entry)
+                    continue
+                key = str(_get(message, "md5GridSection"))
+                if key not in grids:
+                    grids[key] = _native_grid(message, label)
+                found[key].append(Message(offset, length, time, _status(message, label)))
     _check_found(found, refused, others, label)
     parts = [GribPart(path, label, grids[key], tuple(found[key]), file_stamp) for key in found]
     refuse_monthly(np.concatenate([part.times for part in parts]), label)
@@ -275,10 +276,17 @@ def _why_no_analysis(message: int) -> str | None:
     return None
 
 
-def _valid_time(message: int) -> np.datetime64:
-    date, time = _get(message, "validityDate", str), int(_get(message, "validityTime", int))
-    day = np.datetime64(f"{date[:4]}-{date[4:6]}-{date[6:8]}", "ns")
-    return day + np.timedelta64(time // 100, "h") + np.timedelta64(time % 100, "m")
+def _valid_time(message: int, label: str) -> np.datetime64:
+    """The time of an analysis (step 0), from the plain octets: the decoder prints of bad clocks."""
+    hour, minute = _get(message, "hour", int), _get(message, "minute", int)
+    if not (0 <= hour < 24 and 0 <= minute < 60):
+        raise _damaged(label, f"a message of {hour}:{minute:02d} h")
+    date = _get(message, "dataDate", str)
+    try:
+        day = np.datetime64(f"{date[:4]}-{date[4:6]}-{date[6:8]}", "ns")
+    except ValueError as error:
+        raise _damaged(label, f"a message of the day {date}") from error
+    return day + np.timedelta64(hour, "h") + np.timedelta64(minute, "m")
 
 
 def _status(message: int, label: str) -> Status:
@@ -303,16 +311,19 @@ def _native_grid(message: int, label: str) -> NativeGrid:
             f"Expected values stored row by row in {label}, found another scanning order; "
             "rewrite the file, for instance with cdo copy."
         )
-    north, south, west, east = (_get(message, key, float) for key in _CORNERS)
-    if _get(message, "iScansNegatively", int):
-        east -= 360.0 * (east > west)
-    else:
-        east += 360.0 * (east < west)
     if grid_type == "regular_gg":
-        latitude = eccodes.codes_get_array(message, "latitudes").reshape(rows, columns)[:, 0].copy()
+        latitude, longitude = (
+            eccodes.codes_get_array(message, axis).reshape(rows, columns)
+            for axis in ("latitudes", "longitudes")
+        )
+        grid = NativeGrid(latitude[:, 0].copy(), longitude[0].copy())
     else:
-        latitude = np.linspace(north, south, rows)
-    grid = NativeGrid(latitude, np.linspace(west, east, columns))
+        north, south, west, east = (_get(message, key, float) for key in _CORNERS)
+        if _get(message, "iScansNegatively", int):
+            east -= 360.0 * (east > west)
+        else:
+            east += 360.0 * (east < west)
+        grid = NativeGrid(np.linspace(north, south, rows), np.linspace(west, east, columns))
     grid.check(label)
     return grid
 
@@ -320,13 +331,11 @@ def _native_grid(message: int, label: str) -> NativeGrid:
 def _decode(content: bytes, shape: tuple[int, int], label: str) -> Fields:
     """The values of one message in kelvin (rows, columns) as stored; NaN where masked."""
     with _open_message(content, label) as message:
-        if _get(message, "numberOfDataPoints", int) != shape[0] * shape[1]:
-            raise _damaged(
-                label, f"a message whose values do not fill {shape[0]} x {shape[1]} cells"
-            )
         eccodes.codes_set(message, "missingValue", _MISSING)
+        size = eccodes.codes_get_size(message, "values")
+        if size != shape[0] * shape[1]:
+            raise _damaged(label, f"{size} values for {shape[0]} x {shape[1]} cells")
         values = eccodes.codes_get_values(message)
         if _get(message, "bitmapPresent", int):
             values[values == _MISSING] = np.nan
-    fields: Fields = values.reshape(shape).astype(np.float32)
-    return fields
+    return to_float32(values.reshape(shape))

@@ -1,0 +1,121 @@
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from lsntp.errors import SourceDataError
+from lsntp.sources import formats
+from lsntp.sources.formats import open_parts
+
+Write = Callable[..., Path]
+
+
+def pack(target: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return target
+
+
+def test_the_first_bytes_decide_and_not_the_name(
+    make_message: Callable[..., bytes],
+    make_fields: Callable[..., np.ndarray],
+    make_dataset: Callable[..., xr.Dataset],
+    write: Write,
+    tmp_path: Path,
+) -> None:
+    grib = write(make_message(make_fields()[0]), "a.nc")
+    netcdf = write(make_dataset([0, 1]), "b.grib")
+    zipped = pack(tmp_path / "c.nc", {"data_0.nc": netcdf.read_bytes()})
+    counts = [open_parts(path, tmp_path)[0].times.size for path in (grib, netcdf, zipped)]
+    assert counts == [1, 2, 2]
+
+
+def test_members_without_2_m_temperature_are_passed_over(
+    make_dataset: Callable[..., xr.Dataset],
+    make_message: Callable[..., bytes],
+    make_fields: Callable[..., np.ndarray],
+    write: Write,
+    tmp_path: Path,
+) -> None:
+    dataset = make_dataset()
+    members = {
+        "accum.nc": write(dataset.rename(t2m="sshf"), "b.nc").read_bytes(),
+        "instant.nc": write(dataset, "a.nc").read_bytes(),
+        "more.grib": make_message(make_fields()[0]),
+        "licence.txt": b"CC-BY 4.0",
+    }
+    path = pack(tmp_path / "c.zip", members)
+    unpacked = tmp_path / "unpacked"
+    unpacked.mkdir()
+    labels = [part.label for part in open_parts(path, unpacked)]
+    assert labels == [f"{path}::instant.nc", f"{path}::more.grib"]
+    assert len(list(unpacked.iterdir())) == 2
+
+
+def test_a_member_that_points_outside_stays_inside(
+    make_dataset: Callable[..., xr.Dataset], write: Write, tmp_path: Path
+) -> None:
+    content = write(make_dataset()).read_bytes()
+    path = pack(tmp_path / "c.zip", {"../../escaped.nc": content, "/absolute.nc": content})
+    inside = tmp_path / "x" / "y"
+    inside.mkdir(parents=True)
+    assert len(open_parts(path, inside)) == 2
+    assert not (tmp_path / "escaped.nc").exists()
+    assert len(list(inside.iterdir())) == 2
+
+
+def test_an_archive_that_unpacks_to_too_much_is_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "MAX_UNPACKED_BYTES", 1000)
+    path = pack(tmp_path / "bomb.zip", {"a.nc": bytes(5000)})
+    with pytest.raises(SourceDataError, match="at most 100 members"):
+        open_parts(path, tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["bomb.zip"]
+
+
+def test_an_archive_of_archives_is_refused(tmp_path: Path) -> None:
+    inner = pack(tmp_path / "inner.zip", {"a.txt": b"text"}).read_bytes()
+    with pytest.raises(SourceDataError, match="found none"):
+        open_parts(pack(tmp_path / "outer.zip", {"inner.zip": inner}), tmp_path)
+
+
+def test_a_zip_cut_short_is_refused(tmp_path: Path) -> None:
+    path = pack(tmp_path / "a.zip", {"a.nc": np.random.default_rng(0).bytes(5000)})
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(SourceDataError, match="whole ZIP"):
+        open_parts(path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        (b"", "an empty file"),
+        (b"<!DOCTYPE html><html><body>502 Bad Gateway", "an HTML page"),
+        (b"\n<html>", "an HTML page"),
+        (b"580:418789296:d=2023110400:TMP", "bytes that begin with b'580:"),
+        (bytes(300), "bytes that begin with"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(500), "cannot be decoded"),
+        (b"CDF\x01" + b"\xff" * 200, "cut short or damaged"),
+        (b"GRIB", "does not end in 7777"),
+    ],
+)
+def test_garbage_is_refused_saying_what_it_looks_like(
+    content: bytes, match: str, write: Write, tmp_path: Path
+) -> None:
+    with pytest.raises(SourceDataError, match=match):
+        open_parts(write(content), tmp_path)
+
+
+def test_a_folder_that_is_no_zarr_store_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SourceDataError, match=r"folder without zarr\.json"):
+        open_parts(tmp_path, tmp_path)
+
+
+def test_a_missing_or_closed_file_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(SourceDataError, match=r"absent\.nc, found No such file"):
+        open_parts(tmp_path / "absent.nc", tmp_path)
