@@ -1,0 +1,288 @@
+"""Score every forecast whose truth is there and that has no score from the same inputs yet."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from lsntp.archives.analysis import AnalysisArchive
+from lsntp.archives.evaluation import FRAME_SUMS, EvaluationArchive, ScoredFrames
+from lsntp.archives.forecast import ForecastArchive
+from lsntp.archives.layout import CONFIGURATION
+from lsntp.config import Domain
+from lsntp.errors import ArchiveNotFoundError, EvaluationError
+from lsntp.evaluation.maps import (
+    blocks_of,
+    is_usable,
+    no_cell_sums,
+    read_truth,
+    truth_status,
+    valid_times,
+)
+from lsntp.evaluation.reference import Reference, newest_reference
+from lsntp.evaluation.sums import Sums, cell_sums, frame_sums, merge
+from lsntp.progress import track
+from lsntp.times import Instant, Times, format_time
+from lsntp.workspace import Workspace
+
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class FrameCounts:
+    """Frames (init_time, lead_time) of one model's forecasts.
+
+    Attributes:
+        scored: scored now, or again because forecast, truth or climatology changed.
+        already: scored before from the same inputs.
+        waiting: without a truth yet.
+    """
+
+    scored: int
+    already: int
+    waiting: int
+
+
+@dataclass(frozen=True)
+class EvaluationReport:
+    """What an evaluation did, model by model."""
+
+    models: dict[str, FrameCounts]
+
+    @property
+    def did_nothing(self) -> bool:
+        """Whether every frame with a truth was scored already."""
+        return not any(counts.scored for counts in self.models.values())
+
+
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """The forecasts of one model and which of their frames to score.
+
+    ``init_times`` (n,) are all written ones; the flags and digests are (n, K).
+    """
+
+    model: str
+    forecasts: ForecastArchive
+    init_times: Times
+    status: npt.NDArray[np.int8]
+    inputs: npt.NDArray[np.int64]
+    is_due: Flags
+
+    @property
+    def counts(self) -> FrameCounts:
+        usable, due = int(is_usable(self.status).sum()), int(self.is_due.sum())
+        return FrameCounts(scored=due, already=usable - due, waiting=self.status.size - usable)
+
+    @property
+    def months(self) -> list[Instant]:
+        """Months with a frame to score."""
+        return list(np.unique(self.init_times[self.is_due.any(axis=1)].astype("datetime64[M]")))
+
+    def in_month(self, month: Instant) -> "_Work":
+        chosen = self.init_times.astype("datetime64[M]") == month
+        return self._only(chosen)
+
+    def in_block(self, block: slice) -> "_Work":
+        return self._only(block)
+
+    def _only(self, chosen: slice | Flags) -> "_Work":
+        return _Work(
+            self.model,
+            self.forecasts,
+            self.init_times[chosen],
+            self.status[chosen],
+            self.inputs[chosen],
+            self.is_due[chosen],
+        )
+
+
+def evaluate(domain: Domain, *, models: Sequence[str] | None = None) -> EvaluationReport:
+    """Score the frames that are due and recompute the maps of the months they are in.
+
+    A frame is due when its truth is usable and it was never scored, or was scored from
+    another forecast, truth (preliminary, now final) or climatology. So the archive always
+    equals that of scoring everything once, now; a second run does nothing.
+
+    Args:
+        domain: whose forecasts.
+        models: which; by default every model of the domain that has forecasts.
+
+    Raises:
+        EvaluationError: if there is no forecast, no training archive, or they do not fit.
+        ArchiveError: if an archive is missing, damaged or busy.
+        StorageError: if the storage refuses; what was scored before stays as it was.
+    """
+    workspace = Workspace.of(domain)
+    forecasts = _open_forecasts(domain, workspace, models)
+    reference = newest_reference(domain)
+    analysis = AnalysisArchive.open(workspace.analysis)
+    work = [_work_list(domain, archive, name, analysis, reference) for name, archive in forecasts]
+    jobs = [(item, month) for item in work for month in item.months]
+    if jobs:
+        archive = _create(domain, workspace, reference)
+        for item, month in track(jobs, "scoring"):
+            _score_month(archive, item.in_month(month), month, analysis, reference)
+    return EvaluationReport({item.model: item.counts for item in work})
+
+
+def _open_forecasts(
+    domain: Domain, workspace: Workspace, models: Sequence[str] | None
+) -> list[tuple[str, ForecastArchive]]:
+    """The forecast archives to score; every named one must be there."""
+    found, absent = [], []
+    for name in models or domain.model_names:
+        try:
+            found.append((name, ForecastArchive.open(workspace.forecast(name))))
+        except ArchiveNotFoundError:
+            absent.append(name)
+    if not found or (models and absent):
+        raise EvaluationError(
+            f"Expected forecasts of {', '.join(absent)} in {workspace.forecasts}, found none; run "
+            f"`lsntp forecast {domain.domain}`. Models of this domain: "
+            f"{', '.join(domain.model_names)}."
+        )
+    for name, archive in found:
+        if not np.array_equal(archive.lead_times, domain.lead_times) or not archive.grid.matches(
+            domain.target_grid
+        ):
+            raise EvaluationError(
+                f"Expected the forecasts of {name} in {archive.path} on the domain's grid "
+                f"({domain.target_grid}) with {domain.horizon} leads, found {archive.grid} with "
+                f"{archive.lead_times.size}; give the changed domain a new name."
+            )
+    return found
+
+
+def _work_list(
+    domain: Domain,
+    forecasts: ForecastArchive,
+    model: str,
+    analysis: AnalysisArchive,
+    reference: Reference,
+) -> _Work:
+    init_times = forecasts.written()
+    status = truth_status(analysis, init_times, forecasts.lead_times)
+    inputs = _inputs_digest(forecasts, analysis, init_times, reference)
+    try:
+        stored = EvaluationArchive.open(Workspace.of(domain).evaluation)
+        known = stored.inputs_at(model, init_times)
+    except ArchiveNotFoundError:
+        known = np.zeros_like(inputs)
+    return _Work(
+        model, forecasts, init_times, status, inputs, is_usable(status) & (known != inputs)
+    )
+
+
+def _inputs_digest(
+    forecasts: ForecastArchive, analysis: AnalysisArchive, init_times: Times, reference: Reference
+) -> npt.NDArray[np.int64]:
+    """The identity (n, K) of what each frame is scored from; never 0.
+
+    The exclusive or of a digest of the forecast (version, status of its analysis, reference)
+    and one of the truth (source digest, status).
+    """
+    times, where = valid_times(init_times, forecasts.lead_times)
+    of_truth = [
+        _int64(digest.tobytes() + bytes([status]))
+        for digest, status in zip(
+            analysis.digests_at(times), analysis.status_at(times).astype(np.uint8), strict=True
+        )
+    ]
+    of_forecast = [
+        _int64(f"{version} {status} {reference.digest}".encode())
+        for version, status in zip(
+            forecasts.model_versions(init_times),
+            forecasts.analysis_status_at(init_times),
+            strict=True,
+        )
+    ]
+    truth, forecast = np.array(of_truth, np.int64), np.array(of_forecast, np.int64)
+    digest: npt.NDArray[np.int64] = forecast[:, None] ^ truth[where]
+    return np.where(digest == 0, np.int64(1), digest)
+
+
+def _int64(content: bytes) -> int:
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "little", signed=True)
+
+
+def _create(domain: Domain, workspace: Workspace, reference: Reference) -> EvaluationArchive:
+    value_range = reference.value_range
+    return EvaluationArchive.create(
+        workspace.evaluation,
+        grid=domain.target_grid,
+        start=domain.start,
+        cadence=domain.cadence,
+        lead_times=domain.lead_times,
+        attrs={
+            "title": f"Scores of 2 m temperature forecasts, domain {domain.domain}",
+            "source": domain.source.name,
+            "synthetic": str(domain.is_synthetic).lower(),
+            "training_period": str(reference.period),
+            "reference_digest": reference.digest,
+            "data_range_k": repr(float(value_range.width)),
+            "data_minimum_k": repr(float(value_range.minimum)),
+            CONFIGURATION: domain.to_yaml(),
+        },
+    )
+
+
+def _score_month(
+    archive: EvaluationArchive,
+    work: _Work,
+    month: Instant,
+    analysis: AnalysisArchive,
+    reference: Reference,
+) -> None:
+    """Score the due frames of one month and sum its maps over all frames with a truth."""
+    leads = archive.lead_times
+    maps = no_cell_sums(leads.size, archive.grid)
+    parts: list[Sums] = []
+    for block in blocks_of(work.init_times, leads, archive.grid):
+        part = work.in_block(block)
+        has_truth = is_usable(part.status)[:, :, None, None]
+        truth = np.where(has_truth, read_truth(analysis, part.init_times, leads), np.nan)
+        prediction = work.forecasts.read(part.init_times)
+        maps = merge(maps, cell_sums(prediction=prediction, target=truth))
+        parts.append(_score_block(archive, part, prediction, truth, reference))
+    due = work.is_due.any(axis=1)
+    scored = ScoredFrames(
+        init_times=work.init_times[due],
+        is_scored=work.is_due[due],
+        sums={name: np.concatenate([part[name] for part in parts]) for name in FRAME_SUMS},
+        truth_status=work.status[due],
+        inputs=work.inputs[due],
+        model_version=work.forecasts.model_versions(work.init_times[due]),
+    )
+    archive.publish(work.model, scored, {month: maps})
+
+
+def _score_block(
+    archive: EvaluationArchive,
+    work: _Work,
+    prediction: npt.NDArray[np.float32],
+    truth: npt.NDArray[np.float32],
+    reference: Reference,
+) -> Sums:
+    """The sums of the init_times with a due frame; the other frames of those are NaN."""
+    due = work.is_due.any(axis=1)
+    is_due = work.is_due[due]
+    times, where = valid_times(work.init_times[due], archive.lead_times)
+    sums = frame_sums(
+        prediction=np.where(is_due[:, :, None, None], prediction[due], np.nan),
+        target=truth[due],
+        climatology=reference.climatology.at(times)[where],
+        weights=archive.grid.area_weights,
+        value_range=reference.value_range,
+    )
+    broken = is_due & (sums["count"] == 0)
+    if broken.any():
+        row = int(np.flatnonzero(broken.any(axis=1))[0])
+        raise EvaluationError(
+            f"Expected finite fields in {work.forecasts.path} and its truth, found NaN or infinity "
+            f"in the forecast from {format_time(work.init_times[due][row])}; run `lsntp forecast` "
+            "again, or restore the archive."
+        )
+    return sums
