@@ -1,6 +1,8 @@
 """What must exist on a Prefect server before a domain's flows run there, created idempotently."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -73,19 +75,18 @@ def deploy(domain: Domain, reference: str) -> list[Change]:
     return changes
 
 
-def _connected() -> SyncPrefectClient:
+@contextmanager
+def _connected() -> Iterator[SyncPrefectClient]:
     """A client whose server answers."""
-    client = get_client(sync_client=True)
     try:
-        fault = client.api_healthcheck()
+        with get_client(sync_client=True) as client:
+            client.hello().raise_for_status()
+            yield client
     except (httpx.HTTPError, RuntimeError) as error:
-        fault = error
-    if fault is not None:
         raise DeploymentError(
             f"Expected a Prefect server at {PREFECT_API_URL.value() or 'the embedded address'}, "
-            f"found none ({fault}); start it or correct PREFECT_API_URL."
-        ) from fault
-    return client
+            f"found none that answers ({error}); start it or correct PREFECT_API_URL."
+        ) from error
 
 
 def _ensure_limit(client: SyncPrefectClient, name: str) -> Change:

@@ -1,5 +1,6 @@
 """Score forecasts whose truth has arrived, and show the skill table."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,10 +33,9 @@ def score_forecasts(domain: Domain, *, models: Sequence[str] | None = None) -> d
 def publish_skill(domain: Domain) -> str:
     """Show the skill table as an artifact; returns its one-sentence verdict."""
     table = skill_table(domain)
-    frame = table.to_frame().reset_index()
     create_table_artifact(
         key=f"skill-{domain.domain}",
-        table=frame.to_dict(orient="records"),
+        table=json.loads(table.to_frame().reset_index().to_json(orient="records")),
         description=table.verdict,
     )
     get_run_logger().info("%s: %s", domain.domain, table.verdict)
