@@ -81,7 +81,7 @@ def calendar(coverage: Coverage, blocks: Mapping[str, Period]) -> Calendar:
             code.name.lower(),
             label,
             coverage.counts[code],
-            f"{coverage.counts[code] / times.size:.1%}",
+            f"{100 * coverage.counts[code] / times.size:.1f} %",
         )
         for code, label in _LABELS.items()
         if coverage.counts[code]

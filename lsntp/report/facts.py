@@ -81,10 +81,11 @@ def _version_text(domain: Domain, name: str) -> str:
     parts = [
         f"trained on {recipe.training_period[0]}..{recipe.training_period[1]}",
         f"training data {recipe.training_data}",
-        f"{provenance.parameters} trained numbers",
         f"code {recipe.code_version}{commit}",
         f"{seconds:.0f} s on {provenance.hardware.get('accelerator', 'cpu')}",
     ]
+    if provenance.parameters:
+        parts.insert(2, f"{provenance.parameters} trained numbers")
     if recipe.seed is not None:
         parts.insert(2, f"seed {recipe.seed}")
     return "; ".join(parts)

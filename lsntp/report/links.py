@@ -11,6 +11,8 @@ from lsntp.report.data import Links
 from lsntp.report.maps import Canvas, Frame, Scale, field_image, meridian, parallel
 
 RING_COUNT = 3
+FAINT = 0.1
+"""Weights within this of an even share count as no structure."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ def links_view(links: Links, domain_grid: Grid, canvas: Canvas) -> LinksView:
             f"from. The mean distance under these weights is {reach:.0f} km; an even share of all "
             f"cells would give {even:.0f} km. The strongest link to another cell has "
             f"{weight[strongest]:.2f} times an even share, {distance[strongest]:.0f} km away; "
-            f"the cell itself has {own:.2f} times."
+            f"the cell itself has {own:.2f} times.{_faintness(weight)}"
         ),
         frame=Frame(
             field_image(shown, domain_grid, scale),
@@ -63,6 +65,17 @@ def links_view(links: Links, domain_grid: Grid, canvas: Canvas) -> LinksView:
         scale=scale,
         chart=distance_chart(links),
         chart_alt="Learned weight against great-circle distance.",
+    )
+
+
+def _faintness(weight: Floats) -> str:
+    """Said plainly when the weights are nearly even."""
+    spread = float(np.abs(weight - 1.0).max())
+    if spread >= FAINT:
+        return ""
+    return (
+        f" No weight differs from an even share by more than {100 * spread:.1f} %: this network has "
+        "learned next to no long-range structure, and the pattern below is mostly chance."
     )
 
 

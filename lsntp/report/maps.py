@@ -71,9 +71,9 @@ class Scale:
 
     @classmethod
     def diverging(cls, values: Floats, *, colormap: str, unit: str) -> Self:
-        """A scale centred on zero that holds 99.5 % of the values; the rest saturates."""
+        """A scale centred on zero that holds 99 % of the values; the rest saturates."""
         finite = np.abs(values[np.isfinite(values)])
-        largest = float(np.quantile(finite, 0.995)) if finite.size else 1.0
+        largest = float(np.quantile(finite, 0.99)) if finite.size else 1.0
         end = float(MaxNLocator(2).tick_values(0.0, max(largest, 1e-3))[-1])
         return cls(colormap, -end, end, unit)
 
@@ -94,7 +94,7 @@ class Scale:
     @property
     def ticks(self) -> list[Tick]:
         """A handful of round values."""
-        locator = MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
+        locator = MaxNLocator(6, steps=[1, 2, 2.5, 5, 10])
         values = np.asarray(locator.tick_values(self.low, self.high))
         margin = 1e-9 * (self.high - self.low)
         inside = values[(values >= self.low - margin) & (values <= self.high + margin)]
@@ -213,7 +213,7 @@ def _range(values: Floats) -> tuple[float, float]:
 
 def _round_degrees(low: float, high: float) -> Floats:
     values = np.asarray(MaxNLocator(4, steps=[1, 2, 3, 5, 10]).tick_values(low, high))
-    margin = 0.04 * (high - low)
+    margin = 0.07 * (high - low)
     inside: Floats = values[(values > low + margin) & (values < high - margin)]
     return inside
 

@@ -1,7 +1,6 @@
 """One self-contained HTML page: rendered from :class:`ReportData`, written atomically."""
 
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -16,7 +15,7 @@ from lsntp.grid import Floats
 from lsntp.report.animation import animate
 from lsntp.report.calendar import calendar
 from lsntp.report.curves import MARKER_PATHS, lead_curves, styles_of
-from lsntp.report.data import ErrorMap, ReportData
+from lsntp.report.data import ReportData
 from lsntp.report.links import links_view, place_mark
 from lsntp.report.maps import Canvas, Frame, Scale, field_image, signed
 from lsntp.report.scores import lead_table, rows_of, sentences, with_true_minus
@@ -25,7 +24,7 @@ from lsntp.times import Period, format_time
 from lsntp.workspace import Workspace
 
 NARROW = 1.3
-"""Maps less wide than this (width over height) stand four in a row."""
+"""Pairs of maps less wide than this (width over height) stand beside each other."""
 
 
 def write_report(domain: Domain) -> Path:
@@ -67,7 +66,6 @@ def render(data: ReportData) -> str:
     canvas, table = Canvas.of(data.grid), data.table
     styles = styles_of(table)
     weights = data.grid.area_weights if table.weighting == "area" else np.ones(data.grid.shape)
-    mae_scale, bias_scale = _error_scales(data.error_maps)
     return (
         _environment()
         .get_template("page.html")
@@ -93,10 +91,8 @@ def render(data: ReportData) -> str:
             ],
             mae_curves=lead_curves(table, styles, metric="mae", name="mae"),
             rmse_curves=lead_curves(table, styles, metric="rmse_pooled", name="rmse"),
-            error_maps=_error_views(data, mae_scale, bias_scale),
-            error_columns="four" if canvas.box.aspect < NARROW else "two",
-            mae_scale=mae_scale,
-            bias_scale=bias_scale,
+            error_maps=_error_groups(data),
+            errors_beside=canvas.box.aspect < NARROW or len(data.error_maps) == 1,
             links=links_view(data.links, data.grid, canvas) if data.links else None,
             coverage=calendar(data.coverage, _blocks(data.domain)),
             baselines=[(name, BASELINES[name]) for name in data.domain.baselines],
@@ -126,28 +122,51 @@ def snippet(data: ReportData) -> str:
 
 
 @dataclass(frozen=True)
-class _ErrorView:
-    """One map of errors per cell."""
+class _ErrorMap:
+    """One model's map."""
 
     model: str
-    caption: str
     frame: Frame
 
 
-def _error_views(data: ReportData, mae: Scale, bias: Scale) -> list[_ErrorView]:
-    """All MAE maps, then all bias maps: what compares stands side by side."""
+@dataclass(frozen=True)
+class _ErrorMaps:
+    """The maps of one kind of error, all models on one scale."""
+
+    caption: str
+    scale: Scale
+    maps: list[_ErrorMap]
+
+
+def _error_maps(data: ReportData, name: str, caption: str, scale: Scale) -> _ErrorMaps:
+    return _ErrorMaps(
+        caption,
+        scale,
+        [
+            _ErrorMap(
+                entry.model + (", the winner" if entry.model == data.table.winner else ""),
+                Frame(
+                    field_image(field, data.grid, scale),
+                    f"Map of the {caption.lower()} of {entry.model}: {_span(field)} K.",
+                ),
+            )
+            for entry in data.error_maps
+            for field in [getattr(entry, name)]
+        ],
+    )
+
+
+def _error_groups(data: ReportData) -> list[_ErrorMaps]:
+    """MAE maps and bias maps: what compares stands side by side."""
+    if not data.error_maps:
+        return []
+    mae = np.stack([entry.mae for entry in data.error_maps])
+    bias = np.stack([entry.bias for entry in data.error_maps])
     return [
-        _ErrorView(
-            entry.model + (", the winner" if entry.model == data.table.winner else ""),
-            caption,
-            Frame(
-                field_image(field, data.grid, scale),
-                f"Map of the {caption.lower()} of {entry.model}: {_span(field)} K.",
-            ),
-        )
-        for caption, scale, name in (("Mean absolute error", mae, "mae"), ("Bias", bias, "bias"))
-        for entry in data.error_maps
-        for field in [getattr(entry, name)]
+        _error_maps(
+            data, "mae", "Mean absolute error", Scale.spanning(mae, colormap="YlOrBr", unit="K")
+        ),
+        _error_maps(data, "bias", "Bias", Scale.diverging(bias, colormap="PuOr_r", unit="K")),
     ]
 
 
@@ -160,20 +179,10 @@ def _blocks(domain: Domain) -> dict[str, Period]:
     }
 
 
-def _error_scales(maps: Sequence[ErrorMap]) -> tuple[Scale, Scale]:
-    """One scale for all error maps, so that models compare by eye."""
-    mae = np.concatenate([entry.mae.ravel() for entry in maps] or [np.zeros(1)])
-    bias = np.concatenate([entry.bias.ravel() for entry in maps] or [np.zeros(1)])
-    return (
-        Scale.spanning(mae, colormap="YlOrBr", unit="K"),
-        Scale.diverging(bias, colormap="PuOr_r", unit="K"),
-    )
-
-
 def _lead_sentence(data: ReportData) -> str:
     height, width = data.grid.shape
     return (
-        f"Forecasts of 2 m temperature up to {data.table.lead_hours[-1]:g} h ahead on "
+        f"Temperature forecasts up to {data.table.lead_hours[-1]:g} h ahead on "
         f"{height} × {width} cells, made by {len(data.table.models)} models of equal rank from "
         f"{data.table.init_times.size} initial times and checked against the analysis."
     )
