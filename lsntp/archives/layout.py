@@ -46,7 +46,7 @@ class Clock:
     def attrs(self) -> dict[str, str]:
         """CF attributes of a time variable."""
         return {
-            "units": f"{self.unit} since 1970-01-01T00:00:00",
+            "units": f"{self.unit} since 1970-01-01",
             "calendar": CALENDAR,
             "units_metadata": "leap_seconds: none",
         }
@@ -71,7 +71,7 @@ def unix_seconds(moment: Instant | None) -> int:
 
 
 UNIX_TIME_ATTRS: Final = {
-    "units": "seconds since 1970-01-01T00:00:00",
+    "units": "seconds since 1970-01-01",
     "calendar": CALENDAR,
     "units_metadata": "leap_seconds: none",
     "_FillValue": 0,
@@ -103,7 +103,6 @@ def status_attrs(long_name: str) -> dict[str, Any]:
     """CF flag attributes of a variable that holds :class:`~lsntp.names.Status` codes."""
     return {
         "long_name": long_name,
-        "standard_name": "status_flag",
         "flag_values": [int(status) for status in Status],
         "flag_meanings": " ".join(status.name.lower() for status in Status),
     }

@@ -116,6 +116,16 @@ def _cut_short(path: Path, kill_at: int) -> None:
     LocalStore.set = put_or_die  # type: ignore[method-assign]
 
 
+def _kill_unless_ended(child: int, delay_s: float) -> None:
+    deadline = time.monotonic() + delay_s
+    while time.monotonic() < deadline:
+        if os.waitpid(child, os.WNOHANG)[0]:
+            return
+        time.sleep(0.0005)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+
+
 def _serve(path: Path) -> None:
     frames = disputed_frames()
     for line in sys.stdin:
@@ -128,9 +138,9 @@ def _serve(path: Path) -> None:
             print("published", flush=True)
             os._exit(0)
         if when == "after":
-            time.sleep(float(number[0]))
-            os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+            _kill_unless_ended(child, float(number[0]))
+        else:
+            os.waitpid(child, 0)
         print("ended", flush=True)
 
 

@@ -1,14 +1,17 @@
-"""Processes to race and kill, and a way to compare archives object by object."""
+"""Processes to race and kill, and ways to compare and to judge archives."""
 
 import importlib.util
+import json
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+import xarray as xr
 
 SCRIPT = Path(__file__).with_name("archive_process.py")
 
@@ -57,3 +60,30 @@ def objects() -> Callable[[Path], dict[str, bytes]]:
         }
 
     return read
+
+
+@pytest.fixture(scope="session")
+def cf_faults(tmp_path_factory) -> Callable[[xr.Dataset], list[str]]:
+    """What the IOOS compliance checker calls errors against CF-1.11 in a dataset's netCDF form."""
+
+    def judge(dataset: xr.Dataset) -> list[str]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from compliance_checker.runner import CheckSuite, ComplianceChecker
+
+            folder = tmp_path_factory.mktemp("cf")
+            dataset.to_netcdf(folder / "exported.nc")
+            CheckSuite.load_all_available_checkers()
+            ComplianceChecker.run_checker(
+                str(folder / "exported.nc"),
+                ["cf:1.11"],
+                verbose=0,
+                criteria="normal",
+                output_filename=str(folder / "report.json"),
+                output_format="json",
+            )
+        report = json.loads((folder / "report.json").read_text())["cf:1.11"]
+        assert report["high_count"] > 0 or report["all_priorities"]
+        return [fault for check in report["high_priorities"] for fault in check["msgs"]]
+
+    return judge

@@ -50,6 +50,13 @@ def write_until(server, end: str) -> bool:
     return finished
 
 
+def seconds_to_publish(server, before: Path, path: Path) -> float:
+    reset(before, path)
+    started = time.perf_counter()
+    assert write_until(server, "never")
+    return time.perf_counter() - started
+
+
 def rerun_completes(path: Path, lab, objects, undisturbed) -> None:
     AnalysisArchive.open(path).publish(lab.disputed_frames(), now=lab.NOW)
     assert lab.check(path) == 100
@@ -62,10 +69,7 @@ def test_a_writer_killed_at_a_random_instant_leaves_a_true_archive_and_a_rerun_c
     path = tmp_path / "x.zarr"
     random = np.random.default_rng(20)
     with start_process("serve", path) as server:
-        reset(before, path)
-        started = time.perf_counter()
-        assert write_until(server, "never")
-        publish_s = time.perf_counter() - started
+        publish_s = min(seconds_to_publish(server, before, path) for _ in range(3))
         extents = []
         for trial in range(RANDOM_KILLS):
             reset(before, path)

@@ -1,0 +1,136 @@
+import warnings
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from lsntp.archives.forecast import ForecastArchive
+from lsntp.errors import ArchiveError, ArchiveNotFoundError
+from lsntp.names import Status
+from lsntp.times import hours
+
+LEADS = np.array([1, 2, 3], "timedelta64[h]").astype("timedelta64[ns]")
+FINAL = np.array([Status.FINAL], np.int8)
+
+
+def create(lab, path, **changes) -> ForecastArchive:
+    wanted = {
+        "grid": lab.SMALL_GRID,
+        "start": lab.START,
+        "cadence": lab.HOUR,
+        "lead_times": LEADS,
+        "attrs": {"title": "forecasts"},
+    } | changes
+    return ForecastArchive.create(path, **wanted)
+
+
+def forecasts(count, offset=0.0):
+    """(count, 3, 2, 3): a different value in every cell."""
+    return (270 + offset + np.arange(count * 18) / 8).reshape(count, 3, 2, 3).astype(np.float32)
+
+
+@pytest.fixture
+def archive(tmp_path, lab) -> ForecastArchive:
+    return create(lab, tmp_path / "forecasts" / "ridge.zarr")
+
+
+@pytest.fixture
+def inits(lab):
+    return lambda *slots: lab.START + np.array(slots) * lab.HOUR
+
+
+def publish(archive, init_times, values, version="ridge-1", status=Status.FINAL, **options):
+    statuses = np.full(len(init_times), status, np.int8)
+    return archive.publish(
+        init_times, values, model_version=version, analysis_status=statuses, **options
+    )
+
+
+def test_plain_xarray_opens_it_decoded_and_without_a_warning(archive, inits):
+    publish(archive, inits(1, 2), forecasts(2), status=Status.PRELIMINARY)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dataset = xr.open_zarr(archive.path).load()
+    assert dataset["t2m"].dims == ("init_time", "lead_time", "latitude", "longitude")
+    assert dataset["lead_time"].values.tolist() == LEADS.tolist()
+    assert dataset["init_time"].values.tolist() == inits(0, 1, 2).tolist()
+    assert dataset["valid_time"].dims == ("init_time", "lead_time")
+    assert (dataset["valid_time"] == dataset["init_time"] + dataset["lead_time"]).all()
+    assert dataset["model_version"].values.tolist() == ["", "ridge-1", "ridge-1"]
+    assert dataset["analysis_status"].values.tolist() == [0, 1, 1]
+    assert dataset["expected_leads"].values.tolist() == [3, 3, 3]
+    assert dataset["written_leads"].values.tolist() == [0, 3, 3]
+    assert np.isnan(dataset["t2m"].values[0]).all()
+    assert (dataset["t2m"].values[1:] == forecasts(2)).all()
+    assert {"valid_time", "model_version", "written_leads"} <= set(dataset["t2m"].coords)
+    assert dataset["t2m"].encoding["chunks"] == (1, 3, 2, 3)
+
+
+def test_it_is_cf_correct(archive, inits, cf_faults):
+    publish(archive, inits(0, 2), forecasts(2))
+    assert cf_faults(archive.dataset()) == []
+
+
+def test_reading_gives_nan_and_no_version_where_there_is_no_forecast(archive, inits):
+    publish(archive, inits(1, 4), forecasts(2))
+    asked = inits(4, 3, -2, 1, 90)
+    values = archive.read(asked)
+    assert (values[0] == forecasts(2)[1]).all()
+    assert (values[3] == forecasts(2)[0]).all()
+    assert np.isnan(values[[1, 2, 4]]).all()
+    assert archive.model_versions(asked) == ["ridge-1", "", "", "ridge-1", ""]
+    assert archive.analysis_status_at(asked).tolist() == [2, 0, 0, 2, 0]
+    assert archive.written().tolist() == inits(1, 4).tolist()
+    assert archive.init_times.size == 5
+
+
+def test_a_written_forecast_is_kept_unless_replacing_is_asked_for(archive, inits, objects):
+    assert publish(archive, inits(0, 1), forecasts(2)) == 2
+    before = objects(archive.path)
+    assert publish(archive, inits(0, 1), forecasts(2, 5.0), "ridge-2") == 0
+    assert objects(archive.path) == before
+    assert publish(archive, inits(0, 1), forecasts(2), replace=True) == 0
+    assert objects(archive.path) == before
+    assert publish(archive, inits(1, 2), forecasts(2, 5.0), "ridge-2", replace=True) == 2
+    assert archive.model_versions(inits(0, 1, 2)) == ["ridge-1", "ridge-2", "ridge-2"]
+    assert (archive.read(inits(1, 2)) == forecasts(2, 5.0)).all()
+    assert (archive.read(inits(0)) == forecasts(1)).all()
+
+
+def test_any_order_gives_the_same_bytes(archive, tmp_path, lab, inits, objects):
+    publish(archive, inits(0, 3, 7), forecasts(3))
+    other = create(lab, tmp_path / "other" / "ridge.zarr")
+    publish(other, inits(7), forecasts(3)[2:], "ridge-0")
+    publish(other, inits(3), forecasts(3)[1:2])
+    publish(other, inits(0, 7), forecasts(3)[[0, 2]], replace=True)
+    assert objects(other.path) == objects(archive.path)
+
+
+@pytest.mark.parametrize(
+    ("values", "init_slots", "words"),
+    [
+        (forecasts(1)[:, :2], [0], r"shape \(1, 3, 2, 3\), found \(1, 2, 2, 3\)"),
+        (forecasts(1) * np.nan, [0], "finite"),
+        (forecasts(2), [1, 0], "ascending"),
+        (forecasts(1), [-1], "start of this archive"),
+    ],
+)
+def test_forecasts_that_do_not_fit_are_refused_whole(
+    archive, inits, objects, values, init_slots, words
+):
+    before = objects(archive.path)
+    with pytest.raises(ArchiveError, match=words):
+        publish(archive, inits(*init_slots), values)
+    assert objects(archive.path) == before
+
+
+def test_an_archive_with_other_lead_times_or_cadence_is_not_continued(archive, lab):
+    with pytest.raises(ArchiveError, match="lead times 1 h, 2 h, found 1 h, 2 h, 3 h"):
+        create(lab, archive.path, lead_times=LEADS[:2])
+    with pytest.raises(ArchiveError, match="cadence 6 h, found 1 h"):
+        create(lab, archive.path, cadence=hours(6))
+
+
+def test_a_missing_archive_says_where(tmp_path):
+    with pytest.raises(ArchiveNotFoundError, match=r"ridge\.zarr"):
+        ForecastArchive.open(tmp_path / "ridge.zarr")
