@@ -99,16 +99,17 @@ def _forecast(
         newest = int(np.flatnonzero(ready)[-1])
         asked, status, ready = asked[newest:], status[newest:], ready[newest:]
     missing = np.flatnonzero(ready & ~np.isin(asked, _written(domain, version)))
-    if missing.size:
-        archive = _create(domain, version)
-        batches = np.split(missing, range(BATCH, missing.size, BATCH))
-        for batch in track(batches, f"forecast {version.model}"):
-            archive.publish(
-                asked[batch],
-                _predict(forecaster, analysis, asked[batch], version),
-                model_version=version.version,
-                analysis_status=_worst(status[batch]),
-            )
+    batches = np.split(missing, range(BATCH, missing.size, BATCH)) if missing.size else []
+    archive = None
+    for batch in track(batches, f"forecast {version.model}"):
+        prediction = _predict(forecaster, analysis, asked[batch], version)
+        archive = archive or _create(domain, version)
+        archive.publish(
+            asked[batch],
+            prediction,
+            model_version=version.version,
+            analysis_status=_worst(status[batch]),
+        )
     return ForecastReport(
         model=version.model,
         version=version.version,

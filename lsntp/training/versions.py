@@ -211,6 +211,8 @@ def save_version(
 ) -> ModelVersion:
     """Store a version below ``folder``: written aside, then renamed, never overwritten.
 
+    One process at a time may save the same version: what a killed one left is swept.
+
     Args:
         folder: the domain's folder of versions.
         provenance: sealed here with the SHA-256 of ``tensors``.
@@ -237,6 +239,8 @@ def save_version(
     target = folder / sealed.version
     aside = folder / f".{sealed.version}-{uuid.uuid4().hex[:8]}.partial"
     try:
+        for leftover in folder.glob(f".{sealed.version}-*.partial"):
+            shutil.rmtree(leftover)
         aside.mkdir(parents=True)
         for name, content in contents.items():
             _write_through(aside / name, content)

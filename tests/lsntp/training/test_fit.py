@@ -1,0 +1,198 @@
+from functools import partial
+
+import numpy as np
+import pytest
+
+from lsntp.archives.lease import writer_lease
+from lsntp.errors import ArchiveBusyError, ModelError, TrainingDataError
+from lsntp.names import Status
+from lsntp.training import fit as fitting
+from lsntp.training import latest_version, list_versions, prepare, train
+from lsntp.training.network_fit import NetworkFit
+from lsntp.workspace import Workspace
+
+
+def with_training(domain, **changes):
+    """The domain with other training settings of its network."""
+    network = domain.networks["net"]
+    training = network.training.model_copy(update=changes)
+    return domain.model_copy(
+        update={"networks": {"net": network.model_copy(update={"training": training})}}
+    )
+
+
+def version_of(domain, model="net"):
+    return latest_version(Workspace.of(domain).models, model)
+
+
+def assert_equal_tensors(left, right):
+    left, right = left.tensors(), right.tensors()
+    assert left.keys() == right.keys()
+    for name in left:
+        np.testing.assert_array_equal(left[name], right[name], err_msg=name)
+
+
+def snapshot(folder):
+    return {path: path.stat().st_mtime_ns for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_training_again_on_the_same_inputs_does_nothing(trained):
+    before = snapshot(Workspace.of(trained).models)
+    reports = train(trained)
+    assert [report.model for report in reports] == list(trained.model_names)
+    assert not any(report.created for report in reports)
+    assert all(report.seconds == 0 for report in reports)
+    assert snapshot(Workspace.of(trained).models) == before
+
+
+def test_the_same_seed_gives_the_same_weights(ingested, trained):
+    (report,) = train(ingested, models=["net"])
+    assert report.created
+    assert report.version == version_of(trained).version
+    assert_equal_tensors(version_of(ingested), version_of(trained))
+
+
+def test_another_seed_gives_another_version(trained):
+    first = version_of(trained)
+    (report,) = train(with_training(trained, seed=2, epochs=1), models=["net"])
+    assert report.created
+    assert report.version != first.version
+    assert version_of(trained).version == report.version
+
+
+def test_force_trains_again_beside_the_old_version(trained):
+    first = version_of(trained, "ridge")
+    (report,) = train(trained, models=["ridge"], force=True)
+    assert report.created
+    assert report.version != first.version
+    assert len(list_versions(Workspace.of(trained).models, "ridge")) == 2
+    assert_equal_tensors(version_of(trained, "ridge"), first)
+
+
+def test_a_killed_fit_goes_on_to_the_weights_of_an_undisturbed_one(ingested, trained, monkeypatch):
+    def killing(self, batch, index):
+        if self.global_step == 8:  # six steps an epoch: inside the second
+            raise SystemExit("killed")
+        return training_step(self, batch, index)
+
+    training_step = NetworkFit.training_step
+    with monkeypatch.context() as patch:
+        patch.setattr(NetworkFit, "training_step", killing)
+        with pytest.raises(SystemExit):
+            train(ingested, models=["net"])
+    assert version_of(ingested) is None
+    steps = []
+    monkeypatch.setattr(
+        NetworkFit, "training_step", lambda *a: steps.append(1) or training_step(*a)
+    )
+    (report,) = train(ingested, models=["net"])
+    assert len(steps) == 6  # only the second epoch
+    assert report.created
+    assert_equal_tensors(version_of(ingested), version_of(trained))
+
+
+def test_after_success_the_log_stays_and_the_checkpoints_go(ingested):
+    (report,) = train(with_training(ingested, epochs=1), models=["net"])
+    work = Workspace.of(ingested).work / "training" / report.version
+    assert list(work.rglob("metrics.csv"))
+    assert not list(work.rglob("*.ckpt"))
+
+
+def test_scores_stand_beside_those_of_persistence(trained):
+    scores, persistence = version_of(trained).scores, version_of(trained, "persistence").scores
+    assert scores["persistence_mae_k"] == pytest.approx(persistence["mae_k"])
+    assert persistence["mae_k"] == persistence["persistence_mae_k"]
+    # 2021-01-09T07 (after the purge gap) to 2021-01-12T00: 65 hours, windows of 4 + 3
+    assert scores["windows"] == 59
+    assert scores["epochs"] == 2
+
+
+def test_fine_tuning_starts_from_the_parent_and_names_it(trained):
+    parent = version_of(trained)
+    frozen = with_training(trained, learning_rate=1e-30, epochs=1)
+    (report,) = train(frozen, fine_tune_from=parent.version)
+    tuned = version_of(trained)
+    assert report.created
+    assert tuned.version == report.version != parent.version
+    assert tuned.provenance.recipe.parent == parent.version
+    assert_equal_tensors(tuned, parent)
+
+
+def test_fine_tuning_on_another_grid_is_refused(trained, make_domain):
+    parent = version_of(trained)
+    grid = trained.grid.model_copy(update={"east": 9.0})
+    with pytest.raises(ModelError, match=r"grid 6 x 10 cells.*found 6 x 8 cells"):
+        train(trained.model_copy(update={"grid": grid}), fine_tune_from=parent.version)
+
+
+def test_fine_tuning_of_another_architecture_names_the_tensors(trained):
+    parent = version_of(trained)
+    network = trained.networks["net"]
+    wider = network.architecture.model_copy(update={"hidden": 3})
+    domain = trained.model_copy(
+        update={"networks": {"net": network.model_copy(update={"architecture": wider})}}
+    )
+    with pytest.raises(ModelError, match=r"network\..* expected .*found"):
+        train(domain, fine_tune_from=parent.version)
+
+
+@pytest.mark.parametrize("models", [["ridge"], ["net", "persistence"]])
+def test_baselines_cannot_be_fine_tuned(trained, models):
+    with pytest.raises(ModelError, match="have no weights to start from"):
+        train(trained, models=models, fine_tune_from=version_of(trained).version)
+
+
+def test_unknown_models_are_named_with_the_known_ones(ingested):
+    with pytest.raises(ModelError, match=r"persistence.*net.*found crystal-ball"):
+        train(ingested, models=["ridge", "crystal-ball"])
+
+
+def test_new_test_hours_ask_for_no_new_training(trained, publish, make_fields):
+    publish(trained, make_fields(trained, 365)[360:], first=360)
+    assert not any(report.created for report in train(trained))
+
+
+def test_another_hour_of_the_training_period_asks_for_new_training(
+    tmp_path, make_domain, publish, make_fields
+):
+    domain = make_domain(tmp_path)
+    fields = make_fields(domain)
+    publish(domain, fields, status=Status.PRELIMINARY)
+    (first,) = train(domain, models=["climatology"])
+    publish(domain, fields[5:6] + np.float32(1), first=5)
+    (second,) = train(domain, models=["climatology"])
+    assert second.created
+    assert second.version != first.version
+
+
+def test_too_short_a_period_is_refused_and_nothing_is_stored(
+    tmp_path, make_domain, publish, make_fields
+):
+    domain = make_domain(tmp_path)
+    publish(domain, make_fields(domain, 100))
+    with pytest.raises(TrainingDataError, match="validation"):
+        train(domain)
+    assert not Workspace.of(domain).models.exists()
+
+
+def test_a_fit_that_diverges_is_refused_and_nothing_is_stored(ingested):
+    wild = with_training(ingested, learning_rate=1e30, gradient_clip=None)
+    with pytest.raises(ModelError, match=r"Expected a finite loss, found (nan|inf).*2021-01-0"):
+        train(wild, models=["net"])
+    assert version_of(ingested) is None
+
+
+def test_two_fits_of_one_version_do_not_interleave(ingested, trained, monkeypatch):
+    monkeypatch.setattr(fitting, "writer_lease", partial(writer_lease, timeout_s=0.1))
+    work = Workspace.of(ingested).work / "training" / version_of(trained, "ridge").version
+    with writer_lease(work), pytest.raises(ArchiveBusyError):
+        train(ingested, models=["ridge"])
+
+
+def test_prepare_builds_one_archive_a_scaling(ingested):
+    network = ingested.networks["net"].model_copy(update={"scaling": "min-max-11"})
+    domain = ingested.model_copy(update={"networks": {"net": network}})
+    assert [archive.scaling for archive in prepare(domain)] == ["min-max-11", "standard"]
+    assert [archive.path for archive in prepare(domain)] == [
+        archive.path for archive in prepare(domain)
+    ]
