@@ -92,7 +92,8 @@ def ingest(
     Raises:
         DomainError: if the period starts before the archive, or the domain's grid lies
             outside the source's.
-        SourceDataError: if a file of the source cannot be used; nothing stored is changed.
+        SourceDataError: if a file of the source cannot be used; nothing stored is changed, but
+            for whole blocks of true fields that were published before the fault came to light.
         SourceUnavailableError: if the source cannot be reached now.
         ArchiveError: if the archive was made for another grid, start or cadence.
         StorageError: if the storage refuses a write.

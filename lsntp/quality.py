@@ -29,15 +29,17 @@ SPREAD_MAXIMUM = 15.0
 CONSTANT_CELLS = 9
 """From this many cells on, equal values everywhere are a fill value, not weather."""
 
-# A field is upside down when turning it over makes it resemble its reference well (correlation
-# of deviations from the mean) and much better. Hourly ERA5 over the British Isles and NCEP over
-# North America reach 0.57 when turned over, so neither is near the first threshold.
-FLIPPED_CORRELATION = 0.7
-FLIPPED_GAIN_PREVIOUS = 0.25
-FLIPPED_GAIN_REFERENCE = 0.4
-GRADIENT_SPAN_DEG = 15.0
-REVERSED_GRADIENT_K = 15.0
-"""Poleward third warmer than the equatorward one by this much: not seen on such spans."""
+# A field is upside down when turning it over makes it resemble another field well (correlation
+# of deviations from the mean) and much better. On boxes cut at random from hourly ERA5 and
+# 6-hourly NCEP no true field comes near these thresholds from 16 rows on; on fewer, some do.
+FLIP_MINIMUM_CELLS = (16, 8)
+FLIPPED_LIKE_PREVIOUS = (0.7, 0.25)
+"""(correlation, gain) beside the previous field."""
+FLIPPED_LIKE_USUAL = (0.8, 0.8)
+"""(correlation, gain) beside the reference alone, which does not know the hour of the day."""
+GRADIENT_SPAN_DEG = 30.0
+REVERSED_GRADIENT_K = 20.0
+"""Poleward third warmer than the equatorward one; true fields on such spans stay below 18.5."""
 
 REFERENCE_FRAMES = 48
 """A median of this many fields, spread over the batch, serves as its reference."""
@@ -76,8 +78,9 @@ def assess(
         expected_grid: the grid earlier fields came on, of which the frames must hold the same
             cells where both reach; None accepts any.
         reference: a mean of recent true fields (H, W) on the frames' grid. Without it the
-            median of the batch serves, from three plausible fields on, and the gradient
-            between pole and equator must not be strongly reversed.
+            median of the batch serves, from three plausible fields on, and on domains of
+            30 degrees and more the gradient between pole and equator must not be strongly
+            reversed. A small domain that comes upside down from its first field on is not found.
         limits: plausible values and steps.
         cadence: distance of the time axis.
         origin: first time of the axis.
@@ -252,15 +255,14 @@ def _batch_median(fields: Field) -> Field | None:
 
 def _flip_reasons(field: Field, previous: Field | None, usual: Field | None) -> list[str]:
     """Upside down beside the last field, unless the reference denies it; or beside the latter."""
-    if usual is None and previous is None:
+    if np.any(np.less(field.shape, FLIP_MINIMUM_CELLS)):
         return []
-    direct, flipped, needed = 0.0, 0.0, FLIPPED_GAIN_REFERENCE
-    if usual is not None:
-        direct, flipped = _correlations(field, usual)
+    direct, flipped = (0.0, 0.0) if usual is None else _correlations(field, usual)
+    likeness, gain = FLIPPED_LIKE_USUAL
     if previous is not None and flipped >= direct:
         direct, flipped = _correlations(field, previous)
-        needed = FLIPPED_GAIN_PREVIOUS
-    if flipped < FLIPPED_CORRELATION or flipped - direct < needed:
+        likeness, gain = FLIPPED_LIKE_PREVIOUS
+    if flipped < likeness or flipped - direct < gain:
         return []
     return [
         "Expected latitude from north to south, found a field that resembles its neighbours in "

@@ -90,6 +90,29 @@ def test_every_step_of_real_ncep_is_accepted(america, block):
         assert not check(frames, step_h=6).rejections
 
 
+def test_real_fields_of_a_few_cells_are_accepted(shared_data):
+    path = shared_data / "era5" / "era5_t2m_1h_berlin_2017-01_2017-08.nc"
+    with xr.open_dataset(path) as opened:
+        grid = Grid(opened["latitude"].to_numpy(), opened["longitude"].to_numpy())
+        values = opened["t2m"].to_numpy()
+    assert grid.shape == (2, 3)
+    assert not check(dataset(values, grid)).rejections
+
+
+@pytest.mark.parametrize("rows", [5, 16, 24])
+def test_real_fields_of_boxes_cut_anywhere_are_accepted(uk_month, america, rows):
+    rng = np.random.default_rng(rows)
+    for fields, whole, step_h in ((uk_month[:360], UK, 1), (america[:360], AMERICA, 6)):
+        for _ in range(6):
+            columns = int(rng.integers(4, 2 * rows))
+            i = int(rng.integers(0, whole.shape[0] - rows + 1))
+            j = int(rng.integers(0, whole.shape[1] - columns + 1))
+            box = np.s_[i : i + rows], np.s_[j : j + columns]
+            grid = Grid(whole.latitude[box[0]], whole.longitude[box[1]])
+            assessment = check(dataset(fields[:, *box], grid, step_h=step_h), step_h=step_h)
+            assert not assessment.rejections
+
+
 def test_real_fields_pass_beside_the_mean_of_the_days_before(uk_month):
     for hour in range(72, 744, 24):
         reference = uk_month[hour - 72 : hour].mean(axis=0, dtype=np.float64)

@@ -118,6 +118,8 @@ def test_the_global_gaussian_grid_covers_the_sphere():
     globe = gaussian_grid(latitudes=94, longitudes=192, north=90, south=-90, west=-180, east=180)
     assert globe.latitude_edges[0] == 90
     assert globe.latitude_edges[-1] == -90
+    cut_before_the_pole = regular_grid(north=85, south=-85, west=-180, east=175, spacing=5)
+    assert cut_before_the_pole.latitude_edges[0] == 87.5
 
 
 @given(seed=st.integers(0, 2**32 - 1), spacing=st.sampled_from([0.5, 1.0, 2.0, 4.0]))
