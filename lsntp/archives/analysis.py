@@ -302,7 +302,7 @@ class AnalysisArchive:
                 f"Expected frames with {', '.join(sorted(needed))} for {self.path}, found none of "
                 f"{', '.join(absent)}. Nothing was written."
             )
-        frames = frames.sortby(TIME)
+        frames = frames.sortby(TIME).compute()
         t2m, status = frames[T2M], frames[STATUS].values
         times = frames[TIME].values
         faults = []
