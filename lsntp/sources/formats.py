@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import IO
 
 from lsntp.errors import SourceDataError, StorageError
-from lsntp.sources.grib import MAGIC as GRIB_MAGIC
-from lsntp.sources.grib import MAX_PADDING, open_grib
+from lsntp.sources.framing import MAGIC as GRIB_MAGIC
+from lsntp.sources.framing import MAX_PADDING
+from lsntp.sources.grib import open_grib
 from lsntp.sources.netcdf import open_netcdf
 from lsntp.sources.parts import Part
 

@@ -1,12 +1,8 @@
-"""GRIB edition 1 and 2: 2 m temperature analyses, message by message.
-
-Framing is checked here before the decoder sees a byte: every message starts with
-``GRIB``, has the length it claims, and ends with ``7777``.
-"""
+"""GRIB edition 1 and 2: 2 m temperature analyses, message by message."""
 
 import ctypes
+import datetime as dt
 import logging
-import mmap
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,16 +18,12 @@ from gribapi import bindings  # type: ignore[import-untyped]
 from lsntp.errors import SourceDataError, SourceUnavailableError
 from lsntp.names import Status
 from lsntp.sources.canonical import T2M_PARAM_ID, Fields, Statuses, status_of_expver, to_float32
+from lsntp.sources.framing import damaged, frame_messages
 from lsntp.sources.native import MAX_CELLS, Ints, NativeGrid, Window
 from lsntp.sources.parts import refuse_monthly, stamp
 from lsntp.times import Times
 
 logger = logging.getLogger(__name__)
-
-MAGIC = b"GRIB"
-END = b"7777"
-MAX_PADDING = 128
-"""Bytes between messages: bulletin headers and record padding are shorter than this."""
 
 _GRID_TYPES = ("regular_ll", "regular_gg")
 _MONTHLY_STREAMS = frozenset({"moda", "mnth", "mofm", "mdfa", "edmo", "edmm", "wamo", "msmm"})
@@ -116,17 +108,17 @@ def open_grib(path: Path, label: str) -> list[GribPart]:
         SourceDataError: if the file is damaged, holds no 2 m temperature, or holds it only
             as forecasts, means or ensemble statistics.
     """
-    found: dict[str, list[Message]] = defaultdict(list)
-    grids: dict[str, NativeGrid] = {}
+    found: dict[bytes, list[Message]] = defaultdict(list)
+    grids: dict[bytes, NativeGrid] = {}
     refused: Counter[str] = Counter()
     others: Counter[str] = Counter()
     file_stamp = stamp(path)
     # The decoder reads through a buffer of its own, so nothing else may move this file.
     with path.open("rb") as headers:
-        for offset, length in _frame(path, label):
+        for frame in frame_messages(path, label):
             with _open_message(headers, label) as message:
-                if _get(message, "offset", int) != offset:
-                    raise _damaged(label, f"no message that can be decoded at byte {offset}")
+                if _get(message, "offset", int) != frame.offset:
+                    raise damaged(label, f"no message that can be decoded at byte {frame.offset}")
                 if not _is_t2m(message):
                     others[str(_get(message, "shortName"))] += 1
                     continue
@@ -134,10 +126,10 @@ def open_grib(path: Path, label: str) -> list[GribPart]:
                 if reason := _why_no_analysis(message):
                     refused[reason] += 1
                     continue
-                key = str(_get(message, "md5GridSection"))
-                if key not in grids:
-                    grids[key] = _native_grid(message, label)
-                found[key].append(Message(offset, length, time, _status(message, label)))
+                if frame.grid_section not in grids:
+                    grids[frame.grid_section] = _native_grid(message, label)
+                status = _status(message, label)
+                found[frame.grid_section].append(Message(frame.offset, frame.length, time, status))
     _check_found(found, refused, others, label)
     parts = [GribPart(path, label, grids[key], tuple(found[key]), file_stamp) for key in found]
     refuse_monthly(np.concatenate([part.times for part in parts]), label)
@@ -145,7 +137,7 @@ def open_grib(path: Path, label: str) -> list[GribPart]:
 
 
 def _check_found(
-    found: dict[str, list[Message]], refused: Counter[str], others: Counter[str], label: str
+    found: dict[bytes, list[Message]], refused: Counter[str], others: Counter[str], label: str
 ) -> None:
     reasons = "; ".join(f"{count} of {reason}" for reason, count in refused.items())
     if found and refused:
@@ -162,57 +154,6 @@ def _check_found(
         )
 
 
-def _frame(path: Path, label: str) -> Iterator[tuple[int, int]]:
-    """(offset, length) of every message, in order, with framing checked."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        position = 0
-        while position < len(content):
-            start = content.find(MAGIC, position, position + MAX_PADDING + len(MAGIC))
-            if start < 0:
-                rest = content[position : position + MAX_PADDING + 1]
-                if len(rest) <= MAX_PADDING and not rest.strip(b"\0 \r\n"):
-                    return
-                raise _damaged(label, f"no message where one should start, at byte {position}")
-            length = _message_length(content, start)
-            end = start + length
-            if length < 16 or end > len(content) or content[end - len(END) : end] != END:
-                raise _damaged(
-                    label,
-                    f"a message at byte {start} that does not end in 7777 after {length} bytes",
-                )
-            yield start, length
-            position = end
-
-
-def _message_length(content: mmap.mmap, start: int) -> int:
-    """Bytes of the message, as its indicator section claims; 0 if there is no such edition."""
-    edition = content[start + 7 : start + 8]
-    if edition == b"\x02":
-        return int.from_bytes(content[start + 8 : start + 16])
-    if edition != b"\x01":
-        return 0
-    length = int.from_bytes(content[start + 4 : start + 7])
-    if not length & 0x800000:
-        return length
-    # Edition 1 beyond 8 MiB, as ECMWF writes it: the length counts blocks of 120 bytes, and
-    # the data section gives the bytes by which the last block is too long.
-    position = start + 8
-    flags = content[position + 7] if position + 7 < len(content) else 0
-    position += int.from_bytes(content[position : position + 3])
-    for flag in (0x80, 0x40):
-        if flags & flag:
-            position += int.from_bytes(content[position : position + 3])
-    excess = int.from_bytes(content[position : position + 3])
-    return length if excess >= 120 else (length & 0x7FFFFF) * 120 - excess + 4
-
-
-def _damaged(label: str, found: str) -> SourceDataError:
-    return SourceDataError(
-        f"Expected whole GRIB messages in {label}, found {found}; the file is cut short or "
-        "damaged, fetch it again."
-    )
-
-
 @contextmanager
 def _open_message(message: BinaryIO | bytes, label: str) -> Iterator[int]:
     """A decoder handle on one message: headers only from a file, all of it from bytes."""
@@ -223,10 +164,10 @@ def _open_message(message: BinaryIO | bytes, label: str) -> Iterator[int]:
         else:
             handle = eccodes.codes_grib_new_from_file(message, headers_only=True)
         if handle is None:
-            raise _damaged(label, "fewer messages than it is long enough for")
+            raise damaged(label, "fewer messages than it is long enough for")
         yield handle
     except eccodes.CodesInternalError as error:
-        raise _damaged(label, f"a message that cannot be decoded ({error})") from error
+        raise damaged(label, f"a message that cannot be decoded ({error})") from error
     finally:
         if handle is not None:
             eccodes.codes_release(handle)
@@ -277,16 +218,15 @@ def _why_no_analysis(message: int) -> str | None:
 
 
 def _valid_time(message: int, label: str) -> np.datetime64:
-    """The time of an analysis (step 0), from the plain octets: the decoder prints of bad clocks."""
-    hour, minute = _get(message, "hour", int), _get(message, "minute", int)
-    if not (0 <= hour < 24 and 0 <= minute < 60):
-        raise _damaged(label, f"a message of {hour}:{minute:02d} h")
-    date = _get(message, "dataDate", str)
+    """The time of an analysis (step 0), from plain octets: the decoder prints of bad clocks."""
+    year, month, day, hour, minute = (
+        _get(message, key, int) for key in ("year", "month", "day", "hour", "minute")
+    )
     try:
-        day = np.datetime64(f"{date[:4]}-{date[4:6]}-{date[6:8]}", "ns")
+        return np.datetime64(dt.datetime(year, month, day, hour, minute), "ns")
     except ValueError as error:
-        raise _damaged(label, f"a message of the day {date}") from error
-    return day + np.timedelta64(hour, "h") + np.timedelta64(minute, "m")
+        found = f"{year}-{month}-{day} {hour}:{minute}"
+        raise damaged(label, f"a message of {found}, which is no time") from error
 
 
 def _status(message: int, label: str) -> Status:
@@ -305,7 +245,7 @@ def _native_grid(message: int, label: str) -> NativeGrid:
     rows, columns = _get(message, "Nj", int), _get(message, "Ni", int)
     count = _get(message, "numberOfDataPoints", int)
     if not 0 < rows * columns == count <= MAX_CELLS:
-        raise _damaged(label, f"a grid of {rows} x {columns} cells that does not fit its data")
+        raise damaged(label, f"a grid of {rows} x {columns} cells that does not fit its data")
     if any(_get(message, key, int) for key in _UNUSUAL_SCANNING):
         raise SourceDataError(
             f"Expected values stored row by row in {label}, found another scanning order; "
@@ -334,7 +274,7 @@ def _decode(content: bytes, shape: tuple[int, int], label: str) -> Fields:
         eccodes.codes_set(message, "missingValue", _MISSING)
         size = eccodes.codes_get_size(message, "values")
         if size != shape[0] * shape[1]:
-            raise _damaged(label, f"{size} values for {shape[0]} x {shape[1]} cells")
+            raise damaged(label, f"{size} values for {shape[0]} x {shape[1]} cells")
         values = eccodes.codes_get_values(message)
         if _get(message, "bitmapPresent", int):
             values[values == _MISSING] = np.nan

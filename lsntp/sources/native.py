@@ -87,7 +87,8 @@ class NativeGrid:
         north_to_south = np.argsort(-self.latitude, kind="stable")
         latitude = np.clip(self.latitude[north_to_south], -90.0, 90.0)
         turned, west_to_east = self._turn(float(area.longitude[[0, -1]].mean()))
-        self._check_cover(area, latitude, turned, where)
+        if turned.size < 2 or not self._covers(area, latitude, turned):
+            raise DomainError(self._not_covered(area, where))
 
         rows = _covering(-latitude, -area.latitude_edges[0], -area.latitude_edges[-1])
         columns = _covering(turned, area.longitude_edges[0], area.longitude_edges[-1])
@@ -115,15 +116,14 @@ class NativeGrid:
         step = float(np.median(np.diff(turned)))
         return bool(abs(turned[-1] - turned[0] + step - 360.0) < 0.5 * step)
 
-    def _check_cover(self, area: Grid, latitude: Floats, turned: Floats, where: str) -> None:
+    def _covers(self, area: Grid, latitude: Floats, turned: Floats) -> bool:
         rows, columns = _edges(-latitude), _edges(turned)
         slack = COORDINATE_TOLERANCE_DEG
         has_rows = rows[0] - slack <= -area.latitude[0] and -area.latitude[-1] <= rows[-1] + slack
         has_columns = self._is_ring(turned) or (
             columns[0] - slack <= area.longitude[0] and area.longitude[-1] <= columns[-1] + slack
         )
-        if not (has_rows and has_columns):
-            raise DomainError(self._not_covered(area, where))
+        return bool(has_rows and has_columns)
 
     def _not_covered(self, area: Grid, where: str) -> str:
         return (

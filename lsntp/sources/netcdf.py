@@ -40,6 +40,17 @@ _AXES = {
         ("degrees_east", "degree_east", "degrees_e"),
     ),
 }
+_LIBRARY_ERRORS = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    RuntimeError,
+    ArithmeticError,
+    MemoryError,
+)
+"""What netCDF4, xarray and zarr raise on damaged files."""
+
 _DAY = np.timedelta64(1, "D")
 _HALF_SECOND = np.timedelta64(500, "ms")
 _CLASSIC_MAGIC = (b"CDF\x01", b"CDF\x02")
@@ -168,7 +179,7 @@ def _opened(path: Path, label: str, engine: Engine) -> Iterator[xr.Dataset]:
             )
         with dataset:
             yield dataset
-    except (OSError, ValueError, TypeError, KeyError, RuntimeError, OverflowError) as error:
+    except _LIBRARY_ERRORS as error:
         if isinstance(error, LsntpError):
             raise
         raise SourceDataError(
@@ -185,7 +196,7 @@ def _check_length(path: Path, label: str) -> None:
     try:
         with netcdf_file(path, "r", mmap=True) as file:
             file.variables.clear()
-    except (ValueError, TypeError, OSError, IndexError, KeyError) as error:
+    except (ValueError, TypeError, OSError, LookupError, MemoryError) as error:
         raise SourceDataError(
             f"Expected a whole netCDF-3 file in {label}, found one that is cut short or damaged "
             f"({error}); fetch it again."

@@ -101,7 +101,7 @@ def test_a_zip_cut_short_is_refused(tmp_path: Path) -> None:
         (bytes(300), "bytes that begin with"),
         (b"\x89HDF\r\n\x1a\n" + bytes(500), "cannot be decoded"),
         (b"CDF\x01" + b"\xff" * 200, "cut short or damaged"),
-        (b"GRIB", "does not end in 7777"),
+        (b"GRIB", "neither edition 1 nor 2"),
     ],
 )
 def test_garbage_is_refused_saying_what_it_looks_like(

@@ -82,15 +82,6 @@ def test_two_grids_in_one_file_are_two_parts(
     assert [part.grid.longitude.size for part in open_grib(write(content), "a")] == [5, 4]
 
 
-def test_padding_between_messages_is_passed_over(
-    make_message: Make, make_fields: Fields, write: Write
-) -> None:
-    fields = make_fields(2)
-    content = bytes(18).join(make_message(f, hour=h) for h, f in enumerate(fields)) + bytes(40)
-    (part,) = open_grib(write(content), "a.grib")
-    assert part.times.size == 2
-
-
 @pytest.mark.parametrize(
     ("keys", "match"),
     [
@@ -124,26 +115,6 @@ def test_months_apart_are_refused_as_monthly_means(
     (field,) = make_fields()
     content = make_message(field, date=20200101) + make_message(field, date=20200201)
     with pytest.raises(SourceDataError, match=r"monthly means \(at least 31 days"):
-        open_grib(write(content), "a.grib")
-
-
-@pytest.mark.parametrize("keep", [-1, -4, -40, 100, 12])
-def test_a_file_cut_short_is_refused_naming_the_byte(
-    keep: int, make_message: Make, make_fields: Fields, write: Write
-) -> None:
-    first = make_message(make_fields()[0])
-    content = first + make_message(make_fields()[0], hour=1)
-    cut = content[:keep] if keep < 0 else content[: len(first) + keep]
-    with pytest.raises(SourceDataError, match=rf"at byte {len(first)}"):
-        open_grib(write(cut), "a.grib")
-
-
-def test_bytes_of_something_else_between_messages_are_refused(
-    make_message: Make, make_fields: Fields, write: Write
-) -> None:
-    message = make_message(make_fields()[0])
-    content = message + b"x" * 500 + message
-    with pytest.raises(SourceDataError, match="no message where one should start, at byte"):
         open_grib(write(content), "a.grib")
 
 
