@@ -21,7 +21,8 @@ from lsntp.errors import ArchiveNotFoundError, DomainError, EvaluationError
 from lsntp.evaluation import bootstrap
 from lsntp.evaluation.maps import error_maps
 from lsntp.evaluation.metrics import Weighting, lead_metrics, rmse_per_cell
-from lsntp.evaluation.table import WEIGHTING, Skill, SkillTable, render_table
+from lsntp.evaluation.render import render_table
+from lsntp.evaluation.table import WEIGHTING, Skill, SkillTable
 from lsntp.grid import Floats
 from lsntp.names import INIT_TIME, LEAD_TIME, Status
 from lsntp.times import Period, Times

@@ -8,7 +8,6 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import xarray as xr
-from rich.table import Table
 
 from lsntp.evaluation.bootstrap import Interval
 from lsntp.evaluation.metrics import METRICS, Weighting, mean_over_leads
@@ -16,7 +15,6 @@ from lsntp.grid import Floats
 from lsntp.names import LEAD_TIME
 from lsntp.times import Period, Times, in_hours
 
-SHOWN_LEADS = 6
 MODEL = "model"
 WEIGHTING = "weighting"
 
@@ -213,39 +211,6 @@ class SkillTable:
         }
 
 
-def render_table(table: SkillTable) -> Table:
-    """The table for a terminal: print it with a ``rich.console.Console``."""
-    shown = np.unique(
-        np.linspace(0, table.lead_hours.size - 1, min(SHOWN_LEADS, table.lead_hours.size)).round()
-    ).astype(int)
-    drawn = Table(
-        title=(
-            f"{table.domain}: MAE (K) of {table.init_times.size} initial times, {table.period}, "
-            f"{table.weighting} cells"
-        ),
-    )
-    drawn.add_column("model", no_wrap=True)
-    for hour in table.lead_hours[shown]:
-        drawn.add_column(f"+{hour:g} h", justify="right")
-    for heading in ("mean", "RMSE pooled", "ACC", "SSIM data-range"):
-        drawn.add_column(heading, justify="right")
-    drawn.add_column(f"skill vs {table.best_baseline or 'baseline'} (95 %)", justify="right")
-    for model in table.models:
-        by_lead = table.scores["mae"].sel({MODEL: model, WEIGHTING: table.weighting}).values
-        skill = table.skill[model].get(table.best_baseline or "")
-        drawn.add_row(
-            f"★ {model}" if model == table.winner else f"  {model}",
-            *(_decimals(value) for value in by_lead[shown]),
-            *(
-                _decimals(table.score(model, metric))
-                for metric in ("mae", "rmse_pooled", "acc", "ssim_data_range")
-            ),
-            _short(skill.mae) if skill else "–",
-            style="bold" if model == table.winner else None,
-        )
-    return drawn
-
-
 def _pick(scores: xr.Dataset, where: Mapping[str, Any]) -> dict[str, Any]:
     """The arrays of one model and weighting, by metric."""
     return {str(name): values.values for name, values in scores.sel(where).items()}
@@ -264,14 +229,6 @@ def _skill_dict(skill: Skill) -> dict[str, dict[str, float | None]]:
 
 def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
-
-
-def _decimals(value: float) -> str:
-    return f"{value:.3f}" if math.isfinite(value) else "–"
-
-
-def _short(interval: Interval) -> str:
-    return f"{interval.estimate:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]"
 
 
 def _text(interval: Interval) -> str:

@@ -2,11 +2,9 @@
 
 import json
 import math
-from io import StringIO
 
 import numpy as np
 import pytest
-from rich.console import Console
 
 from lsntp.errors import EvaluationError
 from lsntp.evaluation.scoring import evaluate
@@ -116,16 +114,6 @@ def test_the_frame_has_one_row_a_model_best_first(scored):
     )
     assert math.isnan(frame.loc["ridge", "skill"])
     assert frame.loc["lsntp", "skill_low"] < frame.loc["lsntp", "skill"] < 0
-
-
-def test_the_rendered_table_marks_the_winner(scored):
-    table = skill_table(scored.domain)
-    text = StringIO()
-    Console(file=text, width=160).print(render_table(table))
-    lines = text.getvalue().splitlines()
-    assert sum("★" in line for line in lines) == 1
-    assert any("★ ridge" in line for line in lines)
-    assert any("+6 h" in line and "skill vs ridge" in line for line in lines)
 
 
 def test_the_ranking_follows_the_weighting(prepared):
