@@ -164,10 +164,13 @@ def test_ncep_cells_equal_packed_integer_times_scale(shared_data: Path) -> None:
 
 
 def test_a_month_of_messages_is_read_in_well_under_a_second(shared_data: Path) -> None:
-    files = source(shared_data / UK)
-    before = time.process_time()
-    files.fetch(files.available(EVER), box(58, 50, -10, 2, 0.25))
-    assert time.process_time() - before < 1.0
+    durations_s = []
+    for _ in range(2):
+        before = time.process_time()
+        files = source(shared_data / UK)
+        files.fetch(files.available(EVER), box(58, 50, -10, 2, 0.25))
+        durations_s.append(time.process_time() - before)
+    assert min(durations_s) < 1.0
 
 
 def test_the_uk_preset_reads_its_file(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -174,6 +174,13 @@ def test_unusable_files_are_refused_saying_what_was_found(
         opened(write(change(make_dataset())))
 
 
+def test_times_beyond_the_calendar_are_refused(make_dataset: Make, write: Write) -> None:
+    times = ("valid_time", [0.0, 1e7, 2e7], {"units": "days since 1900-01-01"})
+    dataset = make_dataset().drop_vars("valid_time").assign_coords(valid_time=times)
+    with pytest.raises(SourceDataError, match="times with units|cannot be decoded"):
+        opened(write(dataset))
+
+
 def test_temperature_on_a_pressure_level_is_refused(make_dataset: Make, write: Write) -> None:
     level = ((), 850.0, {"units": "hPa"})
     dataset = make_dataset().rename(t2m="air").assign_coords(level=level)

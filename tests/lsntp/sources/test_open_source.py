@@ -1,0 +1,31 @@
+from pathlib import Path
+
+import pytest
+
+from lsntp.config import load_domain
+from lsntp.sources import Source, open_source
+from lsntp.times import Period, parse_time
+
+EVER = Period.parse("1900-01-01", "2100-01-01")
+
+
+def test_the_demo_domain_is_synthetic_from_its_start_to_the_end_of_its_test() -> None:
+    domain = load_domain("demo")
+    source: Source = open_source(domain.source, domain)
+    times = source.available(EVER)
+    assert source.is_synthetic
+    assert source.name == "synthetic"
+    assert times[0] == parse_time("2024-01-01")
+    assert times[-1] == parse_time("2024-03-10T23")
+    (frames,) = source.fetch(times[:1], domain.target_grid)
+    assert frames.longitude.values[1] - frames.longitude.values[0] == 0.5
+
+
+def test_the_files_of_a_domain_are_asked_on_its_own_axis(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LSNTP_DATA", str(tmp_path))
+    domain = load_domain("era5-uk")
+    source: Source = open_source(domain.source, domain)
+    assert not source.is_synthetic
+    assert source.name == "files"
