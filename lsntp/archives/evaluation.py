@@ -75,8 +75,8 @@ FRAME_SUMS: Final[dict[str, tuple[str, str]]] = {
         "SSIM of fields minus the training minimum with data_range of the training period",
         "1",
     ),
-    "psnr_paper": ("PSNR with data_range 255 K", "dB"),
-    "psnr_data_range": ("PSNR with data_range of the training period", "dB"),
+    "psnr_paper": ("PSNR with data_range 255 K, decibel", "1"),
+    "psnr_data_range": ("PSNR with data_range of the training period, decibel", "1"),
 }
 """name -> (long name, unit) of each frame's sums; area weights have mean 1."""
 
@@ -338,6 +338,11 @@ def _in_words(lead_times: Leads) -> str:
     return ", ".join(format_duration_h(lead) for lead in lead_times)
 
 
+def _sum_attrs(long_name: str, units: str) -> dict[str, str]:
+    attrs = {"long_name": long_name, "units": units}
+    return attrs | {"units_metadata": "temperature: difference"} if units == "K" else attrs
+
+
 def _lead_spec(axis: layout.Axis, leads: int) -> ArraySpec:
     attrs = {
         "standard_name": "forecast_period",
@@ -395,13 +400,13 @@ def _arrays(grid: Grid, axis: layout.Axis, leads: int) -> list[ArraySpec]:
     ]
     for name, (long_name, units) in FRAME_SUMS.items():
         dtype, fill = ("int64", 0) if name == COUNT else ("float64", np.nan)
-        attrs = {"long_name": long_name, "units": units}
+        attrs = _sum_attrs(long_name, units)
         specs.append(ArraySpec(name, FRAME_DIMS, (0, 0, leads), frames, dtype, fill, attrs))
-    attrs = {"long_name": "frames in the maps of the month", "units": "1"}
+    attrs = _sum_attrs("frames in the maps of the month", "1")
     shape, chunks = (0, 0, leads), (1, 12, leads)
     specs.append(ArraySpec(MAP_COUNT, MAP_DIMS[:3], shape, chunks, "int64", 0, attrs))
     for name, (long_name, units) in CELL_SUMS.items():
-        attrs = {"long_name": long_name, "units": units}
+        attrs = _sum_attrs(long_name, units)
         whole = (leads, *grid.shape)
         specs.append(
             ArraySpec(name, MAP_DIMS, (0, 0, *whole), (1, 1, *whole), "float32", np.nan, attrs)

@@ -86,6 +86,12 @@ def test_a_plain_reader_finds_regular_axes_and_nan_where_nothing_was_scored(tmp_
         assert data.attrs["Conventions"] == "CF-1.11"
 
 
+def test_it_is_cf_correct(tmp_path, cf_faults):
+    archive = create(tmp_path / "d.zarr")
+    archive.publish("ridge", frames([3, 9]), {JANUARY: maps(), FEBRUARY: maps()})
+    assert cf_faults(archive.dataset()) == []
+
+
 def test_models_are_appended_without_touching_the_others(tmp_path):
     archive = create(tmp_path / "d.zarr")
     archive.publish("ridge", frames([0, 1]), {JANUARY: maps()})
