@@ -99,17 +99,8 @@ def _forecast(
         newest = int(np.flatnonzero(ready)[-1])
         asked, status, ready = asked[newest:], status[newest:], ready[newest:]
     missing = np.flatnonzero(ready & ~np.isin(asked, _written(domain, version)))
-    batches = np.split(missing, range(BATCH, missing.size, BATCH)) if missing.size else []
-    archive = None
-    for batch in track(batches, f"forecast {version.model}"):
-        prediction = _predict(forecaster, analysis, asked[batch], version)
-        archive = archive or _create(domain, version)
-        archive.publish(
-            asked[batch],
-            prediction,
-            model_version=version.version,
-            analysis_status=_worst(status[batch]),
-        )
+    if missing.size:
+        _write(domain, version, forecaster, analysis, asked[missing], _worst(status[missing]))
     return ForecastReport(
         model=version.model,
         version=version.version,
@@ -117,6 +108,28 @@ def _forecast(
         already=int(ready.sum()) - missing.size,
         incomplete=int((~ready).sum()),
     )
+
+
+def _write(
+    domain: Domain,
+    version: ModelVersion,
+    forecaster: Forecaster,
+    analysis: AnalysisArchive,
+    init_times: Times,
+    analysis_status: npt.NDArray[np.int8],
+) -> None:
+    """Forecast and publish batch by batch; the archive is made with the first good forecast."""
+    archive = None
+    starts = range(0, init_times.size, BATCH)
+    for batch in track([slice(i, i + BATCH) for i in starts], f"forecast {version.model}"):
+        prediction = _predict(forecaster, analysis, init_times[batch], version)
+        archive = archive or _create(domain, version)
+        archive.publish(
+            init_times[batch],
+            prediction,
+            model_version=version.version,
+            analysis_status=analysis_status[batch],
+        )
 
 
 def _predict(

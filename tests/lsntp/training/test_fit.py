@@ -1,4 +1,10 @@
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -196,3 +202,29 @@ def test_prepare_builds_one_archive_a_scaling(ingested):
     assert [archive.path for archive in prepare(domain)] == [
         archive.path for archive in prepare(domain)
     ]
+
+
+@pytest.mark.slow
+def test_a_training_process_killed_at_once_is_completed_by_the_next(ingested, make_domain):
+    undisturbed = with_training(ingested, epochs=6)
+    killed = undisturbed.model_copy(update={"root": f"{ingested.root}-killed"})
+    shutil.copytree(ingested.root, killed.root)
+    (report,) = train(undisturbed, models=["net"])
+
+    path = Path(killed.root) / "small.yaml"
+    path.write_text(killed.to_yaml())
+    code = (
+        "import sys; from lsntp.config import load_domain; from lsntp.training import train; "
+        "train(load_domain(sys.argv[1]), models=['net'])"
+    )
+    last = Workspace.of(killed).work / "training" / report.version / "checkpoints" / "last.ckpt"
+    with subprocess.Popen([sys.executable, "-c", code, str(path)]) as process:
+        deadline = time.monotonic() + 120
+        while not last.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert version_of(killed) is None
+    (repeated,) = train(killed, models=["net"])
+    assert repeated.version == report.version
+    assert_equal_tensors(version_of(killed), version_of(undisturbed))
