@@ -74,8 +74,8 @@ def _faintness(weight: Floats) -> str:
     if spread >= FAINT:
         return ""
     return (
-        f" No weight differs from an even share by more than {100 * spread:.1f} %: this network has "
-        "learned next to no long-range structure, and the pattern below is mostly chance."
+        f" No weight differs from an even share by more than {100 * spread:.1f} %: this network "
+        "has learned next to no long-range structure, and the pattern below is mostly chance."
     )
 
 

@@ -1,5 +1,6 @@
 """One self-contained HTML page: rendered from :class:`ReportData`, written atomically."""
 
+import contextlib
 import uuid
 from dataclasses import dataclass
 from importlib import resources
@@ -57,7 +58,8 @@ def publish(page: str, path: Path) -> Path:
             "run `lsntp report` again."
         ) from error
     finally:
-        aside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            aside.unlink()
     return path
 
 

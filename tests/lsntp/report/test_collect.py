@@ -1,0 +1,103 @@
+import shutil
+
+import numpy as np
+import pytest
+
+from lsntp.errors import EvaluationError
+from lsntp.evaluation.scoring import evaluate
+from lsntp.forecasting import forecast
+from lsntp.report import write_report
+from lsntp.report.collect import collect
+from lsntp.report.page import snippet
+from lsntp.times import Period
+from lsntp.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def scored(_trained_root, make_domain, tmp_path_factory):
+    """The small domain, trained, with every forecast of the first two test days scored."""
+    root = tmp_path_factory.mktemp("scored") / "root"
+    shutil.copytree(_trained_root, root)
+    domain = make_domain(root, place=(47.0, 3.0), bootstrap_samples=100)
+    forecast(domain, period=Period.parse("2021-01-12", "2021-01-14"))
+    evaluate(domain)
+    return domain
+
+
+@pytest.fixture(scope="module")
+def data(scored):
+    return collect(scored)
+
+
+def test_a_domain_without_scores_is_told_what_to_run(ingested):
+    with pytest.raises(EvaluationError, match="lsntp evaluate"):
+        write_report(ingested)
+    assert not Workspace.of(ingested).report.exists()
+
+
+def test_every_model_is_compared_and_traced(scored, data):
+    table = data.table
+    assert set(table.models) == set(scored.model_names)
+
+    assert data.coverage.is_complete
+    facts = {fact.label: fact.value for fact in data.facts}
+    for versions in table.versions.values():
+        assert all("training data" in facts[name] for name in versions)
+
+
+def test_the_network_and_the_winner_are_shown_from_the_last_initial_time(data):
+    shown = {(case.model, case.init_time) for case in data.cases}
+    assert ("net", data.table.init_times[-1]) in shown
+    assert (data.table.winner, data.table.init_times[-1]) in shown
+    for case in data.cases:
+        assert np.isfinite(case.forecast).all()
+        assert np.isfinite(case.truth).all()
+
+
+def test_the_mean_of_an_error_map_is_the_score(data):
+    winner, table = data.error_maps[0], data.table
+    assert winner.model == table.winner
+    assert winner.mae.mean() == pytest.approx(table.score(table.winner, "mae", weighting="plain"))
+    assert winner.bias.mean() == pytest.approx(table.score(table.winner, "bias", weighting="plain"))
+
+
+def test_links_are_the_row_of_the_cell_of_the_place(data):
+    assert data.links.cell == (3, 3)  # 47 N, 3 E on rows from 50 N and columns from 0 E
+    assert data.links.weights.sum() == pytest.approx(1.0)
+
+
+def test_a_second_report_is_the_same_file(scored):
+    path = write_report(scored)
+    assert path == Workspace.of(scored).report
+    page = path.read_bytes()
+    assert write_report(scored).read_bytes() == page
+
+
+def test_the_five_lines_of_the_report_run(data, capsys):
+    exec(snippet(data), {})
+    assert "days" in capsys.readouterr().out
+
+
+def test_the_worst_case_has_the_largest_error(data):
+    errors = {case.title: np.abs(case.forecast - case.truth).mean() for case in data.cases}
+    assert errors["net, its worst forecast"] == max(
+        error for title, error in errors.items() if title.startswith("net,")
+    )
+
+
+def test_without_a_place_there_are_no_links(scored):
+    nowhere = collect(scored.model_copy(update={"place": None}))
+    assert nowhere.links is None
+    assert "names no place" in nowhere.links_note
+
+
+def test_a_version_that_is_no_longer_stored_is_said_to_be_gone(scored, tmp_path):
+    shutil.copytree(scored.root, tmp_path / "root")
+    domain = scored.model_copy(update={"root": str(tmp_path / "root")})
+    for version in Workspace.of(domain).models.glob("net-*"):
+        shutil.rmtree(version)
+    data = collect(domain)
+    assert data.links is None
+    assert "no learned correlations to show" in data.links_note
+    facts = {fact.label: fact.value for fact in data.facts}
+    assert "no longer stored" in facts[data.table.versions["net"][0]]
