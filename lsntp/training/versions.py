@@ -28,7 +28,6 @@ from safetensors.numpy import save as save_safetensors
 from lsntp.config import Domain
 from lsntp.errors import ModelError, StorageError
 from lsntp.models.base import Forecaster
-from lsntp.times import Period
 from lsntp.training.provenance import Provenance
 
 Tensors = Mapping[str, npt.NDArray[Any]]
@@ -98,11 +97,6 @@ class ModelVersion:
     def kind(self) -> Literal["baseline", "network"]:
         """Whether a torch network must be built to forecast."""
         return self.provenance.recipe.kind
-
-    @property
-    def training_period(self) -> Period:
-        """The span the model was trained on."""
-        return Period.parse(*self.provenance.recipe.training_period)
 
     @property
     def config(self) -> dict[str, Any]:
