@@ -132,6 +132,12 @@ def _open_forecasts(
     domain: Domain, workspace: Workspace, models: Sequence[str] | None
 ) -> list[tuple[str, ForecastArchive]]:
     """The forecast archives to score; every named one must be there."""
+    unknown = set(models or ()) - set(domain.model_names)
+    if unknown:
+        raise EvaluationError(
+            f"Expected models of the domain {domain.domain} ({', '.join(domain.model_names)}), "
+            f"found {', '.join(sorted(unknown))}."
+        )
     found, absent = [], []
     for name in models or domain.model_names:
         try:
@@ -141,8 +147,7 @@ def _open_forecasts(
     if not found or (models and absent):
         raise EvaluationError(
             f"Expected forecasts of {', '.join(absent)} in {workspace.forecasts}, found none; run "
-            f"`lsntp forecast {domain.domain}`. Models of this domain: "
-            f"{', '.join(domain.model_names)}."
+            f"`lsntp forecast {domain.domain}`."
         )
     for name, archive in found:
         if not np.array_equal(archive.lead_times, domain.lead_times) or not archive.grid.matches(

@@ -62,11 +62,12 @@ def skill_table(
             f"`lsntp forecast {domain.domain}`, then `lsntp evaluate {domain.domain}`."
         ) from error
     with archive.dataset() as data:
-        known = archive.models
+        init_times: Times = data[INIT_TIME].values
+        known = [str(name) for name in data[MODEL].values]
         names = [name for name in (models or domain.model_names) if name in known]
         is_full = (data[COUNT].sel({MODEL: names}) > 0).all(LEAD_TIME).load()
-        chosen = period or _default_period(domain, archive, is_full)
-        inside = chosen.contains(archive.init_times)
+        chosen = period or _default_period(domain, init_times, is_full)
+        inside = chosen.contains(init_times)
         compared = [name for name in names if is_full.sel({MODEL: name}).values[inside].any()]
         _check_named(domain, models, compared, chosen)
         common = is_full.sel({MODEL: compared}).values.all(axis=0) & inside
@@ -83,7 +84,7 @@ def skill_table(
         domain,
         sums,
         period=chosen,
-        init_times=archive.init_times[common],
+        init_times=init_times[common],
         weighting=weighting,
         versions=versions,
         preliminary_frames=preliminary,
@@ -177,10 +178,10 @@ def _kind(model: str) -> Literal["baseline", "network"]:
     return "baseline" if model in BASELINES else "network"
 
 
-def _default_period(domain: Domain, archive: EvaluationArchive, is_full: xr.DataArray) -> Period:
+def _default_period(domain: Domain, init_times: Times, is_full: xr.DataArray) -> Period:
     """The init_times of windows inside the test block if one was scored, else all."""
-    init_times = archive.init_times
-    everything = Period(archive.start, init_times[-1] + archive.cadence)
+    last = init_times[-1] if init_times.size else domain.start
+    everything = Period(domain.start, last + domain.cadence)
     block = effective_periods(domain)["test"]
     try:
         test = Period(

@@ -151,6 +151,17 @@ def test_only_the_named_models_are_scored(prepared):
     assert list(evaluate(prepared.domain).models) == ["ridge", "lsntp"]
 
 
+def test_a_model_without_any_complete_forecast_has_nothing_to_score(prepared):
+    prepared.forecast("ridge", prepared.times[:0], 1.0)
+    assert evaluate(prepared.domain).models == {"ridge": FrameCounts(0, 0, 0)}
+    assert not prepared.workspace.evaluation.exists()
+
+
+def test_a_model_of_another_domain_is_refused(prepared):
+    with pytest.raises(EvaluationError, match=r"\(persistence, climatology, .*found ../ridge"):
+        evaluate(prepared.domain, models=["../ridge"])
+
+
 def test_without_forecasts_the_error_says_what_to_run(prepared):
     with pytest.raises(EvaluationError, match="lsntp forecast small"):
         evaluate(prepared.domain)

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from lsntp.archives.evaluation import EvaluationArchive
 from lsntp.errors import EvaluationError
 from lsntp.evaluation.scoring import evaluate
 from lsntp.evaluation.skill import render_table, skill_table
@@ -134,6 +135,20 @@ def test_the_ranking_follows_the_weighting(prepared):
 def test_without_scores_the_error_says_what_to_run(prepared):
     with pytest.raises(EvaluationError, match=r"lsntp forecast small.*lsntp evaluate small"):
         skill_table(prepared.domain)
+
+
+def test_an_archive_that_a_killed_run_left_empty_counts_as_nothing_scored(prepared):
+    domain = prepared.domain
+    EvaluationArchive.create(
+        prepared.workspace.evaluation,
+        grid=domain.target_grid,
+        start=domain.start,
+        cadence=domain.cadence,
+        lead_times=domain.lead_times,
+        attrs={},
+    )
+    with pytest.raises(EvaluationError, match="lsntp evaluate small"):
+        skill_table(domain)
 
 
 def test_a_named_model_without_scores_is_named(scored):
