@@ -23,7 +23,7 @@ def coverage_of(domain: Domain) -> Coverage:
     except ArchiveNotFoundError:
         period = Period(domain.start, parse_time(domain.split.test.end))
         return coverage(None, domain.start, domain.cadence, period)
-    end = max(archive.times[-1] + domain.cadence, domain.start + domain.cadence)
+    end = domain.start + max(1, archive.times.size) * domain.cadence
     return coverage(archive, domain.start, domain.cadence, Period(domain.start, end))
 
 

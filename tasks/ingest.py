@@ -34,7 +34,7 @@ def ingest_hours(domain: Domain, period: Period | None = None) -> dict[str, Any]
 def publish_coverage(domain: Domain) -> dict[str, Any]:
     """Show which hours the archive holds as a table artifact."""
     archive = AnalysisArchive.open(Workspace.of(domain).analysis)
-    end = archive.times[-1] + domain.cadence
+    end = domain.start + max(1, archive.times.size) * domain.cadence
     known = coverage(archive, domain.start, domain.cadence, Period(domain.start, end))
     create_table_artifact(
         key=f"coverage-{domain.domain}",
