@@ -190,7 +190,10 @@ class TrainingConfig(_Frozen):
     epochs: int = Field(70, ge=1)
     max_minutes: float | None = Field(None, gt=0, description="Wall-clock budget of the fit.")
     batch_size: int = Field(8, ge=1)
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(1e-3, gt=0, description="Its peak, after the warm-up.")
+    warmup: float = Field(
+        0.05, ge=0, lt=1, description="Share of all steps with rising rate; then cosine to zero."
+    )
     weight_decay: float = Field(0.0, ge=0)
     gradient_clip: float | None = Field(1.0, gt=0)
     patience: int = Field(10, ge=1, description="Epochs without a better validation loss.")

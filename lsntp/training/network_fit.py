@@ -2,8 +2,9 @@
 
 import datetime as dt
 import logging
+import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from lightning import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -183,13 +185,16 @@ class NetworkFit(LightningModule):
         """Log the MSE; Lightning averages over windows."""
         self.log(VAL_LOSS, self._loss(batch, self.validation_times), prog_bar=True)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW, which is Adam without weight decay."""
-        return torch.optim.AdamW(
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        """AdamW, warmed up linearly, then annealed to zero along a cosine."""
+        optimizer = torch.optim.AdamW(
             self.network.parameters(),
             lr=self.config.learning_rate,
             weight_decay=self.config.weight_decay,
         )
+        factor = warmup_cosine(int(self.trainer.estimated_stepping_batches), self.config.warmup)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _loss(self, batch: Batch, init_times: Times) -> Tensor:
         history, target, index = batch
@@ -202,6 +207,24 @@ class NetworkFit(LightningModule):
                 "training.gradient_clip, and look for extreme fields at these times."
             )
         return loss
+
+
+def warmup_cosine(steps: int, warmup: float) -> Callable[[int], float]:
+    """Learning-rate factor of an optimiser step: linear to 1 at ``warmup * steps``, cosine to 0.
+
+    Args:
+        steps: optimiser steps of the whole fit.
+        warmup: share of them, 0 to 1.
+    """
+    rising = max(1, round(warmup * steps))
+
+    def factor(step: int) -> float:
+        if step < rising:
+            return (step + 1) / rising
+        progress = min(1.0, (step - rising) / max(1, steps - rising))
+        return 0.5 * (1.0 + math.cos(math.pi * progress))
+
+    return factor
 
 
 class FitProgress(Callback):

@@ -7,7 +7,13 @@ from torch import nn
 
 from lsntp.config import TrainingConfig
 from lsntp.errors import ModelError
-from lsntp.training.network_fit import CHECKPOINTS, EpochShuffle, NetworkFit, fit_network
+from lsntp.training.network_fit import (
+    CHECKPOINTS,
+    EpochShuffle,
+    NetworkFit,
+    fit_network,
+    warmup_cosine,
+)
 
 START = np.datetime64("2021-01-01T00", "ns")
 
@@ -208,3 +214,12 @@ def test_shuffling_depends_on_seed_and_epoch_alone():
     assert list(first) != list(second)
     first.set_epoch(1)
     assert list(first) == list(second)
+
+
+def test_the_learning_rate_rises_then_falls_to_zero_along_a_cosine() -> None:
+    factor = warmup_cosine(100, 0.1)
+    # 10 rising steps: 0.1, 0.2 … 1.0; then a cosine over 90: half way (step 55) it is one half.
+    assert [round(factor(step), 6) for step in (0, 4, 9)] == [0.1, 0.5, 1.0]
+    assert factor(55) == pytest.approx(0.5)
+    assert factor(100) == pytest.approx(0.0)
+    assert factor(120) == pytest.approx(0.0)
