@@ -1,9 +1,11 @@
 """A domain: one frozen, validated YAML file that names everything a run depends on."""
 
 import datetime as dt
+import glob
 import itertools
 import os
 import re
+import reprlib
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -13,6 +15,7 @@ import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -33,18 +36,34 @@ Scaling = Literal["min-max-01", "min-max-11", "standard"]
 Target = Literal["absolute", "anomaly", "increment"]
 
 
+def _to_moment(value: object) -> dt.date:
+    """Dates and ISO 8601 text; a bare number would count as seconds since 1970."""
+    if isinstance(value, dt.date):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("expected an ISO 8601 time such as 2019-03-01T06")  # noqa: TRY004
+    return dt.datetime.fromisoformat(value)
+
+
 def _to_utc(moment: dt.datetime) -> dt.datetime:
-    return moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    if moment.second or moment.microsecond:
+        raise ValueError("expected a time of whole minutes")
+    utc = moment.astimezone(dt.UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    parse_time(utc)  # refuses years that the archives cannot hold
+    return utc
 
 
-UtcTime = Annotated[dt.datetime, AfterValidator(_to_utc)]
-"""A date or time; with an offset it is converted, without one it is UTC."""
+UtcTime = Annotated[dt.datetime, BeforeValidator(_to_moment), AfterValidator(_to_utc)]
+"""A date or time to the minute; with an offset it is converted, without one it is UTC."""
+
+Spacing = Annotated[float, Field(ge=0.01, description="Grid step, degrees.")]
+Cron = Annotated[str, Field(pattern=r"^\S+( \S+){4}$", description="Five fields, UTC.")]
 
 
 class _Frozen(BaseModel):
-    """No unknown keys, no later change."""
+    """No unknown keys, no later change, no number that is none."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 # --- where the data comes from -------------------------------------------------------------
@@ -65,7 +84,7 @@ class SyntheticSource(_Frozen):
 
     name: Literal["synthetic"] = "synthetic"
     seed: int = 0
-    spacing: float = Field(0.5, gt=0, description="Grid step of the generated fields, degrees.")
+    spacing: Spacing = 0.5
 
 
 SourceConfig = Annotated[FilesSource | SyntheticSource, Field(discriminator="name")]
@@ -85,7 +104,7 @@ class RegularGridConfig(_Box):
     """Cell centres at north, north - spacing … south and west … east."""
 
     kind: Literal["regular"] = "regular"
-    spacing: float = Field(gt=0, description="Degrees.")
+    spacing: Spacing
 
     def build(self) -> Grid:
         """The grid; see :func:`lsntp.grid.regular_grid`."""
@@ -164,8 +183,17 @@ class QualityConfig(_Frozen):
     minimum_k: float = Field(180.0, description="Coldest plausible value (record: 184 K).")
     maximum_k: float = Field(340.0, description="Hottest plausible value (record: 330 K).")
     maximum_step_k: float = Field(
-        40.0, gt=0, description="Largest plausible change of a cell between two steps."
+        40.0, gt=0, description="Largest plausible median change of the cells between two steps."
     )
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if self.minimum_k >= self.maximum_k:
+            raise ValueError(
+                f"expected minimum_k below maximum_k, found {self.minimum_k:g} and "
+                f"{self.maximum_k:g}"
+            )
+        return self
 
 
 # --- models --------------------------------------------------------------------------------
@@ -239,9 +267,9 @@ class DaskConfig(_Frozen):
 class ScheduleConfig(_Frozen):
     """Cron lines (UTC) of the scheduled flows."""
 
-    ingest: str = "40 * * * *"
-    forecast: str = "50 * * * *"
-    evaluate: str = "55 * * * *"
+    ingest: Cron = "40 * * * *"
+    forecast: Cron = "50 * * * *"
+    evaluate: Cron = "55 * * * *"
 
 
 class Domain(_Frozen):
@@ -275,8 +303,22 @@ class Domain(_Frozen):
     @field_validator("cadence_h")
     @classmethod
     def _cadence_divides_a_day(cls, value: float) -> float:
-        if (24 / value) % 1:
-            raise ValueError("expected a number of hours that divides 24")
+        if (24 / value) % 1 or abs(60 * value - round(60 * value)) > 1e-9:
+            raise ValueError("expected a number of hours that divides 24, in whole minutes")
+        return value
+
+    @field_validator("baselines")
+    @classmethod
+    def _baselines_once(cls, value: tuple[BaselineName, ...]) -> tuple[BaselineName, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("expected every baseline once")
+        return value
+
+    @field_validator("root")
+    @classmethod
+    def _root_is_local(cls, value: str) -> str:
+        if "://" in value:
+            raise ValueError("expected a folder of this machine")
         return value
 
     @model_validator(mode="after")
@@ -289,7 +331,11 @@ class Domain(_Frozen):
                 f"archive.start ({self.archive.start}) must not lie after "
                 f"split.train.start ({self.split.train.start})"
             )
-        self.target_grid  # noqa: B018  (building it is the check)
+        grid = self.target_grid
+        if self.place is not None and not grid.contains(*self.place):
+            raise ValueError(
+                f"place: expected a place inside the grid ({grid}), found {self.place}"
+            )
         return self
 
     @property
@@ -358,10 +404,7 @@ def load_domain(name_or_path: str | Path, *, overrides: dict[str, Any] | None = 
         ConfigError: naming file, key, value and what is allowed.
     """
     text, label, folder = _read(name_or_path)
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"Expected valid YAML in {label}: {error}.") from error
+    content = _parse(text, label)
     if not isinstance(content, dict):
         raise ConfigError(f"Expected key: value lines in {label}, found {type(content).__name__}.")
     for key, value in (overrides or {}).items():
@@ -398,6 +441,27 @@ def _read(name_or_path: str | Path) -> tuple[str, str, Path]:
         ) from error
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """The safe loader, which alone would let the last of two equal keys win in silence."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.MarkedYAMLError(None, None, f"key {key.value} twice", key.start_mark)
+            seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
+        return node
+
+
+def _parse(text: str, label: str) -> Any:
+    try:
+        return _UniqueKeys(text).get_single_data()
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # Dates that are none and endless nesting are no YAMLError.
+        raise ConfigError(f"Expected valid YAML in {label}: {error}.") from error
+
+
 def _set(content: dict[str, Any], key: str, value: Any) -> None:
     """Set a dotted key in nested dictionaries."""
     *parents, last = key.split(".")
@@ -413,12 +477,21 @@ def _resolve_paths(content: dict[str, Any], folder: Path) -> None:
     """Make the source's globs absolute, so that a stored configuration means the same anywhere."""
     source = content.get("source")
     if isinstance(source, dict) and isinstance(source.get("paths"), list):
-        source["paths"] = [_absolute(str(path), folder) for path in source["paths"]]
+        source["paths"] = [
+            _absolute(path, folder) if isinstance(path, str) else path for path in source["paths"]
+        ]
 
 
 def _absolute(path: str, folder: Path) -> str:
     expanded = os.path.expandvars(path)
-    return expanded if "://" in expanded else str(folder / Path(expanded).expanduser())
+    if "://" in expanded:
+        return expanded
+    return str(Path(glob.escape(str(folder))) / Path(expanded).expanduser())
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 200, 200
+"""A few lines of YAML can name a value that would fill the memory when written out."""
 
 
 def _explain(error: ValidationError, label: str) -> str:
@@ -430,6 +503,6 @@ def _explain(error: ValidationError, label: str) -> str:
             lines.append(f"{label}: unknown key {key}; remove it or correct its spelling")
             continue
         found = fault["input"]
-        shown = "" if isinstance(found, dict | BaseModel) else f", found {found!r}"
+        shown = "" if isinstance(found, dict | BaseModel) else f", found {_SHORT.repr(found)}"
         lines.append(f"{label}: {key}: {fault['msg']}{shown}")
     return "\n".join(lines)

@@ -108,6 +108,12 @@ class Grid:
             and np.allclose(self.longitude, other.longitude, atol=COORDINATE_TOLERANCE_DEG, rtol=0)
         )
 
+    def contains(self, latitude: float, longitude: float) -> bool:
+        """Whether a place lies in one of the cells."""
+        (north, *_, south), (west, *_, east) = self.latitude_edges, self.longitude_edges
+        turn = (longitude - west) % 360.0
+        return bool(south <= latitude <= north and turn <= east - west)
+
     def nearest_cell(self, latitude: float, longitude: float) -> tuple[int, int]:
         """(row, column) of the cell centre nearest to a place."""
         row = int(np.argmin(np.abs(self.latitude - latitude)))

@@ -25,7 +25,7 @@ from lsntp.progress import track
 from lsntp.quality import assess
 from lsntp.regrid import regrid
 from lsntp.sources import Source, open_source
-from lsntp.times import Instant, Period, Times, format_time
+from lsntp.times import LAST_INSTANT, Instant, Period, Times, format_time, parse_time
 from lsntp.workspace import Workspace
 
 SOURCE_GRID = "lsntp_source_grid"
@@ -35,7 +35,6 @@ BLOCK = np.timedelta64(30, "D")
 """Fetched and published together; whole chunks of the archive, counted from its start."""
 REFERENCE_MARGIN = np.timedelta64(3, "D")
 REFERENCE_FRAMES = 48
-LAST_INSTANT = np.datetime64("2262-01-01", "ns")
 
 
 def utc_now() -> Instant:
@@ -270,7 +269,7 @@ def _existing_archive(domain: Domain) -> AnalysisArchive | None:
 
 def _whole_period(source: Source, domain: Domain) -> Period:
     """From the first step of the archive to the last that the source has."""
-    times = source.available(Period(domain.start, LAST_INSTANT))
+    times = source.available(Period(domain.start, parse_time(LAST_INSTANT)))
     if not times.size:
         raise SourceDataError(
             f"Expected analyses from {format_time(domain.start)} (archive.start) on in source "

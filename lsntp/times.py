@@ -13,6 +13,10 @@ Times = npt.NDArray[np.datetime64]
 Instant = np.datetime64
 Duration = np.timedelta64
 
+FIRST_INSTANT = np.datetime64("1678-01-01", "us")
+LAST_INSTANT = np.datetime64("2262-01-01", "us")
+"""Nanoseconds in 64 bits reach no further."""
+
 
 def parse_time(value: str | dt.datetime | dt.date | np.datetime64) -> Instant:
     """The UTC instant that ``value`` names.
@@ -21,19 +25,24 @@ def parse_time(value: str | dt.datetime | dt.date | np.datetime64) -> Instant:
     an offset), dates and datetimes; a value without zone is UTC.
 
     Raises:
-        DomainError: if ``value`` is not a time.
+        DomainError: if ``value`` is not a time, or lies outside 1678 to 2261.
     """
-    if isinstance(value, np.datetime64):
-        return np.datetime64(str(value), "ns")
+    instant = value if isinstance(value, np.datetime64) else _parsed(value)
+    if not FIRST_INSTANT <= instant <= LAST_INSTANT:
+        raise DomainError(f"Expected a time from 1678 to 2261, found {value}.")
+    return np.datetime64(str(instant), "ns")
+
+
+def _parsed(value: str | dt.date) -> Instant:
     try:
         moment = dt.datetime.fromisoformat(str(value))
-    except ValueError as error:
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(dt.UTC).replace(tzinfo=None)
+    except (ValueError, OverflowError) as error:
         raise DomainError(
             f"Expected an ISO 8601 time such as 2019-03-01T06, found {value!r}."
         ) from error
-    if moment.tzinfo is not None:
-        moment = moment.astimezone(dt.UTC).replace(tzinfo=None)
-    return np.datetime64(moment, "ns")
+    return np.datetime64(moment, "us")
 
 
 def format_time(time: Instant) -> str:
@@ -80,10 +89,6 @@ class Period:
     def contains(self, times: Times) -> npt.NDArray[np.bool_]:
         """Which of ``times`` lie inside."""
         return (times >= self.start) & (times < self.end)
-
-    def overlaps(self, other: Self) -> bool:
-        """Whether the two periods share an instant."""
-        return bool(self.start < other.end and other.start < self.end)
 
     def steps(self, cadence: Duration, origin: Instant) -> Times:
         """The instants ``origin + k * cadence`` that lie inside, in order."""

@@ -78,3 +78,12 @@ def test_rounding_noise_does_not_change_identity() -> None:
     noisy = Grid(exact.latitude + 1e-5, exact.longitude - 1e-5)
     assert exact.matches(noisy)
     assert exact.digest == noisy.digest
+
+
+def test_a_place_is_inside_when_a_cell_covers_it_in_any_longitude_convention():
+    grid = regular_grid(north=60, south=50, west=-10, east=10, spacing=2)
+    assert grid.contains(61, -11)
+    assert grid.contains(49, 349.5)
+    assert not grid.contains(61.1, 0)
+    assert not grid.contains(55, 11.1)
+    assert not grid.contains(55, -170)

@@ -61,3 +61,14 @@ def test_a_time_before_the_origin_has_no_slot() -> None:
     times = np.array(["2019-12-31T23"], "M8[ns]")
     with pytest.raises(DomainError, match="start the archive earlier"):
         slot_index(times, parse_time("2020-01-01"), hours(1))
+
+
+@pytest.mark.parametrize("value", ["1500-01-01", "9999-12-31", np.datetime64("2300-01-01")])
+def test_years_beyond_64_bits_of_nanoseconds_are_refused(value):
+    with pytest.raises(DomainError, match="1678 to 2261"):
+        parse_time(value)
+
+
+def test_nanoseconds_are_kept():
+    time = np.datetime64("2019-01-01T01:02:03.123456789", "ns")
+    assert parse_time(time) == time
