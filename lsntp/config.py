@@ -261,7 +261,11 @@ BASELINES: tuple[BaselineName, ...] = (
 class DaskConfig(_Frozen):
     """Where block-wise work runs: local threads, or a scheduler's address."""
 
-    cluster: str = "local"
+    cluster: str = Field(
+        "local",
+        pattern=r"^(local|(tcp|tls|ucx|ws|wss|inproc)://\S+)$",
+        description="local, or an address such as tcp://host:8786.",
+    )
 
 
 class ScheduleConfig(_Frozen):

@@ -84,3 +84,10 @@ class DeploymentError(LsntpError):
     """The scheduler is unreachable or refuses what was asked of it."""
 
     exit_code = 12
+
+
+class ClusterError(LsntpError, ConnectionError):
+    """The Dask cluster cannot be reached; worth a retry."""
+
+    exit_code = 12
+    is_transient = True

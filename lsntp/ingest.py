@@ -6,6 +6,7 @@ doubled costs nothing: the next one finds the same list, shorter by what was fin
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from lsntp.archives.coverage import coverage
 from lsntp.archives.layout import CONFIGURATION, frames_per_chunk
 from lsntp.archives.quarantine import DIGEST_LENGTH, Quarantine, Rejection
 from lsntp.config import Domain
+from lsntp.dask_cluster import on_cluster
 from lsntp.errors import ArchiveNotFoundError, DomainError, SourceDataError
 from lsntp.grid import Floats, Grid
 from lsntp.names import LATITUDE, LONGITUDE, SOURCE_DIGEST, STATUS, T2M, TIME, Status
@@ -96,6 +98,7 @@ def ingest(
         SourceUnavailableError: if the source cannot be reached now.
         ArchiveError: if the archive was made for another grid, start or cadence.
         StorageError: if the storage refuses a write.
+        ClusterError: if the configured Dask cluster cannot be reached.
     """
     archive = _existing_archive(domain)
     source = open_source(domain.source, domain)
@@ -106,8 +109,10 @@ def ingest(
     offered = np.intersect1d(unfinished, source.available(period))
 
     run = _Run(domain, archive, source, clock())
-    for block in track(_blocks(offered, domain.start), f"ingest {domain.domain}"):
-        run.ingest_block(block)
+    blocks = _blocks(offered, domain.start)
+    with on_cluster(domain.dask) if blocks else nullcontext():
+        for block in track(blocks, f"ingest {domain.domain}"):
+            run.ingest_block(block)
 
     after = coverage(run.archive, domain.start, domain.cadence, period)
     touched = run.written + run.replaced

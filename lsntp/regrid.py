@@ -120,7 +120,7 @@ def _conservative(field: xr.DataArray, weights: ConservativeWeights) -> xr.DataA
     else:
         chunks = (field.data.chunks[0], *target.shape)
         values = da.map_blocks(  # type: ignore[no-untyped-call]
-            weights.apply, field.data, dtype=np.float32, chunks=chunks
+            weights.apply, field.data, chunks=chunks, meta=np.empty((0, 0, 0), np.float32)
         )
     other = {LATITUDE: target.latitude, LONGITUDE: target.longitude}
     kept = {

@@ -68,6 +68,7 @@ def test_every_preset_survives_being_written_and_read(tmp_path: Path) -> None:
         ({"quality.minimum_k": 400}, ["quality", "below maximum_k", "400"]),
         ({"schedule.ingest": "hourly"}, ["schedule.ingest", "'hourly'"]),
         ({"place": [10.0, 2.0]}, ["place", "inside the grid", "54..42 N", "10.0"]),
+        ({"dask.cluster": "moon"}, ["dask.cluster", "'moon'"]),
         ({"root": "s3://bucket/data"}, ["root", "folder", "s3://bucket/data"]),
         ({"source": {"name": "files", "paths": [5]}}, ["paths.0", "valid string", "5"]),
     ],

@@ -3,20 +3,24 @@
 import os
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
+from distributed import LocalCluster, get_worker
 
+import lsntp.dask_cluster
 import lsntp.ingest
 from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.quarantine import Quarantine
 from lsntp.config import Domain, load_domain
-from lsntp.errors import ArchiveError, DomainError, SourceDataError, StorageError
+from lsntp.errors import ArchiveError, ClusterError, DomainError, SourceDataError, StorageError
 from lsntp.grid import regular_grid
 from lsntp.ingest import ingest
 from lsntp.names import Status
+from lsntp.regrid import ConservativeWeights
 from lsntp.times import Period, hours
 from lsntp.workspace import Workspace
 
@@ -447,6 +451,60 @@ def test_a_run_killed_between_two_blocks_is_completed_by_the_next(tmp_path, monk
     assert statuses(domain) == [Status.FINAL] * 24
     report = run(domain)
     assert (report.already, report.written) == (24, 24)
+
+
+# --- where the regridding runs ----------------------------------------------------------------
+
+
+def places_of_regridding(monkeypatch) -> set[str]:
+    """Where weights are applied from now on: addresses of Dask workers, or kinds of threads."""
+    places: set[str] = set()
+    original = ConservativeWeights.apply
+
+    def apply(self, frames):
+        try:
+            places.add(get_worker().address)
+        except ValueError:
+            places.add(threading.current_thread().name.split("-")[0])
+        return original(self, frames)
+
+    monkeypatch.setattr(ConservativeWeights, "apply", apply)
+    return places
+
+
+def test_regridding_runs_on_local_threads_unless_told_otherwise(tmp_path, monkeypatch):
+    write(tmp_path / "a.nc", weather(48))
+    places = places_of_regridding(monkeypatch)
+    run(make_domain(tmp_path))
+    assert places == {"ThreadPoolExecutor"}
+
+
+def test_a_dask_cluster_does_the_regridding_and_gives_the_same_bytes(tmp_path, monkeypatch):
+    write(tmp_path / "a.nc", weather(48))
+    run(make_domain(tmp_path, root=str(tmp_path / "local")))
+    places = places_of_regridding(monkeypatch)
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as cluster:
+        domain = make_domain(
+            tmp_path,
+            root=str(tmp_path / "cluster"),
+            **{"dask.cluster": cluster.scheduler_address},
+        )
+        run(domain)
+        assert places == {worker.worker_address for worker in cluster.workers.values()}
+    xr.testing.assert_identical(
+        xr.open_zarr(tmp_path / "local/analysis/tiny.zarr").drop_attrs().load(),
+        xr.open_zarr(tmp_path / "cluster/analysis/tiny.zarr").drop_attrs().load(),
+    )
+
+
+def test_a_cluster_that_does_not_answer_is_named_and_nothing_is_stored(tmp_path, monkeypatch):
+    monkeypatch.setattr(lsntp.dask_cluster, "CONNECT_TIMEOUT_S", 0.2)
+    write(tmp_path / "a.nc", weather())
+    with pytest.raises(ClusterError, match=r"tcp://127\.0\.0\.1:9.*dask\.cluster to local"):
+        run(make_domain(tmp_path, **{"dask.cluster": "tcp://127.0.0.1:9"}))
+    assert not (tmp_path / "root").exists()
 
 
 # --- real data -------------------------------------------------------------------------------
