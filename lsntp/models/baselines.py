@@ -88,9 +88,7 @@ class _Baseline(ABC):
 
     def _expected(self, init_times: Times) -> Fields:
         """clim(t + L): (n, K, H, W)."""
-        valid_times = init_times[:, None] + self.lead_times
-        fields = self.climatology.at(valid_times.ravel())
-        return fields.reshape(*valid_times.shape, *fields.shape[1:])
+        return self.climatology.at(init_times[:, None] + self.lead_times)
 
 
 class Persistence(_Baseline):

@@ -7,12 +7,13 @@ With t the initial time, L the lead time and a = x - clim the anomaly from the c
 
 summed over all cells and initial times. φ(t) holds the 25 anomalies of the 5 x 5
 neighbourhood at t (edges replicated), the cell's own anomalies one, two and three steps and
-24 hours earlier, and a one, whose coefficient is not penalised.
+24 hours earlier, and a one, whose coefficient is not penalised. clim is the mean by hour of
+day alone, whatever the length of the training period: the season is left to the anomalies.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +37,7 @@ class Ridge:
 
     Attributes:
         coefficients: β (K, 30), of K per K; the last column, of the one, in K.
-        climatology: expected fields of the training period.
+        climatology: mean fields of the training period by hour of day.
         lead_times: (K,), multiples of ``cadence``.
         cadence: time between two analyses.
     """
@@ -82,28 +83,6 @@ class Ridge:
             )
         return result
 
-    def to_arrays(self) -> dict[str, Floats]:
-        """What has to be stored besides the climatology, the lead times and the cadence."""
-        return {"coefficients": self.coefficients}
-
-    @classmethod
-    def from_arrays(
-        cls,
-        arrays: Mapping[str, Floats],
-        *,
-        climatology: Climatology,
-        lead_times: LeadTimes,
-        cadence: Duration,
-    ) -> Self:
-        """The regression that :meth:`to_arrays` stored.
-
-        Raises:
-            ModelError: if the coefficients are absent or belong to another horizon.
-        """
-        if "coefficients" not in arrays:
-            raise ModelError(f"ridge expects an array 'coefficients', found {sorted(arrays)}.")
-        return cls(np.asarray(arrays["coefficients"]), climatology, lead_times, cadence)
-
 
 def fit_ridge(
     read: Callable[[Times], Fields],
@@ -120,7 +99,7 @@ def fit_ridge(
         read: gives the analyses (n, H, W), K, at the times asked for, NaN where missing.
         init_times: initial times of the training period; those with an incomplete history
             or target are left out.
-        climatology: expected fields of the training period.
+        climatology: mean fields of the training period by hour of day.
         lead_times: (K,), multiples of ``cadence``.
         cadence: time between two analyses; divides a day.
         penalty: of the sum of squared coefficients, K², against the summed squared errors.

@@ -21,14 +21,13 @@ NETWORK = "network."
 RIDGE = "ridge.coefficients"
 
 
-def statistics_tensors(statistics: Statistics) -> dict[str, npt.NDArray[Any]]:
+def climatology_tensors(climatology: Climatology) -> dict[str, npt.NDArray[Any]]:
     """The climatology, by tensor name; the rest of the statistics is JSON."""
-    climatology = statistics.climatology
     return {CLIMATOLOGY: climatology.coefficients, HOURS_OF_DAY: climatology.hours_of_day}
 
 
-def statistics_shapes(domain: Domain, found: Tensors) -> dict[str, tuple[int, ...]]:
-    """The shapes that :func:`statistics_tensors` must have, seasonal or by hour of day only."""
+def climatology_shapes(domain: Domain, found: Tensors) -> dict[str, tuple[int, ...]]:
+    """The shapes that :func:`climatology_tensors` must have, seasonal or by hour of day only."""
     hours = domain.steps_per_day
     is_seasonal = CLIMATOLOGY in found and found[CLIMATOLOGY].shape[1:2] == (SEASONAL_TERMS,)
     terms = SEASONAL_TERMS if is_seasonal else 1
@@ -54,16 +53,15 @@ def restore_statistics(version: ModelVersion, tensors: Tensors) -> Statistics:
 
 
 def baseline_tensors(forecaster: Forecaster, statistics: Statistics) -> dict[str, Any]:
-    """Everything a baseline needs, by tensor name."""
-    tensors = statistics_tensors(statistics)
+    """Everything a baseline needs, by tensor name; a ridge has a climatology of its own."""
     if isinstance(forecaster, Ridge):
-        tensors[RIDGE] = forecaster.coefficients
-    return tensors
+        return climatology_tensors(forecaster.climatology) | {RIDGE: forecaster.coefficients}
+    return climatology_tensors(statistics.climatology)
 
 
 def baseline_shapes(domain: Domain, model: str, found: Tensors) -> Mapping[str, tuple[int, ...]]:
     """The shapes that :func:`baseline_tensors` must have."""
-    shapes = statistics_shapes(domain, found)
+    shapes = climatology_shapes(domain, found)
     if model == Ridge.name:
         shapes[RIDGE] = (domain.horizon, FEATURES)
     return shapes

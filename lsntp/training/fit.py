@@ -15,6 +15,7 @@ from lsntp.errors import ModelError
 from lsntp.models.base import Forecaster
 from lsntp.models.baselines import make_baseline
 from lsntp.models.ridge import Ridge, fit_ridge
+from lsntp.times import Times
 from lsntp.training.contents import baseline_tensors
 from lsntp.training.history import open_analysis
 from lsntp.training.provenance import (
@@ -28,6 +29,7 @@ from lsntp.training.provenance import (
 from lsntp.training.scores import Scores, validation_scores
 from lsntp.training.versions import ModelVersion, Tensors, open_version, save_version
 from lsntp.training_data.archive import TrainingArchive, build_training_archive
+from lsntp.training_data.blocks import usable_at
 from lsntp.training_data.splits import Split, effective_periods, make_split
 from lsntp.workspace import Workspace
 
@@ -184,7 +186,7 @@ class _Workshop:
             forecaster = fit_ridge(
                 self.analysis.read,
                 self.split.train,
-                climatology=climatology,
+                climatology=climatology.by_hour_of_day(self._fitted_times(archive)),
                 lead_times=lead_times,
                 cadence=cadence,
                 penalty=self.domain.ridge_penalty,
@@ -196,6 +198,11 @@ class _Workshop:
             )
             parameters = climatology.coefficients.size if model in CLIMATOLOGICAL else 0
         return _Fit(forecaster, baseline_tensors(forecaster, archive.statistics), parameters)
+
+    def _fitted_times(self, archive: TrainingArchive) -> Times:
+        """The usable times of the training period."""
+        times = archive.statistics.period.steps(self.domain.cadence, self.domain.start)
+        return times[usable_at(self.analysis, times)]
 
     def _fit_network(self, model: str, archive: TrainingArchive, work: Path) -> _Fit:
         from lightning import seed_everything

@@ -16,9 +16,9 @@ from lsntp.models.registry import build_network
 from lsntp.times import Times
 from lsntp.training.contents import (
     NETWORK,
+    climatology_shapes,
+    climatology_tensors,
     restore_statistics,
-    statistics_shapes,
-    statistics_tensors,
 )
 from lsntp.training.versions import ModelVersion, check_tensors
 from lsntp.training_data.scaling import Scaler
@@ -71,9 +71,8 @@ class NetworkForecaster:
         """The climatology (n, K, H, W), K, at the valid times, if the target needs it."""
         if not self.transform.needs_climatology:
             return None
-        valid_times = init_times[:, None] + self.lead_times
-        fields = self.transform.statistics.climatology.at(valid_times.ravel())
-        return fields.reshape(*valid_times.shape, *fields.shape[1:])
+        climatology = self.transform.statistics.climatology
+        return climatology.at(init_times[:, None] + self.lead_times)
 
 
 def make_forecaster(
@@ -101,7 +100,7 @@ def network_tensors(network: nn.Module, statistics: Statistics) -> dict[str, npt
         NETWORK + name: tensor.detach().cpu().numpy()
         for name, tensor in network.state_dict().items()
     }
-    return weights | statistics_tensors(statistics)
+    return weights | climatology_tensors(statistics.climatology)
 
 
 def restore_network(version: ModelVersion, domain: Domain) -> NetworkForecaster:
@@ -129,7 +128,7 @@ def load_weights(
     """
     tensors = version.tensors()
     shapes = {NETWORK + name: tuple(t.shape) for name, t in network.state_dict().items()}
-    check_tensors(tensors, shapes | statistics_shapes(domain, tensors), version.path)
+    check_tensors(tensors, shapes | climatology_shapes(domain, tensors), version.path)
     network.load_state_dict(
         {name.removeprefix(NETWORK): torch.tensor(tensors[name]) for name in shapes}
     )

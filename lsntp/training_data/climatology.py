@@ -48,19 +48,36 @@ class Climatology:
         return len(self.coefficients[0]) > 1
 
     def at(self, times: Times) -> Fields:
-        """The climatological fields (n, H, W), K, of ``times`` (n,).
+        """The climatological fields (..., H, W), K, of ``times`` (...).
 
         Raises:
             DomainError: if a time is at an hour of day that was not fitted.
         """
-        slots = slots_of(times, self.hours_of_day)
+        flat = times.ravel()
+        slots = slots_of(flat, self.hours_of_day)
         _, terms, height, width = self.coefficients.shape
-        basis = annual_basis(times, terms).astype(np.float32)
-        fields = np.empty((times.size, height, width), np.float32)
+        basis = annual_basis(flat, terms).astype(np.float32)
+        fields = np.empty((flat.size, height, width), np.float32)
         for slot in np.unique(slots):
             here = slots == slot
             fields[here] = np.tensordot(basis[here], self.coefficients[slot], axes=1)
-        return fields
+        return fields.reshape(*times.shape, height, width)
+
+    def by_hour_of_day(self, times: Times) -> Self:
+        """The mean of :meth:`at` over ``times`` (n,) by hour of day, without the season.
+
+        Over the times of the fit that is the plain mean of the fields of each hour, because
+        the residuals of a least-squares fit with a mean term sum to zero.
+        """
+        if not self.is_seasonal:
+            return self
+        slots = slots_of(times, self.hours_of_day)
+        basis = annual_basis(times, len(self.coefficients[0]))
+        means = [
+            np.tensordot(basis[slots == slot].mean(axis=0), coefficients.astype(np.float64), 1)
+            for slot, coefficients in enumerate(self.coefficients)
+        ]
+        return type(self)(np.stack(means)[:, None].astype(np.float32), self.hours_of_day)
 
 
 @dataclass(frozen=True, eq=False)

@@ -154,37 +154,10 @@ def test_linear_dynamics_are_recovered() -> None:
     np.testing.assert_allclose(own, [0.8 - 1, 0.8**2 - 1, 0.8**3 - 1], atol=0.08)
 
 
-def test_stored_arrays_give_the_same_regression() -> None:
-    weather = _Weather(30)
-    fitted = _fit(weather)
-    again = Ridge.from_arrays(
-        fitted.to_arrays(), climatology=_climatology(), lead_times=LEADS, cadence=CADENCE
-    )
-    init_times = weather.times[10:12]
-    history = _history(weather, init_times)
-    np.testing.assert_array_equal(
-        again.forecast(history, init_times), fitted.forecast(history, init_times)
-    )
-    assert again.offsets == OFFSETS
-    assert again.name == "ridge"
-
-
-def test_arrays_of_another_horizon_are_refused() -> None:
-    arrays = _fit(_Weather(30)).to_arrays()
+def test_coefficients_of_another_horizon_are_refused() -> None:
+    fitted = _fit(_Weather(30))
     with pytest.raises(ModelError, match=r"\(6, 30\), found \(3, 30\)"):
-        Ridge.from_arrays(
-            arrays,
-            climatology=_climatology(),
-            lead_times=np.arange(1, 7) * CADENCE,
-            cadence=CADENCE,
-        )
-
-
-def test_absent_coefficients_are_refused() -> None:
-    with pytest.raises(ModelError, match=r"array 'coefficients', found \['weights'\]"):
-        Ridge.from_arrays(
-            {"weights": np.zeros(3)}, climatology=_climatology(), lead_times=LEADS, cadence=CADENCE
-        )
+        Ridge(fitted.coefficients, _climatology(), np.arange(1, 7) * CADENCE, CADENCE)
 
 
 def test_gap_in_the_history_is_refused() -> None:

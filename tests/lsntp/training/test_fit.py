@@ -113,6 +113,25 @@ def test_scores_stand_beside_those_of_persistence(trained):
     assert scores["epochs"] == 2
 
 
+def test_only_the_training_block_decides_a_ridge(
+    trained, make_domain, make_fields, publish, tmp_path
+):
+    domain = make_domain(tmp_path / "other")
+    fields = make_fields(domain)
+    later = 8 * 24  # 2021-01-09, the end of training
+    fields[later:] += np.random.default_rng(1).normal(0, 9, fields[later:].shape)
+    publish(domain, fields)
+    train(domain, models=["ridge"])
+    assert_equal_tensors(version_of(domain, "ridge"), version_of(trained, "ridge"))
+
+
+def test_the_loss_that_stops_a_fit_is_that_of_the_validation_block(trained):
+    version = version_of(trained)
+    mse_k2 = np.array(version.scores["mse_k2"])
+    spread_k = np.array(version.statistics["increment_std"])
+    assert version.scores["validation_loss"] == pytest.approx((mse_k2 / spread_k**2).mean(), 1e-4)
+
+
 def test_fine_tuning_starts_from_the_parent_and_names_it(trained):
     parent = version_of(trained)
     frozen = with_training(trained, learning_rate=1e-30, epochs=1)

@@ -57,6 +57,23 @@ def test_a_seasonal_climatology_is_smooth_over_new_year_and_leap_day():
     assert np.abs(steps[[0, 1, 3, 4]]).max() < 0.2
 
 
+def test_the_hour_of_day_part_of_a_seasonal_climatology_is_the_plain_mean_of_each_hour():
+    times = axis(4 * 790, 6)  # not whole years: the seasons do not average out
+    fields = np.random.default_rng(3).normal(280, 5, (times.size, 2, 3))
+    fields += 10 * np.cos(np.arange(times.size) / 232)[:, None, None]
+    hourly = fit(times, fields, 6, seasonal=True).by_hour_of_day(times)
+    assert not hourly.is_seasonal
+    expected = fields.reshape(-1, 4, 2, 3).mean(axis=0)
+    np.testing.assert_allclose(hourly.at(times[:4]), expected, atol=1e-4)
+    assert hourly.by_hour_of_day(times) is hourly
+
+
+def test_fields_follow_the_shape_of_the_times():
+    climatology = fit(axis(4, 6), np.arange(4.0)[:, None, None], 6, seasonal=False)
+    assert climatology.at(axis(6, 6).reshape(3, 2))[..., 0, 0].tolist() == [[0, 1], [2, 3], [0, 1]]
+    assert climatology.at(axis(0, 6)).shape == (0, 1, 1)
+
+
 def test_sums_of_two_halves_are_the_sums_of_the_whole():
     times, fields = axis(48, 1), np.random.default_rng(1).normal(280, 9, (48, 2, 3))
     of_day = hours_of_day(START, hours(1))
