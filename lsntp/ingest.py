@@ -17,7 +17,7 @@ import lsntp
 from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.coverage import coverage
 from lsntp.archives.layout import CONFIGURATION, frames_per_chunk
-from lsntp.archives.quarantine import DIGEST_LENGTH, Quarantine, Rejection
+from lsntp.archives.quarantine import DIGEST_LENGTH, LIMITS, Quarantine, Rejection
 from lsntp.config import Domain
 from lsntp.dask_cluster import on_cluster
 from lsntp.errors import ArchiveNotFoundError, DomainError, SourceDataError
@@ -148,21 +148,28 @@ class _Run:
         self._now = now
         self._native = _remembered_grid(archive)
         self._quarantine = Quarantine(Workspace.of(domain).quarantine)
-        self._judged = self._quarantine.held()
+        self._limits = domain.quality.model_dump_json()
+        self._judged = self._quarantine.held(self._limits)
         self._is_current = False
 
     def ingest_block(self, times: Times) -> None:
         """Fetch, judge and store some steps."""
+        taken: Times = np.array([], "datetime64[ns]")
         for frames in self._source.fetch(times, self._grid):
             self.fetched = np.union1d(self.fetched, frames[TIME].to_numpy())
+            # Two cuts of a preliminary field differ in digest: they would replace each other.
+            is_preliminary = frames[STATUS].to_numpy() == Status.PRELIMINARY
+            is_spare = is_preliminary & np.isin(frames[TIME].to_numpy(), taken)
+            frames = frames.isel({TIME: np.flatnonzero(~is_spare)})
             is_judged = self._is_judged(frames)
             self._mark(frames[TIME].to_numpy()[is_judged])
             self.known_bad += int(is_judged.sum())
             if not is_judged.all():
-                self._judge(frames.isel({TIME: np.flatnonzero(~is_judged)}))
+                accepted = self._judge(frames.isel({TIME: np.flatnonzero(~is_judged)}))
+                taken = np.union1d(taken, accepted)
 
     def _is_judged(self, frames: xr.Dataset) -> np.ndarray[Any, np.dtype[np.bool_]]:
-        """Which fields were rejected in an earlier run and are offered unchanged.
+        """Which fields were rejected in an earlier run by the same limits and come unchanged.
 
         They are not judged again: alone, without the neighbours they came with, a field may
         look better than it did among them.
@@ -175,7 +182,8 @@ class _Run:
             [self._judged.get(time, set()) == offered[time] for time in times], np.bool_
         )
 
-    def _judge(self, frames: xr.Dataset) -> None:
+    def _judge(self, frames: xr.Dataset) -> Times:
+        """Store the fit fields and reject the others; returns the times of the fit ones."""
         native = Grid(frames[LATITUDE].to_numpy(), frames[LONGITUDE].to_numpy())
         assessment = assess(
             frames,
@@ -190,6 +198,8 @@ class _Run:
         for index, rejection in enumerate(assessment.rejections):
             self._reject(rejection, assessment.rejected.isel({TIME: [index]}))
         self._mark(assessment.rejected[TIME].to_numpy())
+        accepted: Times = assessment.accepted[TIME].to_numpy()
+        return accepted
 
     def _publish(self, accepted: xr.Dataset, native: Grid) -> None:
         chunk = frames_per_chunk(self._domain.cadence)
@@ -206,7 +216,8 @@ class _Run:
         self.largest_change_k = max(self.largest_change_k, report.largest_change_k)
 
     def _reject(self, rejection: Rejection, frame: xr.Dataset) -> None:
-        if self._quarantine.put(rejection, frame):
+        judged_by = {LIMITS: self._limits, CONFIGURATION: self._domain.to_yaml()}
+        if self._quarantine.put(rejection, frame.assign_attrs(judged_by)):
             self.quarantined += 1
         else:
             self.known_bad += 1

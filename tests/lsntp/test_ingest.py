@@ -1,5 +1,6 @@
 """Real files through the real source, quality, regridding and archive."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -183,6 +184,45 @@ def test_a_mended_file_fills_what_was_quarantined_or_missing(tmp_path):
     assert (report.written, report.already, report.quarantined) == (2, 22, 0)
     assert set(statuses(domain)) == {Status.FINAL}
     assert len(Quarantine(Workspace.of(domain).quarantine).entries()) == 1
+
+
+def test_wider_limits_give_rejected_fields_another_chance(tmp_path):
+    values = weather()
+    values[5, 3, 3] = 345.0
+    values[7, 3, 3] = 360.0
+    write(tmp_path / "a.nc", values)
+    run(make_domain(tmp_path))
+    wider = make_domain(tmp_path, **{"quality.maximum_k": 350})
+
+    report = run(wider)
+
+    assert (report.written, report.quarantined, report.known_bad) == (1, 0, 1)
+    assert statuses(wider)[5] == Status.FINAL
+    assert statuses(wider)[7] == Status.QUARANTINED
+    entries = Quarantine(Workspace.of(wider).quarantine).entries()
+    assert "180..350 K" in entries[1].rejection.reasons[0]
+    before = stored_bytes(tmp_path / "root")
+    assert run(wider).did_nothing
+    assert stored_bytes(tmp_path / "root") == before
+
+
+def test_a_quarantined_field_carries_the_configuration_that_judged_it(tmp_path):
+    write(tmp_path / "a.nc", weather() * 0)
+    domain = make_domain(tmp_path)
+    run(domain)
+    (path, *_) = Workspace.of(domain).quarantine.glob("*/reasons.json")
+    assert json.loads(path.read_text())["lsntp_configuration"] == domain.to_yaml()
+
+
+def test_two_cuts_of_one_preliminary_hour_do_not_take_turns(tmp_path):
+    write(tmp_path / "a.nc", weather(), expver="0005")
+    narrow = regular_grid(north=59, south=41, west=-11, east=3, spacing=1)
+    write(tmp_path / "b.nc", weather(24)[:, 1:-1, 1:-1], grid=narrow, expver="0005")
+    domain = make_domain(tmp_path)
+    assert run(domain).written == 24
+    before = stored_bytes(tmp_path / "root")
+    assert run(domain).did_nothing
+    assert stored_bytes(tmp_path / "root") == before
 
 
 def test_removing_one_of_two_contradicting_files_cures_the_hour(tmp_path):

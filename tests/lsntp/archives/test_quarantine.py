@@ -59,7 +59,22 @@ def test_entries_tell_what_was_put(tmp_path):
     (entry,) = quarantine.entries()
     assert entry.rejection == REJECTION
     assert entry.digest == "ab" * 32
-    assert quarantine.held() == {TIME: {"ab" * 6}}
+
+
+def test_a_field_judged_by_other_limits_gets_its_new_reasons_and_stays_one_entry(tmp_path):
+    quarantine = Quarantine(tmp_path)
+    quarantine.put(REJECTION, frame().assign_attrs(limits="narrow"))
+    assert quarantine.held("narrow") == {TIME: {"ab" * 6}}
+    assert quarantine.held("wide") == {}
+
+    again = Rejection(TIME, ("Expected 170..350 K, found 0..0 K.",))
+    assert not quarantine.put(again, frame().assign_attrs(limits="wide"))
+
+    (entry,) = quarantine.entries()
+    assert entry.rejection == again
+    assert sorted(path.name for path in entry.path.iterdir()) == ["field.nc", "reasons.json"]
+    assert list(tmp_path.iterdir()) == [entry.path]
+    assert quarantine.held("wide") == {TIME: {"ab" * 6}}
 
 
 @pytest.mark.parametrize("stage", ["mkdir", "write_bytes", "write_text", "rename"])
@@ -82,3 +97,6 @@ def test_a_damaged_entry_is_named(tmp_path):
     os.truncate(reasons, 10)
     with pytest.raises(ArchiveError, match="20190301T0600Z-abababababab"):
         quarantine.entries()
+    assert quarantine.held("any") == {}
+    quarantine.put(REJECTION, frame().assign_attrs(limits="any"))
+    assert quarantine.entries()[0].rejection == REJECTION
