@@ -8,7 +8,7 @@ import re
 import reprlib
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 import numpy as np
 import yaml
@@ -245,14 +245,7 @@ BaselineName = Literal[
     "persistence-diurnal-increment",
     "ridge",
 ]
-BASELINES: tuple[BaselineName, ...] = (
-    "persistence",
-    "diurnal-persistence",
-    "climatology",
-    "persistence-climatological-increment",
-    "persistence-diurnal-increment",
-    "ridge",
-)
+BASELINES: tuple[BaselineName, ...] = get_args(BaselineName)
 
 
 # --- the domain ----------------------------------------------------------------------------

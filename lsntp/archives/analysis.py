@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -11,13 +11,8 @@ import xarray as xr
 
 from lsntp.archives import layout
 from lsntp.archives.lease import DEFAULT_TIMEOUT_S, writer_lease
-from lsntp.archives.staging import (
-    ArraySpec,
-    Staging,
-    local_store,
-    open_published,
-    storage_errors,
-)
+from lsntp.archives.published import PublishedArchive
+from lsntp.archives.staging import ArraySpec, Staging, storage_errors
 from lsntp.errors import ArchiveError
 from lsntp.grid import Grid
 from lsntp.names import (
@@ -35,8 +30,6 @@ from lsntp.names import (
 from lsntp.times import Duration, Instant, Times
 
 _USABLE = [int(status) for status in Status if status.is_usable]
-_SEALS = (SOURCE_DIGEST, STATUS)
-"""A digest never vouches for a field that is not there yet, nor a status for a digest."""
 
 
 @dataclass(frozen=True)
@@ -58,18 +51,15 @@ class PublishReport:
     largest_change_k: float
 
 
-class AnalysisArchive:
+class AnalysisArchive(PublishedArchive):
     """``t2m(time, latitude, longitude)`` on a regular time axis, from ``start`` on, without holes.
 
     A missing or quarantined hour is NaN with its status. The extent never shrinks and a final
     hour never changes. Writing takes the archive's writer lease; reading needs none.
     """
 
-    def __init__(self, path: Path) -> None:
-        group = open_published(path)
-        self.path = path
-        self.grid = layout.read_grid(group)
-        self._axis = layout.Axis.of(group.attrs.asdict(), path)
+    _seals = (SOURCE_DIGEST, STATUS)
+    """A digest never vouches for a field that is not there yet, nor a status for a digest."""
 
     @classmethod
     def create(
@@ -88,56 +78,18 @@ class AnalysisArchive:
             ArchiveBusyError: if another writer is at work.
             StorageError: if the place is not writable.
         """
-        path = Path(path)
         axis = layout.Axis(start, cadence)
-        with writer_lease(path), storage_errors(str(path)):
-            staging = Staging(local_store(path), seals=_SEALS)
-            if not staging.is_new:
-                cls(path)._require(grid, axis)
-            staging.attributes = layout.root_attrs(attrs, axis, staging.attributes)
-            for spec in _arrays(grid, axis):
-                staging.create(spec)
-            layout.stage_grid(staging, grid)
-            staging.commit()
-        return cls(path)
-
-    @classmethod
-    def open(cls, path: Path) -> Self:
-        """The published archive at ``path``.
-
-        Raises:
-            ArchiveNotFoundError: if there is none.
-        """
-        return cls(Path(path))
-
-    @property
-    def start(self) -> Instant:
-        """The first hour; it never changes."""
-        return self._axis.start
-
-    @property
-    def cadence(self) -> Duration:
-        """Time between two hours."""
-        return self._axis.cadence
+        return cls._create(path, _arrays(grid, axis), grid=grid, axis=axis, attrs=attrs)
 
     @property
     def times(self) -> Times:
         """Every hour of the extent, whatever its status."""
-        return self._axis.times(layout.array(open_published(self.path), TIME).shape[0])
+        return self._extent(TIME)
 
     @property
     def status(self) -> npt.NDArray[np.int8]:
         """The status (n,) of every hour of the extent."""
-        return np.asarray(layout.array(open_published(self.path), STATUS)[:])
-
-    @property
-    def attrs(self) -> dict[str, Any]:
-        """The archive's attributes."""
-        return open_published(self.path).attrs.asdict()
-
-    def dataset(self) -> xr.Dataset:
-        """The archive as plain ``xr.open_zarr`` gives it: lazy, decoded."""
-        return layout.open_dataset(self.path)
+        return np.asarray(self._array(STATUS)[:])
 
     def read(self, times: Times) -> npt.NDArray[np.float32]:
         """Fields (n, H, W) in kelvin; NaN for hours that are missing or outside the extent."""
@@ -207,7 +159,7 @@ class AnalysisArchive:
             )
         slots = np.unique(self._axis.writable_slots(np.asarray(times)))
         with writer_lease(self.path, timeout_s=timeout_s), storage_errors(str(self.path)):
-            staging = Staging(local_store(self.path), seals=_SEALS)
+            staging = self._staging()
             slots = slots[staging.rows(STATUS, slots) == Status.MISSING]
             if slots.size:
                 self._extend(staging, int(slots[-1]) + 1)
@@ -218,7 +170,7 @@ class AnalysisArchive:
         return int(slots.size)
 
     def _publish(self, incoming: "_Incoming", now_s: int) -> PublishReport:
-        staging = Staging(local_store(self.path), seals=_SEALS)
+        staging = self._staging()
         status = staging.rows(STATUS, incoming.slots)
         digest = staging.rows(SOURCE_DIGEST, incoming.slots)
         same_field = (digest == incoming.digest).all(axis=1)
@@ -231,7 +183,7 @@ class AnalysisArchive:
         largest_change_k = 0.0
         if is_replaced.any():
             largest_change_k = self._lower(incoming, is_replaced)
-            staging = Staging(local_store(self.path), seals=_SEALS)
+            staging = self._staging()
         if is_written.any():
             self._stage(staging, incoming.only(is_written), now_s)
             staging.commit()
@@ -252,7 +204,7 @@ class AnalysisArchive:
         vouches for a field that is no longer there.
         """
         replaced = incoming.only(is_replaced)
-        staging = Staging(local_store(self.path), seals=_SEALS)
+        staging = self._staging()
         staging.write_rows(SOURCE_DIGEST, replaced.slots, 0)
         change = np.abs(replaced.t2m - staging.rows(T2M, replaced.slots))
         staging.commit()
@@ -279,20 +231,13 @@ class AnalysisArchive:
         if staging.rows(SOURCE_DIGEST, slots).any():
             staging.write_rows(SOURCE_DIGEST, slots, 0)
 
-    def _rows(self, name: str, times: Times, missing: float) -> npt.NDArray[Any]:
-        source = layout.array(open_published(self.path), name)
-        return layout.read_rows(source, self._axis.slots(times), missing=missing)
-
     def require(self, *, grid: Grid, start: Instant, cadence: Duration) -> None:
         """Refuse to continue an archive that was made for something else.
 
         Raises:
             ArchiveError: if grid, start or cadence differ; names every difference.
         """
-        self._require(grid, layout.Axis(start, cadence))
-
-    def _require(self, grid: Grid, axis: layout.Axis) -> None:
-        layout.refuse(self.path, layout.differences(self.grid, self._axis, grid, axis))
+        layout.refuse(self.path, self._differences(grid, layout.Axis(start, cadence), None))
 
     def _checked(self, frames: xr.Dataset) -> xr.Dataset:
         """Frames in order of time; refuses those that must not be stored, naming every fault."""

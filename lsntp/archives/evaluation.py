@@ -12,10 +12,11 @@ from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
 
 from lsntp.archives import layout
 from lsntp.archives.lease import DEFAULT_TIMEOUT_S, writer_lease
+from lsntp.archives.published import Leads as Leads
+from lsntp.archives.published import LeadTimeArchive
 from lsntp.archives.staging import (
     ArraySpec,
     Slots,
@@ -28,9 +29,7 @@ from lsntp.archives.staging import (
 from lsntp.errors import ArchiveError
 from lsntp.grid import Grid
 from lsntp.names import INIT_TIME, LATITUDE, LEAD_TIME, LONGITUDE
-from lsntp.times import Duration, Instant, Times, format_duration_h
-
-Leads = npt.NDArray[np.timedelta64]
+from lsntp.times import Duration, Instant, Times
 
 MODEL: Final = "model"
 MONTH: Final = "month"
@@ -45,9 +44,6 @@ MAP_DIMS: Final = (MODEL, MONTH, LEAD_TIME, LATITUDE, LONGITUDE)
 _FRAME_CHUNK: Final = 2**13
 """Init_times in a chunk of sums: a year of hourly ones."""
 _MODEL_CHUNK: Final = 2**10
-_SEALS: Final = (COUNT, TRUTH_STATUS, INPUTS)
-"""Put last: a frame counts as scored once its sums and its month's maps are there."""
-
 _ERROR: Final = "of prediction minus truth over the cells of the frame"
 
 FRAME_SUMS: Final[dict[str, tuple[str, str]]] = {
@@ -109,19 +105,14 @@ class ScoredFrames:
     model_version: Sequence[str]
 
 
-class EvaluationArchive:
+class EvaluationArchive(LeadTimeArchive):
     """Scores of one domain at ``path``; models are appended as they come.
 
     Writing takes the archive's writer lease; reading needs none.
     """
 
-    def __init__(self, path: Path) -> None:
-        group = open_published(path)
-        self.path = path
-        self.grid = layout.read_grid(group)
-        self._axis = layout.Axis.of(group.attrs.asdict(), path)
-        stored = np.asarray(layout.array(group, LEAD_TIME)[:])
-        self.lead_times: Leads = self._axis.clock.decode_durations(stored)
+    _seals = (COUNT, TRUTH_STATUS, INPUTS)
+    """Put last: a frame counts as scored once its sums and its month's maps are there."""
 
     @classmethod
     def create(
@@ -141,58 +132,19 @@ class EvaluationArchive:
             ArchiveBusyError: if another writer is at work.
             StorageError: if the place is not writable.
         """
-        path = Path(path)
         axis = layout.Axis(start, cadence)
-        with writer_lease(path), storage_errors(str(path)):
-            staging = Staging(local_store(path), seals=_SEALS)
-            if not staging.is_new:
-                cls(path)._require(grid, axis, lead_times)
-            staging.attributes = layout.root_attrs(attrs, axis, staging.attributes)
-            for spec in _arrays(grid, axis, lead_times.size):
-                staging.create(spec)
-            leads = _lead_spec(axis, lead_times.size)
-            staging.create(leads, axis.clock.encode_durations(lead_times))
-            layout.stage_grid(staging, grid)
-            staging.commit()
-        return cls(path)
-
-    @classmethod
-    def open(cls, path: Path) -> Self:
-        """The published archive at ``path``.
-
-        Raises:
-            ArchiveNotFoundError: if there is none.
-        """
-        return cls(Path(path))
-
-    @property
-    def start(self) -> Instant:
-        """The first init_time of the axis."""
-        return self._axis.start
-
-    @property
-    def cadence(self) -> Duration:
-        """Time between two init_times."""
-        return self._axis.cadence
+        arrays = _arrays(grid, axis, lead_times.size)
+        return cls._create(path, arrays, grid=grid, axis=axis, attrs=attrs, lead_times=lead_times)
 
     @property
     def models(self) -> tuple[str, ...]:
         """In the order they were first scored."""
-        return _names(layout.array(open_published(self.path), MODEL)[:])
+        return _names(self._array(MODEL)[:])
 
     @property
     def init_times(self) -> Times:
         """Every init_time of the extent, scored or not."""
-        return self._axis.times(layout.array(open_published(self.path), INIT_TIME).shape[0])
-
-    @property
-    def attrs(self) -> dict[str, Any]:
-        """The archive's attributes."""
-        return open_published(self.path).attrs.asdict()
-
-    def dataset(self) -> xr.Dataset:
-        """The archive as plain ``xr.open_zarr`` gives it: lazy, decoded."""
-        return layout.open_dataset(self.path)
+        return self._extent(INIT_TIME)
 
     def inputs_at(self, model: str, init_times: Times) -> npt.NDArray[np.int64]:
         """What each frame (n, K) was scored from; 0 where it was not."""
@@ -236,7 +188,7 @@ class EvaluationArchive:
         rows = self._month_rows(maps, frames.init_times)
         with writer_lease(self.path, timeout_s=timeout_s), storage_errors(str(self.path)):
             self._lower(model, slots, frames)
-            staging = Staging(local_store(self.path), seals=_SEALS)
+            staging = self._staging()
             place = self._extend(staging, model, int(slots[-1]) + 1, max(rows.values()) + 1)
             self._stage_frames(staging, place, as_slots(slots), frames)
             for month, row in rows.items():
@@ -251,11 +203,11 @@ class EvaluationArchive:
         replaced = frames.is_scored & (self.inputs_at(model, frames.init_times) != 0)
         if not replaced.any():
             return
-        staging = Staging(local_store(self.path), seals=_SEALS[::-1])
+        staging = Staging(local_store(self.path), seals=self._seals[::-1])
         chosen = replaced.any(axis=1)
         model_row = self.models.index(model)
         where = (slice(model_row, model_row + 1), as_slots(slots[chosen]), self._leads)
-        for name in _SEALS:
+        for name in self._seals:
             stored = staging.read(name, where)
             staging.write(name, where, np.where(replaced[chosen], 0, stored))
         staging.commit()
@@ -322,35 +274,14 @@ class EvaluationArchive:
     def _leads(self) -> slice:
         return slice(0, self.lead_times.size)
 
-    def _require(self, grid: Grid, axis: layout.Axis, lead_times: Leads) -> None:
-        """Refuse to continue an archive that was made for something else."""
-        faults = layout.differences(self.grid, self._axis, grid, axis)
-        if not np.array_equal(self.lead_times, lead_times):
-            faults.append(f"lead times {_in_words(lead_times)}, found {_in_words(self.lead_times)}")
-        layout.refuse(self.path, faults)
-
 
 def _names(stored: Any) -> tuple[str, ...]:
     return tuple(str(name) for name in np.asarray(stored))
 
 
-def _in_words(lead_times: Leads) -> str:
-    return ", ".join(format_duration_h(lead) for lead in lead_times)
-
-
 def _sum_attrs(long_name: str, units: str) -> dict[str, str]:
     attrs = {"long_name": long_name, "units": units}
     return attrs | {"units_metadata": "temperature: difference"} if units == "K" else attrs
-
-
-def _lead_spec(axis: layout.Axis, leads: int) -> ArraySpec:
-    attrs = {
-        "standard_name": "forecast_period",
-        "long_name": "time since init_time",
-        "units": axis.clock.unit,
-        "dtype": "timedelta64[ns]",
-    }
-    return ArraySpec(LEAD_TIME, (LEAD_TIME,), (leads,), (leads,), "int64", 0, attrs)
 
 
 def _arrays(grid: Grid, axis: layout.Axis, leads: int) -> list[ArraySpec]:

@@ -2,52 +2,36 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
-import xarray as xr
 
 from lsntp.archives import layout
 from lsntp.archives.lease import DEFAULT_TIMEOUT_S, writer_lease
-from lsntp.archives.staging import (
-    ArraySpec,
-    Staging,
-    local_store,
-    open_published,
-    storage_errors,
-)
+from lsntp.archives.published import Leads, LeadTimeArchive
+from lsntp.archives.staging import ArraySpec, Staging, storage_errors
 from lsntp.errors import ArchiveError
 from lsntp.grid import Grid
 from lsntp.names import FORECAST_DIMS, INIT_TIME, LEAD_TIME, T2M, VALID_TIME
-from lsntp.times import Duration, Instant, Times, format_duration_h
+from lsntp.times import Duration, Instant, Times
 
 MODEL_VERSION: Final = "model_version"
 ANALYSIS_STATUS: Final = "analysis_status"
 EXPECTED_LEADS: Final = "expected_leads"
 WRITTEN_LEADS: Final = "written_leads"
 
-_SEALS = (WRITTEN_LEADS,)
 _BY_INIT_TIME = (VALID_TIME, MODEL_VERSION, ANALYSIS_STATUS, EXPECTED_LEADS, WRITTEN_LEADS)
 
-Leads = npt.NDArray[np.timedelta64]
 
-
-class ForecastArchive:
+class ForecastArchive(LeadTimeArchive):
     """``t2m(init_time, lead_time, latitude, longitude)`` on a regular axis of initial times.
 
     An initial time without forecast is NaN with ``written_leads`` 0. Writing takes the
     archive's writer lease; reading needs none.
     """
 
-    def __init__(self, path: Path) -> None:
-        group = open_published(path)
-        self.path = path
-        self.grid = layout.read_grid(group)
-        self._axis = layout.Axis.of(group.attrs.asdict(), path)
-        self.lead_times: Leads = self._axis.clock.decode_durations(
-            np.asarray(layout.array(group, LEAD_TIME)[:])
-        )
+    _seals = (WRITTEN_LEADS,)
 
     @classmethod
     def create(
@@ -67,59 +51,21 @@ class ForecastArchive:
             ArchiveBusyError: if another writer is at work.
             StorageError: if the place is not writable.
         """
-        path = Path(path)
         axis = layout.Axis(start, cadence)
         leads = np.asarray(lead_times, "timedelta64[ns]")
-        with writer_lease(path), storage_errors(str(path)):
-            staging = Staging(local_store(path), seals=_SEALS)
-            if not staging.is_new:
-                cls(path)._require(grid, axis, leads)
-            staging.attributes = layout.root_attrs(attrs, axis, staging.attributes)
-            layout.stage_grid(staging, grid)
-            for spec in _arrays(grid, axis, leads.size):
-                values = axis.clock.encode_durations(leads) if spec.name == LEAD_TIME else None
-                staging.create(spec, values)
-            staging.commit()
-        return cls(path)
-
-    @classmethod
-    def open(cls, path: Path) -> Self:
-        """The published archive at ``path``.
-
-        Raises:
-            ArchiveNotFoundError: if there is none.
-        """
-        return cls(Path(path))
-
-    @property
-    def start(self) -> Instant:
-        """The first initial time; it never changes."""
-        return self._axis.start
-
-    @property
-    def cadence(self) -> Duration:
-        """Time between two initial times."""
-        return self._axis.cadence
+        arrays = _arrays(grid, axis, leads.size)
+        return cls._create(path, arrays, grid=grid, axis=axis, attrs=attrs, lead_times=leads)
 
     @property
     def init_times(self) -> Times:
         """Every initial time of the extent, forecast or not."""
-        return self._axis.times(layout.array(open_published(self.path), INIT_TIME).shape[0])
-
-    @property
-    def attrs(self) -> dict[str, Any]:
-        """The archive's attributes."""
-        return open_published(self.path).attrs.asdict()
+        return self._extent(INIT_TIME)
 
     def written(self) -> Times:
         """Initial times whose forecast is complete."""
-        leads = np.asarray(layout.array(open_published(self.path), WRITTEN_LEADS)[:])
+        leads = np.asarray(self._array(WRITTEN_LEADS)[:])
         init_times: Times = self._axis.times(leads.size)[leads == self.lead_times.size]
         return init_times
-
-    def dataset(self) -> xr.Dataset:
-        """The archive as plain ``xr.open_zarr`` gives it: lazy, decoded."""
-        return layout.open_dataset(self.path)
 
     def read(self, init_times: Times) -> npt.NDArray[np.float32]:
         """Forecasts (n, K, H, W) in kelvin; NaN where there is none."""
@@ -161,7 +107,7 @@ class ForecastArchive:
         self._check(init_times, t2m, analysis_status)
         slots = self._axis.writable_slots(init_times)
         with writer_lease(self.path, timeout_s=timeout_s), storage_errors(str(self.path)):
-            staging = Staging(local_store(self.path), seals=_SEALS)
+            staging = self._staging()
             is_written = staging.rows(WRITTEN_LEADS, slots) == self.lead_times.size
             is_due = ~is_written
             if replace and is_written.any():
@@ -172,7 +118,7 @@ class ForecastArchive:
                 )
             if (is_due & is_written).any():
                 self._lower(slots[is_due & is_written])
-                staging = Staging(local_store(self.path), seals=_SEALS)
+                staging = self._staging()
             if is_due.any():
                 due = slots[is_due]
                 self._extend(staging, int(due[-1]) + 1)
@@ -185,7 +131,7 @@ class ForecastArchive:
 
     def _lower(self, slots: npt.NDArray[np.int64]) -> None:
         """Withdraw forecasts about to be replaced, so that no version vouches for another's."""
-        staging = Staging(local_store(self.path), seals=_SEALS)
+        staging = self._staging()
         staging.write_rows(WRITTEN_LEADS, slots, 0)
         staging.commit()
 
@@ -199,10 +145,6 @@ class ForecastArchive:
             staging.write_rows(INIT_TIME, slots, self._axis.clock.encode(init_times))
             staging.write_rows(VALID_TIME, slots, self._axis.clock.encode(valid_times))
             staging.write_rows(EXPECTED_LEADS, slots, self.lead_times.size)
-
-    def _rows(self, name: str, init_times: Times, missing: float | str) -> npt.NDArray[Any]:
-        source = layout.array(open_published(self.path), name)
-        return layout.read_rows(source, self._axis.slots(init_times), missing=missing)
 
     def _check(
         self,
@@ -227,28 +169,11 @@ class ForecastArchive:
                 "model and the history it was given."
             )
 
-    def _require(self, grid: Grid, axis: layout.Axis, lead_times: Leads) -> None:
-        """Refuse to continue an archive that was made for something else."""
-        faults = layout.differences(self.grid, self._axis, grid, axis)
-        if not np.array_equal(self.lead_times, lead_times):
-            faults.append(f"lead times {_in_words(lead_times)}, found {_in_words(self.lead_times)}")
-        layout.refuse(self.path, faults)
-
-
-def _in_words(lead_times: Leads) -> str:
-    return ", ".join(format_duration_h(lead) for lead in lead_times)
-
 
 def _arrays(grid: Grid, axis: layout.Axis, leads: int) -> list[ArraySpec]:
     height, width = grid.shape
     index = (layout.INDEX_CHUNK,)
     clock = axis.clock.attrs
-    lead_attrs = {
-        "standard_name": "forecast_period",
-        "long_name": "time since the initial time",
-        "units": axis.clock.unit,
-        "dtype": "timedelta64[ns]",
-    }
     init_attrs = {
         "standard_name": "forecast_reference_time",
         "long_name": "initial time",
@@ -258,7 +183,6 @@ def _arrays(grid: Grid, axis: layout.Axis, leads: int) -> list[ArraySpec]:
         "coordinates": " ".join(_BY_INIT_TIME)
     }
     return [
-        ArraySpec(LEAD_TIME, (LEAD_TIME,), (leads,), (leads,), "int64", 0, lead_attrs),
         ArraySpec(INIT_TIME, (INIT_TIME,), (0,), index, "int64", 0, init_attrs | clock),
         ArraySpec(
             VALID_TIME,

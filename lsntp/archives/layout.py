@@ -12,7 +12,7 @@ import zarr
 from lsntp.archives.staging import ArraySpec, Staging, as_slots
 from lsntp.errors import ArchiveError
 from lsntp.grid import Grid
-from lsntp.names import KELVIN, LATITUDE, LONGITUDE, T2M_STANDARD_NAME, Status
+from lsntp.names import KELVIN, LATITUDE, LEAD_TIME, LONGITUDE, T2M_STANDARD_NAME, Status
 from lsntp.times import Duration, Instant, Times, format_duration_h, format_time, hours, parse_time
 
 INDEX_CHUNK: Final = 2**17
@@ -118,6 +118,21 @@ def stage_grid(staging: Staging, grid: Grid) -> None:
         attrs = {"standard_name": name, "long_name": name, "units": units, "axis": axis}
         spec = ArraySpec(name, (name,), values.shape, values.shape, "float64", 0.0, attrs)
         staging.create(spec, values)
+
+
+def stage_lead_times(
+    staging: Staging, axis: "Axis", lead_times: npt.NDArray[np.timedelta64]
+) -> None:
+    """Add the lead time coordinate (K,)."""
+    attrs = {
+        "standard_name": "forecast_period",
+        "long_name": "time since the initial time",
+        "units": axis.clock.unit,
+        "dtype": "timedelta64[ns]",
+    }
+    shape = lead_times.shape
+    spec = ArraySpec(LEAD_TIME, (LEAD_TIME,), shape, shape, "int64", 0, attrs)
+    staging.create(spec, axis.clock.encode_durations(lead_times))
 
 
 def read_grid(group: zarr.Group) -> Grid:

@@ -1,0 +1,121 @@
+"""What all archives share: opening a published one, its axes, making or continuing it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from lsntp.archives import layout
+from lsntp.archives.lease import writer_lease
+from lsntp.archives.staging import ArraySpec, Staging, local_store, open_published, storage_errors
+from lsntp.grid import Grid
+from lsntp.names import LEAD_TIME
+from lsntp.times import Duration, Instant, Times, format_duration_h
+
+Leads = npt.NDArray[np.timedelta64]
+
+
+class PublishedArchive:
+    """Fields on a grid along a regular, growing axis of times, at ``path``."""
+
+    _seals: ClassVar[tuple[str, ...]] = ()
+    """See :class:`~lsntp.archives.staging.Staging`."""
+
+    def __init__(self, path: Path) -> None:
+        group = open_published(path)
+        self.path = path
+        self.grid = layout.read_grid(group)
+        self._axis = layout.Axis.of(group.attrs.asdict(), path)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """The published archive at ``path``.
+
+        Raises:
+            ArchiveNotFoundError: if there is none.
+        """
+        return cls(Path(path))
+
+    @property
+    def start(self) -> Instant:
+        """The first time of the axis; it never changes."""
+        return self._axis.start
+
+    @property
+    def cadence(self) -> Duration:
+        """Time between two steps of the axis."""
+        return self._axis.cadence
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """The archive's attributes."""
+        return open_published(self.path).attrs.asdict()
+
+    def dataset(self) -> xr.Dataset:
+        """The archive as plain ``xr.open_zarr`` gives it: lazy, decoded."""
+        return layout.open_dataset(self.path)
+
+    @classmethod
+    def _create(
+        cls,
+        path: Path,
+        arrays: Sequence[ArraySpec],
+        *,
+        grid: Grid,
+        axis: layout.Axis,
+        attrs: Mapping[str, str],
+        lead_times: Leads | None = None,
+    ) -> Self:
+        """The archive at ``path``, made if it is not there; attributes are brought up to date."""
+        path = Path(path)
+        with writer_lease(path), storage_errors(str(path)):
+            staging = Staging(local_store(path), seals=cls._seals)
+            if not staging.is_new:
+                layout.refuse(path, cls(path)._differences(grid, axis, lead_times))
+            staging.attributes = layout.root_attrs(attrs, axis, staging.attributes)
+            layout.stage_grid(staging, grid)
+            if lead_times is not None:
+                layout.stage_lead_times(staging, axis, lead_times)
+            for spec in arrays:
+                staging.create(spec)
+            staging.commit()
+        return cls(path)
+
+    def _staging(self) -> Staging:
+        return Staging(local_store(self.path), seals=self._seals)
+
+    def _array(self, name: str) -> Any:
+        return layout.array(open_published(self.path), name)
+
+    def _extent(self, dim: str) -> Times:
+        """Every time of the published axis."""
+        return self._axis.times(self._array(dim).shape[0])
+
+    def _rows(self, name: str, times: Times, missing: float | str) -> npt.NDArray[Any]:
+        return layout.read_rows(self._array(name), self._axis.slots(times), missing=missing)
+
+    def _differences(self, grid: Grid, axis: layout.Axis, _lead_times: Leads | None) -> list[str]:
+        """In what this archive is not the one that is wanted."""
+        return layout.differences(self.grid, self._axis, grid, axis)
+
+
+class LeadTimeArchive(PublishedArchive):
+    """An archive whose times are initial times, each with the same lead times (K,)."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        stored = np.asarray(self._array(LEAD_TIME)[:])
+        self.lead_times: Leads = self._axis.clock.decode_durations(stored)
+
+    def _differences(self, grid: Grid, axis: layout.Axis, lead_times: Leads | None) -> list[str]:
+        faults = super()._differences(grid, axis, lead_times)
+        if lead_times is not None and not np.array_equal(self.lead_times, lead_times):
+            faults.append(f"lead times {_in_words(lead_times)}, found {_in_words(self.lead_times)}")
+        return faults
+
+
+def _in_words(lead_times: Leads) -> str:
+    return ", ".join(format_duration_h(lead) for lead in lead_times)
