@@ -7,24 +7,25 @@ import numpy.typing as npt
 import xarray as xr
 
 from lsntp.archives.analysis import AnalysisArchive
-from lsntp.archives.evaluation import CELL_SUMS, MAP_COUNT, EvaluationArchive, Leads
+from lsntp.archives.evaluation import CELL_SUMS, MAP_COUNT, EvaluationArchive
 from lsntp.archives.forecast import ForecastArchive
 from lsntp.config import Domain
 from lsntp.evaluation.sums import Sums, cell_sums, merge
 from lsntp.grid import Grid
-from lsntp.names import LATITUDE, LEAD_TIME, LONGITUDE, Status
+from lsntp.names import LATITUDE, LEAD_TIME, LONGITUDE
 from lsntp.times import Times
+from lsntp.training_data.blocks import USABLE_CODES
+from lsntp.training_data.statistics import LeadTimes
 from lsntp.workspace import Workspace
 
 BLOCK_BYTES = 64 * 2**20
 _WORKING_COPIES = 8
 """Float64 arrays of a block's size that scoring holds at once."""
-_USABLE = [int(status) for status in Status if status.is_usable]
 
 Fields = npt.NDArray[np.float32]
 
 
-def blocks_of(init_times: Times, lead_times: Leads, grid: Grid) -> Iterator[slice]:
+def blocks_of(init_times: Times, lead_times: LeadTimes, grid: Grid) -> Iterator[slice]:
     """Consecutive slices of ``init_times`` that are scored in about 64 MiB."""
     forecast_bytes = 8 * _WORKING_COPIES * lead_times.size * grid.shape[0] * grid.shape[1]
     length = max(1, BLOCK_BYTES // forecast_bytes)
@@ -32,7 +33,7 @@ def blocks_of(init_times: Times, lead_times: Leads, grid: Grid) -> Iterator[slic
         yield slice(first, min(first + length, init_times.size))
 
 
-def valid_times(init_times: Times, lead_times: Leads) -> tuple[Times, npt.NDArray[np.intp]]:
+def valid_times(init_times: Times, lead_times: LeadTimes) -> tuple[Times, npt.NDArray[np.intp]]:
     """The valid times, each once, and the position (n, K) of every frame's among them."""
     valid = init_times[:, None] + lead_times
     times, where = np.unique(valid, return_inverse=True)
@@ -40,7 +41,7 @@ def valid_times(init_times: Times, lead_times: Leads) -> tuple[Times, npt.NDArra
 
 
 def truth_status(
-    analysis: AnalysisArchive, init_times: Times, lead_times: Leads
+    analysis: AnalysisArchive, init_times: Times, lead_times: LeadTimes
 ) -> npt.NDArray[np.int8]:
     """The status (n, K) of the truth of every frame."""
     times, where = valid_times(init_times, lead_times)
@@ -49,10 +50,10 @@ def truth_status(
 
 def is_usable(status: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:
     """Where ``status`` says that there is a true field."""
-    return np.isin(status, _USABLE)
+    return np.isin(status, USABLE_CODES)
 
 
-def read_truth(analysis: AnalysisArchive, init_times: Times, lead_times: Leads) -> Fields:
+def read_truth(analysis: AnalysisArchive, init_times: Times, lead_times: LeadTimes) -> Fields:
     """The truth (n, K, H, W), K, of every frame; NaN where there is none."""
     times, where = valid_times(init_times, lead_times)
     return np.asarray(analysis.read(times)[where])

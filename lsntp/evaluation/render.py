@@ -9,7 +9,7 @@ from rich.table import Table
 
 from lsntp.evaluation.bootstrap import Interval
 from lsntp.evaluation.metrics import Weighting
-from lsntp.evaluation.table import MODEL, WEIGHTING, SkillTable
+from lsntp.evaluation.table import MODEL, WEIGHTING, SkillTable, counted
 
 FEW_LEADS, MOST_LEADS = 3, 6
 LEAD_WIDTH = 7
@@ -37,7 +37,10 @@ def render_table(table: SkillTable, *, width: int | None = None) -> Table:
     """
     leads, scores = _fitting(table, width or Console().width)
     drawn = Table(
-        title=f"{table.domain}: MAE (K) of {table.init_times.size} initial times, {table.period}",
+        title=(
+            f"{table.domain}: MAE (K) of {counted(table.init_times.size, 'initial time')}, "
+            f"{table.period}"
+        ),
         caption=_caption(table.weighting),
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),

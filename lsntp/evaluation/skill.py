@@ -75,7 +75,7 @@ def skill_table(
             raise EvaluationError(_explain_nothing_common(is_full, compared, inside, chosen))
         scored = data.sel({MODEL: compared}).isel({INIT_TIME: np.flatnonzero(common)})
         sums = scored[list(FRAME_SUMS)].load()
-        preliminary = int((scored[TRUTH_STATUS] == Status.PRELIMINARY).sum())
+        is_preliminary = (scored[TRUTH_STATUS] == Status.PRELIMINARY).any(MODEL)
         versions = {
             name: tuple(sorted({str(v) for v in scored[MODEL_VERSION].sel({MODEL: name}).values}))
             for name in compared
@@ -87,7 +87,8 @@ def skill_table(
         init_times=init_times[common],
         weighting=weighting,
         versions=versions,
-        preliminary_frames=preliminary,
+        unscored=tuple(name for name in models or domain.model_names if name not in compared),
+        preliminary_frames=int(is_preliminary.sum()),
         data_range_k=float(archive.attrs["data_range_k"]),
     )
 
@@ -100,6 +101,7 @@ def _tabulate(
     init_times: Times,
     weighting: Weighting,
     versions: dict[str, tuple[str, ...]],
+    unscored: tuple[str, ...],
     preliminary_frames: int,
     data_range_k: float,
 ) -> SkillTable:
@@ -138,7 +140,8 @@ def _tabulate(
         },
         winner_skill=against(*ranked[:2]) if len(ranked) > 1 else None,
         weighting=weighting,
-        unscored=tuple(name for name in domain.model_names if name not in ranked),
+        unscored=unscored,
+        seen=int((init_times + domain.lead_times[0] < domain.split.validation.period.end).sum()),
         preliminary_frames=preliminary_frames,
         data_range_k=data_range_k,
     )

@@ -42,8 +42,10 @@ class SkillTable:
         skill: model to baseline to skill, under ``weighting``; without the model itself.
         winner_skill: skill of the winner against the runner-up; None for a single model.
         weighting: of the ranking and of skill.
-        unscored: models of the domain without a forecast scored in the period.
-        preliminary_frames: frames in the common set scored with preliminary truth.
+        unscored: asked models without a forecast scored in the period.
+        seen: how many of the init_times have truth inside the domain's training or validation
+            block: their scores are no test.
+        preliminary_frames: (init_time, lead_time) of the common set whose truth is preliminary.
         data_range_k: of the second SSIM and PSNR, K.
     """
 
@@ -57,6 +59,7 @@ class SkillTable:
     winner_skill: Skill | None
     weighting: Weighting
     unscored: tuple[str, ...]
+    seen: int
     preliminary_frames: int
     data_range_k: float
 
@@ -103,18 +106,32 @@ class SkillTable:
 
     @property
     def verdict(self) -> str:
-        """Who won, how surely, and plainly whether each network beats the best baseline."""
-        return " ".join([self._winner_sentence(), *self._network_sentences()])
+        """Who won, how surely, and plainly whether each network beats the best baseline.
+
+        Before that, whether this is no test; at the end, who is missing.
+        """
+        sentences = [self._winner_sentence(), *self._network_sentences()]
+        if self.seen:
+            sentences.insert(
+                0,
+                f"No test: {self.seen} of the {counted(self.init_times.size, 'initial time')} have "
+                "truth that training or validation has seen.",
+            )
+        if self.unscored:
+            sentences.append(f"Not scored: {', '.join(self.unscored)}.")
+        return " ".join(sentences)
 
     def _winner_sentence(self) -> str:
         sentence = (
             f"{self.winner} is best: MAE {self.score(self.winner, 'mae'):.3f} K, mean of "
-            f"{self.lead_hours.size} leads over {self.init_times.size} initial times on "
-            f"{self.days} days"
+            f"{counted(self.lead_hours.size, 'lead')} over "
+            f"{counted(self.init_times.size, 'initial time')} on {counted(self.days, 'day')}"
         )
         if self.winner_skill is None:
             return f"{sentence}; there is no other model to compare it with."
         claim = "is significant" if self.is_lead_significant else "is not significant"
+        if not math.isfinite(self.winner_skill.mae.low):
+            claim = "cannot be tested"
         return (
             f"{sentence}; its lead over {self.runner_up} {claim} ({_text(self.winner_skill.mae)})."
         )
@@ -132,10 +149,15 @@ class SkillTable:
         found, bar = self.score(network, "mae"), self.score(baseline, "mae")
         numbers = f"MAE {found:.3f} K against {bar:.3f} K ({_text(interval)})"
         if found > bar:
-            doubt = "" if interval.is_below_zero else ", though not significantly"
+            doubt = _doubt(interval, is_clear=interval.is_below_zero)
             return f"The network {network} loses to the baseline {baseline}{doubt}: {numbers}."
         if found < bar:
-            doubt = "" if interval.is_above_zero else ", though not significantly"
+            doubt = _doubt(interval, is_clear=interval.is_above_zero)
+            if list(self.kinds.values()).count("baseline") == 1:
+                return (
+                    f"The network {network} beats {baseline}, the only baseline scored{doubt}: "
+                    f"{numbers}."
+                )
             return (
                 f"The network {network} beats every baseline{doubt}; the best of them is "
                 f"{baseline}: {numbers}."
@@ -183,6 +205,7 @@ class SkillTable:
             "best_baseline": self.best_baseline,
             "verdict": self.verdict,
             "unscored": list(self.unscored),
+            "seen": self.seen,
             "preliminary_frames": self.preliminary_frames,
             "data_range_k": self.data_range_k,
             "models": [
@@ -211,6 +234,11 @@ class SkillTable:
         }
 
 
+def counted(number: int, noun: str) -> str:
+    """``1 lead``, ``6 leads``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _pick(scores: xr.Dataset, where: Mapping[str, Any]) -> dict[str, Any]:
     """The arrays of one model and weighting, by metric."""
     return {str(name): values.values for name, values in scores.sel(where).items()}
@@ -229,6 +257,11 @@ def _skill_dict(skill: Skill) -> dict[str, dict[str, float | None]]:
 
 def _number(value: float) -> float | None:
     return float(value) if math.isfinite(value) else None
+
+
+def _doubt(interval: Interval, *, is_clear: bool) -> str:
+    has_bounds = math.isfinite(interval.low)
+    return ", though not significantly" if has_bounds and not is_clear else ""
 
 
 def _text(interval: Interval) -> str:

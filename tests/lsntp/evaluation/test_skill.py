@@ -10,6 +10,7 @@ from lsntp.archives.evaluation import EvaluationArchive
 from lsntp.errors import EvaluationError
 from lsntp.evaluation.scoring import evaluate
 from lsntp.evaluation.skill import render_table, skill_table
+from lsntp.names import Status
 from lsntp.times import Period
 
 # The test block starts on 29 January, slot 36; behind the purge gap of 4 steps and one step of
@@ -54,7 +55,7 @@ def test_scores_and_skill_by_hand(prepared):
     assert against.mse.estimate == pytest.approx(0.75, abs=1e-3)  # 1 - 1/4
     assert table.is_lead_significant
     assert "lsntp is best" in table.verdict
-    assert "beats every baseline; the best of them is persistence" in table.verdict
+    assert "beats persistence, the only baseline scored:" in table.verdict
 
 
 def test_a_network_that_loses_is_said_to_lose(scored):
@@ -94,6 +95,52 @@ def test_one_model_alone_is_described_without_comparison(scored):
     assert "No baseline was scored." in table.verdict
     json.dumps(table.to_dict(), allow_nan=False)
     render_table(table)
+
+
+def test_forecasts_of_what_was_trained_on_are_said_to_be_no_test(prepared):
+    # training and validation end before slot 36: the truth of slots 30 to 34 lies inside them
+    for model in ("ridge", "lsntp"):
+        prepared.forecast(model, prepared.times[30:35], prepared.noisy(1.0, 1))
+    evaluate(prepared.domain)
+    table = skill_table(prepared.domain)
+    assert table.seen == 5
+    assert table.verdict.startswith(
+        "No test: 5 of the 5 initial times have truth that training or validation has seen."
+    )
+    assert table.to_dict()["seen"] == 5
+
+
+def test_a_test_says_nothing_about_what_was_seen(scored):
+    table = skill_table(scored.domain)
+    assert table.seen == 0
+    assert "No test" not in table.verdict
+
+
+def test_models_that_were_not_asked_for_are_not_called_unscored(scored):
+    assert skill_table(scored.domain, models=["ridge", "lsntp"]).unscored == ()
+    assert "Not scored: climatology." in skill_table(scored.domain).verdict
+
+
+def test_a_frame_of_preliminary_truth_counts_once_whoever_forecast_it(world):
+    world.ingest(world.times[:50])
+    world.ingest(world.times[50:52], status=Status.PRELIMINARY)
+    world.prepare()
+    for model in ("ridge", "persistence", "lsntp"):
+        world.forecast(model, world.times[41:50], 1.0)
+    evaluate(world.domain)
+    # valid at slot 50: from 48 and 49; valid at 51: from 49
+    assert skill_table(world.domain).preliminary_frames == 3
+
+
+def test_one_of_a_kind_is_said_in_the_singular(prepared):
+    for model, error in (("ridge", 2.0), ("lsntp", 1.0)):
+        prepared.forecast(model, prepared.times[44:45], error)
+    evaluate(prepared.domain)
+    verdict = skill_table(prepared.domain).verdict
+    assert "mean of 2 leads over 1 initial time on 1 day;" in verdict
+    assert "its lead over ridge cannot be tested (skill +0.500; fewer than two days" in verdict
+    assert "significant" not in verdict
+    assert "lsntp beats ridge, the only baseline scored:" in verdict
 
 
 def test_the_table_is_json_without_nan(scored):

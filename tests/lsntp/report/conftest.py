@@ -144,6 +144,7 @@ def skill_table(domain: Domain, mae: dict[str, float]) -> SkillTable:
         winner_skill=against(models[0], models[1]) if len(models) > 1 else None,
         weighting="area",
         unscored=(),
+        seen=0,
         preliminary_frames=0,
         data_range_k=30.0,
     )
