@@ -73,8 +73,8 @@ def assess(
 
     Args:
         frames: ``t2m(time, latitude, longitude)`` in kelvin with ``source_digest``; times may
-            repeat. The same field twice counts once; different fields for one time are all
-            rejected, since none is known to be the true one.
+            repeat. The same field twice counts once; different fields for one time, each sound
+            by itself, are all rejected, since none is known to be the true one.
         expected_grid: the grid earlier fields came on, of which the frames must hold the same
             cells where both reach; None accepts any.
         reference: a mean of recent true fields (H, W) on the frames' grid. Without it the
@@ -94,11 +94,14 @@ def assess(
         [
             *_grid_reasons(grid, expected_grid),
             *_axis_reasons(time, origin, cadence),
-            *_repetition_reasons(time, times),
             *_value_reasons(field, grid, limits),
         ]
         for time, field in zip(times, values, strict=True)
     ]
+    sound = times[[not found for found in reasons]]
+    for time, found in zip(times, reasons, strict=True):
+        if not found:
+            found.extend(_repetition_reasons(time, sound))
     plausible = np.array([not found for found in reasons], bool)
     _add_comparative_reasons(reasons, times, values, grid, plausible, reference, limits, cadence)
 

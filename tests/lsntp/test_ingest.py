@@ -186,6 +186,19 @@ def test_a_mended_file_fills_what_was_quarantined_or_missing(tmp_path):
     assert len(Quarantine(Workspace.of(domain).quarantine).entries()) == 1
 
 
+def test_a_good_field_in_a_new_file_is_taken_though_the_bad_one_stays(tmp_path):
+    values = weather()
+    values[5] = 0.0
+    write(tmp_path / "a.nc", values)
+    domain = make_domain(tmp_path)
+    run(domain)
+    assert statuses(domain)[5] == Status.QUARANTINED
+    write(tmp_path / "b.nc", weather()[5:6], times=[START + hours(5)])
+    report = run(domain)
+    assert (report.written, report.quarantined) == (1, 0)
+    assert set(statuses(domain)) == {Status.FINAL}
+
+
 def test_wider_limits_give_rejected_fields_another_chance(tmp_path):
     values = weather()
     values[5, 3, 3] = 345.0

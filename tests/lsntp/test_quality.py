@@ -257,6 +257,18 @@ def test_two_fields_for_one_time_are_both_rejected():
     np.testing.assert_array_equal(assessment.accepted["time"], times[[0, 3, 4]])
 
 
+def test_a_field_bad_by_itself_does_not_discredit_a_good_one_of_its_time():
+    values = weather(5)
+    values[1] = 0.0
+    times = START + np.array([0, 1, 1, 2, 3]) * hours(1)
+    assessment = check(dataset(values, SMALL, times=times))
+    (rejection,) = assessment.rejections
+    assert "zero-filled" in rejection.reasons[0]
+    assert len(rejection.reasons) == 1
+    np.testing.assert_array_equal(assessment.accepted["time"], times[[0, 2, 3, 4]])
+    np.testing.assert_array_equal(assessment.accepted["t2m"][1], np.float32(values[2]))
+
+
 def test_the_same_field_twice_counts_once():
     frames = dataset(weather(3), SMALL)
     assessment = check(frames.isel(time=[0, 1, 1, 2]))

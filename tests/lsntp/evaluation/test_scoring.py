@@ -51,6 +51,7 @@ def test_a_known_error_is_found_in_sums_and_maps(prepared):
         assert set(np.unique(ridge["truth_status"])) == {Status.MISSING, Status.FINAL}
         assert ridge["model_version"].values[40] == "ridge-0123456789ab"
         assert float(data.attrs["data_range_k"]) > 5.0
+        assert data.attrs["lsntp_configuration"] == prepared.domain.to_yaml()
 
 
 def test_leads_are_scored_as_their_truth_arrives(prepared):
