@@ -22,7 +22,7 @@ from prefect.workers.process import ProcessWorker
 
 from lsntp.config import Domain
 from lsntp.errors import DeploymentError
-from tasks.policy import slot_names
+from tasks.slots import slot_names
 
 PROJECT = Path(__file__).resolve().parents[1]
 PREFECT_FILE = PROJECT / "infra" / "prefect.yaml"

@@ -19,9 +19,10 @@ from lsntp.workspace import Workspace
 EXIT_CODES = """\
 Exit codes: 0 done, 1 unexpected, 2 configuration or usage, 3 grid or period, 4 bad data,
 5 source unavailable, 6 archive, 7 archive busy, 8 storage (full, read-only), 9 training data,
-10 model, 11 evaluation, 12 scheduler. 5 and 7 are worth a retry."""
+10 model, 11 evaluation, 12 scheduler, 130 interrupted. 5 and 7 are worth a retry."""
 
 UNEXPECTED = 1
+INTERRUPTED = 130
 
 app = typer.Typer(
     name="lsntp",
@@ -73,6 +74,10 @@ def main() -> None:
     """Entry point: runs a command; an error becomes one line and an exit code."""
     try:
         app()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            _print_error("interrupted; what was published is whole, and a rerun does the rest.")
+        raise
     except LsntpError as error:
         if _State.debug:
             raise
@@ -235,7 +240,7 @@ def demo(
     if root is not None:
         overrides["root"] = str(root)
     resolved = load_domain("demo", overrides=overrides)
-    runtime.use_private_server(Path(resolved.root).resolve())
+    runtime.use_private_server(Workspace.of(resolved).root)
     runtime.ensure_limits(resolved)
     from flows.pipeline import pipeline
 

@@ -10,7 +10,8 @@ from prefect.artifacts import create_table_artifact
 from lsntp.config import Domain
 from lsntp.evaluation.scoring import evaluate
 from lsntp.evaluation.skill import skill_table
-from tasks.policy import HOUR_S, OPTIONS, archive_slot, slots
+from tasks.policy import HOUR_S, OPTIONS
+from tasks.slots import archive_slot, slots
 
 
 @task(name="score-forecasts", timeout_seconds=6 * HOUR_S, **OPTIONS)

@@ -8,7 +8,8 @@ from prefect import get_run_logger, task
 from lsntp.config import Domain
 from lsntp.times import Period
 from lsntp.workspace import Workspace
-from tasks.policy import HOUR_S, OPTIONS, archive_slot, slots
+from tasks.policy import HOUR_S, OPTIONS
+from tasks.slots import archive_slot, slots
 
 
 @task(name="write-forecasts", timeout_seconds=6 * HOUR_S, **OPTIONS)

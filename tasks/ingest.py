@@ -11,7 +11,8 @@ from lsntp.config import Domain
 from lsntp.ingest import ingest
 from lsntp.times import Period, format_time
 from lsntp.workspace import Workspace
-from tasks.policy import HOUR_S, OPTIONS, archive_slot, slots, source_slot
+from tasks.policy import HOUR_S, OPTIONS
+from tasks.slots import archive_slot, slots, source_slot
 
 
 @task(name="ingest-hours", timeout_seconds=6 * HOUR_S, **OPTIONS)

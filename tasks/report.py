@@ -4,7 +4,8 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_link_artifact
 
 from lsntp.config import Domain
-from tasks.policy import OPTIONS, archive_slot, slots
+from tasks.policy import OPTIONS
+from tasks.slots import archive_slot, slots
 
 
 @task(name="write-report", **OPTIONS)

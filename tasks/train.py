@@ -6,7 +6,8 @@ from typing import Any
 from prefect import get_run_logger, task
 
 from lsntp.config import Domain
-from tasks.policy import OPTIONS, archive_slot, slots
+from tasks.policy import OPTIONS
+from tasks.slots import archive_slot, slots
 
 
 @task(name="prepare-training-data", **OPTIONS)

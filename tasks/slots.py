@@ -1,0 +1,108 @@
+"""One slot per upstream and per archive writer: Prefect's global concurrency limits, by name."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
+from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
+from prefect.concurrency.sync import concurrency
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME
+
+from lsntp.config import Domain
+from lsntp.errors import ArchiveBusyError, DeploymentError
+
+WAIT_S = 600.0
+"""Longer than the five minutes after which a server takes a slot back from a killed run."""
+
+ARCHIVE_KINDS = ("analysis", "training", "forecasts", "evaluation", "report")
+
+_logger = logging.getLogger(__name__)
+
+
+def source_slot(domain: Domain) -> str:
+    """The global limit of one upstream: shared by all domains that use it."""
+    return f"lsntp-source-{domain.source.name}"
+
+
+def archive_slot(domain: Domain, kind: str) -> str:
+    """The global limit of one archive's writer."""
+    return f"lsntp-{domain.domain}-{kind}"
+
+
+def slot_names(domain: Domain) -> list[str]:
+    """Every global limit a domain's tasks occupy; each has one slot."""
+    return [source_slot(domain), *(archive_slot(domain, kind) for kind in ARCHIVE_KINDS)]
+
+
+@contextmanager
+def slots(*names: str) -> Iterator[None]:
+    """Hold one slot of each limit; waits for it up to :data:`WAIT_S`.
+
+    Raises:
+        ArchiveBusyError: if another run holds one for longer.
+        DeploymentError: if a limit does not exist (not ``strict``, Prefect would not limit at all).
+    """
+    with ExitStack() as held:
+        if not PREFECT_API_URL.value():
+            held.enter_context(_sole_holder(names))
+        try:
+            held.enter_context(concurrency(list(names), strict=True, timeout_seconds=WAIT_S))
+        except ConcurrencySlotAcquisitionError as error:
+            raise DeploymentError(
+                f"Expected the Prefect concurrency limits {', '.join(names)} to exist: {error}; "
+                "create them with `lsntp deploy DOMAIN`."
+            ) from error
+        except TimeoutError as error:
+            raise ArchiveBusyError(
+                f"Expected a free slot of {', '.join(names)}, found them taken for {WAIT_S:g} s; "
+                "wait for the other run to end. If there is none, free each with "
+                "`prefect global-concurrency-limit update NAME --active-slots 0`."
+            ) from error
+        yield
+
+
+@contextmanager
+def _sole_holder(names: tuple[str, ...]) -> Iterator[None]:
+    """Take back the slots of killed runs, for an embedded server, which never does so itself.
+
+    A locked file for each name says who is alive: the system releases it when a process dies.
+    """
+    folder = Path(PREFECT_HOME.value()) / "slots"
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        for name in sorted(names):
+            held.enter_context(_locked(folder / f"{name}.lock"))
+        with get_client(sync_client=True) as client:
+            for name in names:
+                try:
+                    client.update_global_concurrency_limit(
+                        name, GlobalConcurrencyLimitUpdate(active_slots=0)
+                    )
+                except ObjectNotFound:
+                    continue
+        yield
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        _logger.warning("waiting for another run that holds %s", path.stem)
+        try:
+            lock.acquire(timeout=WAIT_S)
+        except Timeout as error:
+            raise ArchiveBusyError(
+                f"Expected a free slot of {path.stem}, found another run at work for "
+                f"{WAIT_S:g} s; wait for it to end, or stop it, and run again."
+            ) from error
+    try:
+        yield
+    finally:
+        lock.release()
