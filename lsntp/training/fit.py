@@ -292,6 +292,7 @@ def _chosen(
         )
     if parent is not None:
         parent.check_fits(domain)
+        parent.check_has_not_seen(domain.split.test.period)
     return models
 
 

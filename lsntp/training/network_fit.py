@@ -143,7 +143,7 @@ def fit_network(
                 module,
                 train_loader,
                 DataLoader(Examples(validation), config.batch_size),
-                ckpt_path=_resumable(checkpoints / f"{LAST}.ckpt"),
+                ckpt_path=_resumable(checkpoints),
                 weights_only=True,
             )
         except OSError as error:
@@ -282,15 +282,17 @@ class EpochShuffle(Sampler[int]):
         yield from np.random.default_rng((self.seed, self.epoch)).permutation(self.size).tolist()
 
 
-def _resumable(last: Path) -> Path | None:
-    """The checkpoint to go on from, if there is a whole one."""
+def _resumable(checkpoints: Path) -> Path | None:
+    """The checkpoint to go on from, if it and the best one, which may stay the best, are whole."""
+    last = checkpoints / f"{LAST}.ckpt"
     if not last.exists():
         return None
-    try:
-        torch.load(last, map_location="cpu", weights_only=True)
-    except Exception as error:  # a torn file raises almost anything
-        _log.warning("Start again: %s is damaged (%s).", last, error)
-        return None
+    for path in (last, checkpoints / f"{BEST}.ckpt"):
+        try:
+            torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # a torn file raises almost anything
+            _log.warning("Start again: %s is damaged (%s).", path, error)
+            return None
     _log.info("Going on from %s.", last)
     return last
 

@@ -28,6 +28,7 @@ from safetensors.numpy import save as save_safetensors
 from lsntp.config import Domain
 from lsntp.errors import ModelError, StorageError
 from lsntp.models.base import Forecaster
+from lsntp.times import Period
 from lsntp.training.provenance import Provenance
 
 Tensors = Mapping[str, npt.NDArray[Any]]
@@ -164,6 +165,21 @@ class ModelVersion:
             raise ModelError(
                 f"Expected a model for domain {domain.domain} with {'; with '.join(differences)}, "
                 f"in {self.path}; run `lsntp train` for this domain or restore its configuration."
+            )
+
+    def check_has_not_seen(self, test: Period) -> None:
+        """Refuse to be the start of a model that is tested on what this one was trained on.
+
+        Raises:
+            ModelError: naming both periods.
+        """
+        recipe = self.provenance.recipe
+        seen = Period.parse(recipe.training_period[0], recipe.validation_period[1])
+        if seen.start < test.end and test.start < seen.end:
+            raise ModelError(
+                f"Expected a version that has not seen the test period {test}, found "
+                f"{self.version}, trained and validated on {seen}; fine-tune from another, or "
+                "move split.test."
             )
 
     def _parse(self, name: str, parse: Any) -> Any:

@@ -143,6 +143,19 @@ def test_fine_tuning_starts_from_the_parent_and_names_it(trained):
     assert_equal_tensors(tuned, parent)
 
 
+def test_fine_tuning_from_what_has_seen_the_test_period_is_refused(trained):
+    earlier = {
+        "train": {"start": "2021-01-01", "end": "2021-01-05"},
+        "validation": {"start": "2021-01-05", "end": "2021-01-08"},
+        "test": {"start": "2021-01-08", "end": "2021-01-16"},
+    }
+    moved = trained.model_copy(update={"split": trained.split.model_validate(earlier)})
+    parent = version_of(trained).version
+    with pytest.raises(ModelError, match=r"not seen the test period 2021-01-08.*on 2021-01-01"):
+        train(moved, fine_tune_from=parent)
+    assert version_of(trained).version == parent
+
+
 def test_fine_tuning_on_another_grid_is_refused(trained, make_domain):
     parent = version_of(trained)
     grid = trained.grid.model_copy(update={"east": 9.0})

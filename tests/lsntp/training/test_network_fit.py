@@ -1,4 +1,5 @@
 import csv
+import shutil
 
 import numpy as np
 import pytest
@@ -133,13 +134,14 @@ def test_a_fit_killed_after_its_last_epoch_only_picks_up_the_weights(tmp_path):
     np.testing.assert_array_equal(weights(again), weights(network))
 
 
-def test_a_torn_checkpoint_means_starting_again(tmp_path, caplog):
+@pytest.mark.parametrize("torn", ["last.ckpt", "best.ckpt"])
+def test_a_torn_checkpoint_means_starting_again(tmp_path, caplog, torn):
     undisturbed, restarted = untrained(), untrained()
     fit(undisturbed, tmp_path / "a")
     checkpoints = tmp_path / "b" / CHECKPOINTS
-    checkpoints.mkdir(parents=True)
-    whole = (tmp_path / "a" / CHECKPOINTS / "last.ckpt").read_bytes()
-    (checkpoints / "last.ckpt").write_bytes(whole[: len(whole) // 2])
+    shutil.copytree(tmp_path / "a" / CHECKPOINTS, checkpoints)
+    whole = (checkpoints / torn).read_bytes()
+    (checkpoints / torn).write_bytes(whole[: len(whole) // 2])
     fit(restarted, tmp_path / "b")
     assert "is damaged" in caplog.text
     np.testing.assert_array_equal(weights(restarted), weights(undisturbed))
