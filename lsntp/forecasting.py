@@ -34,6 +34,7 @@ class ForecastReport:
     Attributes:
         written: initial times whose forecasts are new.
         already: how many of the asked ones had a forecast.
+        older: how many of those were made by another version; a forecast stays as it was made.
         incomplete: how many could not be forecast for want of a usable analysis.
     """
 
@@ -41,6 +42,7 @@ class ForecastReport:
     version: str
     written: Times
     already: int
+    older: int
     incomplete: int
 
 
@@ -98,7 +100,9 @@ def _forecast(
     if latest and ready.any():
         newest = int(np.flatnonzero(ready)[-1])
         asked, status, ready = asked[newest:], status[newest:], ready[newest:]
-    missing = np.flatnonzero(ready & ~np.isin(asked, _written(domain, version)))
+    written, made_by = _written(domain, version)
+    missing = np.flatnonzero(ready & ~np.isin(asked, written))
+    older = np.isin(asked[ready], written[made_by != version.version]).sum()
     if missing.size:
         _write(domain, version, forecaster, analysis, asked[missing], _worst(status[missing]))
     return ForecastReport(
@@ -106,6 +110,7 @@ def _forecast(
         version=version.version,
         written=asked[missing],
         already=int(ready.sum()) - missing.size,
+        older=int(older),
         incomplete=int((~ready).sum()),
     )
 
@@ -154,12 +159,14 @@ def _worst(status: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
     return np.where(preliminary, Status.PRELIMINARY, Status.FINAL).astype(np.int8)
 
 
-def _written(domain: Domain, version: ModelVersion) -> Times:
-    """The initial times that have a forecast of the model already, by any of its versions."""
+def _written(domain: Domain, version: ModelVersion) -> tuple[Times, npt.NDArray[np.str_]]:
+    """The initial times that have a forecast of the model already, and the versions it is by."""
     try:
-        return ForecastArchive.open(Workspace.of(domain).forecast(version.model)).written()
+        archive = ForecastArchive.open(Workspace.of(domain).forecast(version.model))
     except ArchiveNotFoundError:
-        return np.array([], "datetime64[ns]")
+        return np.array([], "datetime64[ns]"), np.array([], str)
+    written = archive.written()
+    return written, np.array(archive.model_versions(written), str)
 
 
 def _create(domain: Domain, version: ModelVersion) -> ForecastArchive:

@@ -218,3 +218,5 @@ def test_new_forecasts_come_from_the_newest_version(trained):
         np.array([period.start, hour(trained, 359)])
     )
     assert versions[1] == retrained.version != versions[0]
+    (again,) = forecast(trained, models=["ridge"], period=Period.parse("2021-01-12", "2021-01-16"))
+    assert (len(again.written), again.already, again.older) == (71, 25, 24)
