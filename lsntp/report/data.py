@@ -37,7 +37,7 @@ class Case:
 
 @dataclass(frozen=True)
 class ErrorMap:
-    """Errors per cell, mean over leads and the test period: mae, bias (H, W) K."""
+    """Errors per cell, mean over leads and initial times: mae, bias (H, W) K."""
 
     model: str
     mae: Floats

@@ -8,9 +8,9 @@ import lsntp
 from lsntp.archives.analysis import AnalysisArchive
 from lsntp.config import Domain
 from lsntp.errors import ModelError
-from lsntp.evaluation.table import SkillTable
+from lsntp.evaluation.table import SkillTable, counted
 from lsntp.report.data import Fact
-from lsntp.times import format_duration_h, format_time
+from lsntp.times import Period, Times, format_duration_h, format_time
 from lsntp.training.versions import open_version
 from lsntp.workspace import Workspace
 
@@ -37,7 +37,7 @@ def facts_of(domain: Domain, analysis: AnalysisArchive, table: SkillTable) -> tu
         Fact("Digest of all source fields", _analysis_digest(analysis)),
         Fact("Compared", _comparison(domain, table)),
         *(
-            Fact(name, _version_text(domain, name))
+            Fact(name, _version_text(domain, name, table.init_times))
             for model in table.models
             for name in table.versions[model]
         ),
@@ -58,10 +58,10 @@ def _analysis_digest(analysis: AnalysisArchive) -> str:
 def _comparison(domain: Domain, table: SkillTable) -> str:
     weighting = "by area" if table.weighting == "area" else "equally"
     parts = [
-        f"{table.init_times.size} initial times common to all models, "
+        f"{counted(table.init_times.size, 'initial time')} common to all models, "
         f"{format_time(table.init_times[0])} to {format_time(table.init_times[-1])}",
         f"cells weighted {weighting}",
-        f"{table.preliminary_frames} fields scored with preliminary truth",
+        f"preliminary truth in {counted(table.preliminary_frames, 'field')}",
         f"{domain.bootstrap_samples} bootstrap samples",
         f"data range of SSIM and PSNR {table.data_range_k:.2f} K",
     ]
@@ -70,7 +70,7 @@ def _comparison(domain: Domain, table: SkillTable) -> str:
     return "; ".join(parts)
 
 
-def _version_text(domain: Domain, name: str) -> str:
+def _version_text(domain: Domain, name: str, init_times: Times) -> str:
     try:
         provenance = open_version(Workspace.of(domain).models, name).provenance
     except ModelError:
@@ -86,6 +86,9 @@ def _version_text(domain: Domain, name: str) -> str:
     ]
     if provenance.parameters:
         parts.insert(2, f"{provenance.parameters} trained numbers")
+    seen = Period.parse(recipe.training_period[0], recipe.validation_period[1])
+    if seen.contains(init_times + domain.lead_times[0]).any():
+        parts.append("has seen truth it is compared with, so its scores are no test")
     if recipe.seed is not None:
         parts.insert(2, f"seed {recipe.seed}")
     return "; ".join(parts)

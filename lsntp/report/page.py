@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 import lsntp
 from lsntp.config import Domain
 from lsntp.errors import StorageError
+from lsntp.evaluation.table import counted
 from lsntp.grid import Floats
 from lsntp.report.animation import animate
 from lsntp.report.calendar import calendar
@@ -81,6 +82,7 @@ def render(data: ReportData) -> str:
             cases=animate(data.cases, weights, data.grid),
             place_mark=place_mark(canvas, *data.domain.place) if data.domain.place else "",
             snippet=snippet(data),
+            forecasts_compared=counted(table.init_times.size, "initial time"),
             verdict=sentences(with_true_minus(table.verdict)),
             rows=rows_of(table),
             notes=NOTES,
@@ -183,18 +185,20 @@ def _blocks(domain: Domain) -> dict[str, Period]:
 
 def _lead_sentence(data: ReportData) -> str:
     height, width = data.grid.shape
+    models = counted(len(data.table.models), "model")
+    forecasts = counted(data.table.init_times.size, "initial time")
     return (
         f"Temperature forecasts up to {data.table.lead_hours[-1]:g} h ahead on "
-        f"{height} × {width} cells, made by {len(data.table.models)} models of equal rank from "
-        f"{data.table.init_times.size} initial times and checked against the analysis."
+        f"{height} × {width} cells, made by {models} of equal rank from {forecasts} and checked "
+        "against the analysis."
     )
 
 
 def _provenance_line(data: ReportData) -> list[str]:
-    test, times = data.domain.split.test.period, data.coverage.times
+    compared, times = data.table.init_times, data.coverage.times
     return [
         f"Source: {data.domain.source.name}{', made up' if data.domain.is_synthetic else ''}",
-        f"Tested on {format_time(test.start)} to {format_time(test.end)}",
+        f"Compared from {format_time(compared[0])} to {format_time(compared[-1])}",
         f"Analysis until {format_time(times[-1])}",
         f"lsntp {lsntp.__version__}",
     ]

@@ -24,7 +24,8 @@ BASELINES = {
     "hours of the day before.",
     "ridge": "Climatology plus the last anomaly plus a linear prediction of its change: one "
     "L2-regularised regression per lead, pooled over all cells and initial times, on the "
-    "anomalies of the 5 × 5 neighbourhood and the cell’s own past.",
+    "anomalies of the 5 × 5 neighbourhood and the cell’s own past, all from the mean field for the "
+    "time of day.",
 }
 
 METRICS = {

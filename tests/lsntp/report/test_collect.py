@@ -10,6 +10,7 @@ from lsntp.report import write_report
 from lsntp.report.collect import collect
 from lsntp.report.page import snippet
 from lsntp.times import Period
+from lsntp.training.versions import latest_version
 from lsntp.workspace import Workspace
 
 
@@ -101,3 +102,21 @@ def test_a_version_that_is_no_longer_stored_is_said_to_be_gone(scored, tmp_path)
     assert "no learned correlations to show" in data.links_note
     facts = {fact.label: fact.value for fact in data.facts}
     assert "no longer stored" in facts[data.table.versions["net"][0]]
+
+
+def test_a_version_that_has_seen_the_truth_it_is_compared_with_is_said_to(scored, tmp_path):
+    shutil.copytree(scored.root, tmp_path / "root")
+    scored = scored.model_copy(update={"root": str(tmp_path / "root")})
+    name = latest_version(Workspace.of(scored).models, "net").version
+    assert "no test" not in {f.label: f.value for f in collect(scored).facts}[name]
+    earlier = {  # as after moving the blocks back: the version was validated until 12 January
+        "train": {"start": "2021-01-01", "end": "2021-01-05"},
+        "validation": {"start": "2021-01-05", "end": "2021-01-09"},
+        "test": {"start": "2021-01-09", "end": "2021-01-16"},
+    }
+    split = scored.split.model_validate(earlier)
+    forecast(scored, period=Period.parse("2021-01-11", "2021-01-12"))
+    evaluate(scored)
+    moved = collect(scored.model_copy(update={"split": split}))
+    assert moved.table.seen == 0
+    assert "no test" in {f.label: f.value for f in moved.facts}[name]

@@ -149,6 +149,15 @@ def test_without_a_network_the_section_on_links_says_so(make_data):
     assert "No network was scored." in page.text
 
 
+def test_the_page_names_the_initial_times_compared_not_the_block_they_should_be_in(make_data):
+    data = make_data()
+    table = replace(data.table, init_times=data.table.init_times[:1])
+    page = Page(render(replace(data, table=table)))
+    assert "Compared from 2019-03-23T00:00Z to 2019-03-23T00:00Z" in page.text
+    assert "from 1 initial time and checked" in page.text
+    assert "Mean over all leads and 1 initial time." in page.text
+
+
 def test_a_page_without_cases_or_maps_still_holds_together(make_data):
     page = Page(render(make_data(cases=(), error_maps=(), links=None)))
     assert page.errors == []
