@@ -2,6 +2,7 @@
 
 import json
 import sys
+import traceback
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -79,13 +80,9 @@ def main() -> None:
             _print_error("interrupted; what was published is whole, and a rerun does the rest.")
         raise
     except LsntpError as error:
-        if _State.debug:
-            raise
         _print_error(str(error))
         sys.exit(error.exit_code)
     except Exception as error:
-        if _State.debug:
-            raise
         _print_error(
             f"unexpected {type(error).__name__}: {error}; see it whole with lsntp --debug."
         )
@@ -93,6 +90,9 @@ def main() -> None:
 
 
 def _print_error(text: str) -> None:
+    """The traceback of the error at hand, if asked for, and what it says."""
+    if _State.debug:
+        traceback.print_exc()
     for line in text.splitlines():
         err.print(f"[bold red]error:[/] {escape(line)}", highlight=False, soft_wrap=True)
 
