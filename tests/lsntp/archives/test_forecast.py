@@ -3,9 +3,10 @@ import warnings
 import numpy as np
 import pytest
 import xarray as xr
+from zarr.storage import LocalStore
 
 from lsntp.archives.forecast import ForecastArchive
-from lsntp.errors import ArchiveError, ArchiveNotFoundError
+from lsntp.errors import ArchiveError, ArchiveNotFoundError, StorageError
 from lsntp.names import Status
 from lsntp.times import hours
 
@@ -95,6 +96,26 @@ def test_a_written_forecast_is_kept_unless_replacing_is_asked_for(archive, inits
     assert archive.model_versions(inits(0, 1, 2)) == ["ridge-1", "ridge-2", "ridge-2"]
     assert (archive.read(inits(1, 2)) == forecasts(2, 5.0)).all()
     assert (archive.read(inits(0)) == forecasts(1)).all()
+
+
+def test_a_replacement_that_fails_leaves_no_version_vouching_for_another_ones_field(
+    archive, inits, monkeypatch
+):
+    publish(archive, inits(0, 1), forecasts(2))
+    put = LocalStore.set
+
+    async def put_or_refuse(self, key, value):
+        if key.startswith("model_version/c/"):
+            raise OSError(28, "No space left on device", key)
+        await put(self, key, value)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalStore, "set", put_or_refuse)
+        with pytest.raises(StorageError):
+            publish(archive, inits(1), forecasts(1, 5.0), "ridge-2", replace=True)
+    assert archive.written().tolist() == inits(0).tolist()
+    assert publish(archive, inits(1), forecasts(1, 5.0), "ridge-2") == 1
+    assert archive.model_versions(inits(0, 1)) == ["ridge-1", "ridge-2"]
 
 
 def test_any_order_gives_the_same_bytes(archive, tmp_path, lab, inits, objects):

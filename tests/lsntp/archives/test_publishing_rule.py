@@ -5,6 +5,7 @@ import itertools
 import os
 import shutil
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,40 @@ def test_a_storage_that_refuses_any_one_object_changes_nothing_that_was_true(
         monkeypatch.setattr(LocalStore, "set", put)
         assert lab.check(path) == 32
         rerun_completes(path, lab, objects, undisturbed)
+
+
+@contextmanager
+def refusing(monkeypatch, name: str):
+    """A storage that is full as soon as an object of the array comes."""
+    put = LocalStore.set
+
+    async def put_or_refuse(self: LocalStore, key: str, value: Any) -> None:
+        if key.startswith(f"{name}/c/"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), key)
+        await put(self, key, value)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LocalStore, "set", put_or_refuse)
+        with pytest.raises(StorageError):
+            yield
+
+
+@pytest.mark.parametrize("refused", ["source_digest", "status"])
+def test_an_hour_marked_as_bad_behind_a_failed_writer_holds_no_field(
+    tmp_path, lab, monkeypatch, refused
+):
+    archive = lab.create(tmp_path / "x.zarr", lab.SMALL_GRID)
+    archive.publish(lab.make_frames([0, 2], grid=lab.SMALL_GRID), now=lab.NOW)
+    with refusing(monkeypatch, refused):
+        archive.publish(lab.make_frames([1], grid=lab.SMALL_GRID), now=lab.NOW)
+    hour = lab.START + np.array([1]) * lab.HOUR
+    assert np.isfinite(archive.read(hour)).all()
+
+    archive.mark(hour, Status.QUARANTINED)
+
+    assert np.isnan(archive.read(hour)).all()
+    assert not archive.digests_at(hour).any()
+    assert archive.status.tolist() == [Status.FINAL, Status.QUARANTINED, Status.FINAL]
 
 
 def test_what_a_killed_writer_left_beyond_the_extent_never_surfaces(
