@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from torch import Tensor, nn
+from torch import nn
 
 from lsntp.config import LsntpConfig
 from lsntp.errors import ModelError
@@ -46,19 +46,3 @@ def build_network(
 def parameter_count(module: nn.Module) -> int:
     """Trainable numbers in ``module``."""
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-
-
-def learned_adjacency(module: nn.Module) -> Tensor:
-    """The learned long-range correlations A (N, N) of a network, rows summing to 1.
-
-    Nodes are row-major over ``module.node_shape``; ``module.node_of(row, column)`` finds
-    that of a cell.
-
-    Raises:
-        ModelError: if the network learns no adjacency.
-    """
-    if not isinstance(module, LSNTP):
-        raise ModelError(
-            f"Expected a network with a learned adjacency (lsntp), found {type(module).__name__}."
-        )
-    return module.adjacency()

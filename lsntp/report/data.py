@@ -105,10 +105,3 @@ class ReportData:
     def grid(self) -> Grid:
         """The domain's grid."""
         return self.domain.target_grid
-
-    @property
-    def best_network(self) -> str | None:
-        """The best network, if any was scored."""
-        return next(
-            (name for name in self.table.models if self.table.kinds[name] == "network"), None
-        )

@@ -4,7 +4,7 @@ from torch import nn
 
 from lsntp.config import LsntpConfig
 from lsntp.errors import ModelError
-from lsntp.models.registry import build_network, learned_adjacency, parameter_count
+from lsntp.models.registry import build_network, parameter_count
 
 
 def _build(**settings: object) -> nn.Module:
@@ -34,17 +34,6 @@ def test_frozen_parameters_do_not_count() -> None:
     layer = nn.Linear(3, 2)
     layer.bias.requires_grad_(False)
     assert parameter_count(layer) == 6
-
-
-def test_learned_adjacency_has_a_row_per_node() -> None:
-    adjacency = learned_adjacency(_build())
-    assert adjacency.shape == (6, 6)
-    torch.testing.assert_close(adjacency.sum(dim=1), torch.ones(6))
-
-
-def test_network_without_adjacency_is_refused() -> None:
-    with pytest.raises(ModelError, match=r"learned adjacency.*found Linear"):
-        learned_adjacency(nn.Linear(2, 2))
 
 
 def test_unknown_network_is_refused() -> None:

@@ -99,6 +99,15 @@ def test_a_changed_hour_gives_a_new_archive_beside_the_old(domain, archive, fold
     assert tree(built.path) == before
 
 
+def test_a_preliminary_hour_becoming_final_as_it_was_gives_a_new_archive(domain, archive, folder):
+    archive.status[7] = Status.PRELIMINARY
+    built = build_training_archive(domain, archive, folder, "standard")
+    archive.status[7] = Status.FINAL
+    again = build_training_archive(domain, archive, folder, "standard")
+    assert again.digest != built.digest
+    assert xr.open_zarr(again.path)["status"].values[7] == Status.FINAL
+
+
 def test_new_hours_of_the_test_block_change_nothing(domain, make_archive, folder):
     built = build_training_archive(domain, make_archive(24 * 15), folder, "standard")
     longer = make_archive(24 * 20)
