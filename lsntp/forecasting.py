@@ -18,7 +18,8 @@ from lsntp.names import Status
 from lsntp.progress import track
 from lsntp.times import Period, Times, format_time
 from lsntp.training.history import is_complete, open_analysis, read_fields, status_of
-from lsntp.training.versions import ModelVersion, latest_version, load_forecaster
+from lsntp.training.loading import load_forecaster
+from lsntp.training.versions import ModelVersion, latest_version
 from lsntp.workspace import Workspace
 
 BATCH = 64

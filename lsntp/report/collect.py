@@ -16,7 +16,8 @@ from lsntp.report.data import Case, ErrorMap, Links, ReportData
 from lsntp.report.facts import facts_of
 from lsntp.report.links import node_grid
 from lsntp.times import Instant
-from lsntp.training.versions import ModelVersion, latest_version, load_forecaster, open_version
+from lsntp.training.loading import load_forecaster
+from lsntp.training.versions import ModelVersion, latest_version, open_version
 from lsntp.workspace import Workspace
 
 

@@ -27,7 +27,6 @@ from safetensors.numpy import save as save_safetensors
 
 from lsntp.config import Domain
 from lsntp.errors import ModelError, StorageError
-from lsntp.models.base import Forecaster
 from lsntp.times import Period
 from lsntp.training.provenance import Provenance
 
@@ -300,23 +299,6 @@ def list_versions(folder: Path, model: str | None = None) -> list[ModelVersion]:
 def latest_version(folder: Path, model: str) -> ModelVersion | None:
     """The newest complete version of a model, or None."""
     return next(reversed(list_versions(folder, model)), None)
-
-
-def load_forecaster(version: ModelVersion, domain: Domain) -> Forecaster:
-    """The model of a version, ready to forecast for ``domain``; torch only for networks.
-
-    Raises:
-        ModelError: if the version is damaged, or was trained for another grid, history,
-            horizon or cadence.
-    """
-    version.check_fits(domain)
-    if version.kind == "network":
-        from lsntp.training.network import restore_network
-
-        return restore_network(version, domain)
-    from lsntp.training.contents import restore_baseline
-
-    return restore_baseline(version, domain)
 
 
 def _json(content: Mapping[str, Any]) -> bytes:

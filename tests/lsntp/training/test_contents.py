@@ -5,7 +5,8 @@ from lsntp.errors import ModelError
 from lsntp.training.contents import climatology_shapes, restore_statistics
 from lsntp.training.fit import prepare, train
 from lsntp.training.history import open_analysis, read_fields
-from lsntp.training.versions import latest_version, load_forecaster
+from lsntp.training.loading import load_forecaster
+from lsntp.training.versions import latest_version
 from lsntp.workspace import Workspace
 
 LAST_DAY = np.array(["2021-01-14T12", "2021-01-15T03"], "datetime64[ns]")

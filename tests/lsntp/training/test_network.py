@@ -7,8 +7,9 @@ from lsntp.config import NetworkConfig
 from lsntp.errors import ModelError
 from lsntp.training.fit import prepare
 from lsntp.training.history import open_analysis, read_fields
+from lsntp.training.loading import load_forecaster
 from lsntp.training.network import make_forecaster
-from lsntp.training.versions import latest_version, load_forecaster
+from lsntp.training.versions import latest_version
 from lsntp.workspace import Workspace
 
 

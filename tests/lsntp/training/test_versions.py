@@ -11,13 +11,13 @@ import pytest
 import safetensors.numpy
 
 from lsntp.errors import ModelError, StorageError
+from lsntp.training.loading import load_forecaster
 from lsntp.training.versions import (
     FILES,
     ModelVersion,
     check_tensors,
     latest_version,
     list_versions,
-    load_forecaster,
     open_version,
     save_version,
 )
