@@ -65,14 +65,16 @@ def print_train(outcome: list[dict[str, Any]]) -> None:
 
 
 def print_forecast(outcome: list[dict[str, Any]]) -> None:
-    """One line a model."""
+    """One line a model; forecasts of an older version stay as they were made."""
     if not any(entry["written"] for entry in outcome):
         out.print("forecast: nothing to do, every initial time has its forecast")
-        return
     for entry in outcome:
+        if not entry["written"] and not entry["older"]:
+            continue
+        older = f", {entry['older']} of them by an older version" if entry["older"] else ""
         out.print(
             f"forecast: {entry['model']} {entry['written']} written, {entry['already']} already "
-            f"there, {entry['incomplete']} without a complete history",
+            f"there{older}, {entry['incomplete']} without a complete history",
             highlight=False,
         )
 

@@ -32,6 +32,7 @@ def write_forecasts(
             "version": report.version,
             "written": len(report.written),
             "already": report.already,
+            "older": report.older,
             "incomplete": report.incomplete,
             "path": str(workspace.forecast(report.model)),
         }

@@ -14,6 +14,7 @@ from lsntp.archives import layout
 from lsntp.archives.lease import writer_lease
 from lsntp.archives.staging import open_published, storage_errors
 from lsntp.config import Domain, Scaling
+from lsntp.dask_cluster import on_cluster
 from lsntp.errors import ArchiveBusyError, ArchiveError, ArchiveNotFoundError, DomainError
 from lsntp.grid import Grid
 from lsntp.names import LATITUDE, LONGITUDE, TIME
@@ -75,6 +76,7 @@ def build_training_archive(
         DomainError: if the analysis archive has another grid or cadence than the domain.
         ArchiveBusyError: if another process is building in ``folder``.
         StorageError: if the folder cannot be written; nothing stored changed.
+        ClusterError: if no Dask scheduler answers at ``dask.cluster``.
     """
     _check_fits(domain, analysis)
     make_split(domain, analysis)
@@ -90,7 +92,8 @@ def build_training_archive(
             return open_training_archive(path)
         aside = path.with_name(f"{path.name}.partial-{os.getpid()}")
         try:
-            write_normalised(domain, analysis, times, aside, scaling=scaling, digest=digest)
+            with on_cluster(domain.dask):
+                write_normalised(domain, analysis, times, aside, scaling=scaling, digest=digest)
             if input_digest(domain, analysis, times, scaling) != digest:
                 raise ArchiveBusyError(
                     f"Expected the fields of {domain.domain} to stay as they are while training "

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 import xarray as xr
 import yaml
+from distributed import LocalCluster
 
 from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.lease import writer_lease
+from lsntp.config import DaskConfig
 from lsntp.errors import (
     ArchiveBusyError,
     ArchiveError,
@@ -377,3 +379,16 @@ def test_a_final_hour_in_place_of_a_preliminary_one_gives_a_new_archive(
     second = build_training_archive(domain, stored, folder, "standard")
     assert first.digest != second.digest
     assert second.times.size == hours(24 * 15) / domain.cadence
+
+
+def test_a_dask_cluster_makes_the_same_training_data(domain, archive, folder, tmp_path):
+    local = build_training_archive(domain, archive, folder, "standard")
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+    ) as cluster:
+        elsewhere = domain.model_copy(
+            update={"dask": DaskConfig(cluster=cluster.scheduler_address)}
+        )
+        other = build_training_archive(elsewhere, archive, tmp_path / "other", "standard")
+    assert other.digest == local.digest
+    np.testing.assert_array_equal(other.read(0, 360), local.read(0, 360))
