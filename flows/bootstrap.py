@@ -20,8 +20,9 @@ from prefect.settings import PREFECT_API_URL
 from prefect.utilities.callables import parameter_schema
 from prefect.workers.process import ProcessWorker
 
-from lsntp.config import Domain
+from lsntp.config import Domain, FilesSource, preset_names
 from lsntp.errors import DeploymentError
+from lsntp.workspace import Workspace
 from tasks.slots import slot_names
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -47,7 +48,7 @@ def ensure_limits(domain: Domain) -> list[Change]:
         return [_ensure_limit(client, name) for name in slot_names(domain)]
 
 
-def deploy(domain: Domain, reference: str) -> list[Change]:
+def deploy(domain: Domain, reference: str, overrides: dict[str, Any]) -> list[Change]:
     """Create or update work pools, limits and deployments of a domain.
 
     Every deployment of ``infra/prefect.yaml`` becomes ``<flow>/<domain>``, with the domain's own
@@ -56,6 +57,7 @@ def deploy(domain: Domain, reference: str) -> list[Change]:
     Args:
         domain: the resolved configuration.
         reference: the preset name or YAML path that workers load.
+        overrides: the dotted keys with which ``domain`` was resolved from it.
 
     Raises:
         DeploymentError: if the server cannot be reached or is only an embedded one.
@@ -71,7 +73,8 @@ def deploy(domain: Domain, reference: str) -> list[Change]:
         changes = [_ensure_limit(client, name) for name in slot_names(domain)]
         pools = sorted({entry["work_pool"]["name"] for entry in plan["deployments"]})
         changes += [_ensure_pool(client, pool) for pool in pools]
-        changes += [_deploy(client, entry, domain, reference) for entry in plan["deployments"]]
+        source = {"domain": reference, "overrides": _anywhere(domain, reference, overrides)}
+        changes += [_deploy(client, entry, domain, source) for entry in plan["deployments"]]
     return changes
 
 
@@ -111,7 +114,7 @@ def _ensure_pool(client: SyncPrefectClient, name: str) -> Change:
 
 
 def _deploy(
-    client: SyncPrefectClient, entry: dict[str, Any], domain: Domain, reference: str
+    client: SyncPrefectClient, entry: dict[str, Any], domain: Domain, source: dict[str, Any]
 ) -> Change:
     """Create or update one deployment; Prefect replaces an existing one of the same name."""
     flow = _load_flow(entry["entrypoint"])
@@ -132,11 +135,7 @@ def _deploy(
         concurrency_options=ConcurrencyOptions(
             collision_strategy=ConcurrencyLimitStrategy(limit["collision_strategy"])
         ),
-        parameters={
-            **entry["parameters"],
-            "domain": reference,
-            "overrides": {"root": str(Path(domain.root).resolve())},
-        },
+        parameters={**entry["parameters"], **source},
         work_pool_name=entry["work_pool"]["name"],
         entrypoint=entry["entrypoint"],
         path=str(PROJECT),
@@ -145,9 +144,17 @@ def _deploy(
         ],
         parameter_openapi_schema=_parameter_schema(flow),
         enforce_parameter_schema=True,
-        job_variables={"env": {"OMP_WAIT_POLICY": "PASSIVE"}},
+        job_variables=entry["work_pool"].get("job_variables", {}),
     )
     return Change("deployment", full_name, created=created)
+
+
+def _anywhere(domain: Domain, reference: str, overrides: dict[str, Any]) -> dict[str, Any]:
+    """The overrides with absolute paths: a worker has another folder and other variables."""
+    fixed = {**overrides, "root": str(Workspace.of(domain).root)}
+    if isinstance(domain.source, FilesSource) and (overrides or reference in preset_names()):
+        fixed["source.paths"] = list(domain.source.paths)
+    return fixed
 
 
 def _load_flow(entrypoint: str) -> Flow[..., Any]:
@@ -180,4 +187,5 @@ def _schedules(
 
 
 def _parameter_schema(flow: Flow[..., Any]) -> dict[str, Any]:
-    return parameter_schema(flow).model_dump_for_openapi()
+    """What a run may be given; a misspelt parameter is refused when the run is created."""
+    return {**parameter_schema(flow).model_dump_for_openapi(), "additionalProperties": False}

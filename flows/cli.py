@@ -263,12 +263,13 @@ def deploy(domain: DomainArgument, override: SetOption = None) -> None:
 
     Example: `lsntp deploy my.yaml`, then `prefect worker start --pool cpu`
     """
-    resolved = load_domain(domain, overrides=_overrides(override))
+    overrides = _overrides(override)
+    resolved = load_domain(domain, overrides=overrides)
     from flows.bootstrap import deploy as create
 
     reference = domain if domain in preset_names() else str(Path(domain).resolve())
     table = Table("what", "name", "")
-    for change in create(resolved, reference):
+    for change in create(resolved, reference, overrides):
         table.add_row(change.kind, change.name, "created" if change.created else "already there")
     out.print(table)
     out.print("Start a worker with: prefect worker start --pool cpu")

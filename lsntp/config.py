@@ -295,7 +295,7 @@ class Domain(_Frozen):
     place: tuple[float, float] | None = Field(
         None, description="(latitude, longitude) whose learned correlations the report shows."
     )
-    root: str = Field(DEFAULT_ROOT, description=f"Archive root; {ROOT_VARIABLE} overrides it.")
+    root: str = Field(DEFAULT_ROOT, description=f"Archive root; {ROOT_VARIABLE} beats the file.")
 
     @field_validator("cadence_h")
     @classmethod
@@ -406,7 +406,8 @@ def load_domain(name_or_path: str | Path, *, overrides: dict[str, Any] | None = 
         raise ConfigError(f"Expected key: value lines in {label}, found {type(content).__name__}.")
     for key, value in (overrides or {}).items():
         _set(content, key, value)
-    if root := os.environ.get(ROOT_VARIABLE):
+    root = os.environ.get(ROOT_VARIABLE)
+    if root and "root" not in (overrides or {}):
         content["root"] = root
     _resolve_paths(content, folder)
     try:

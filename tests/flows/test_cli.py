@@ -93,6 +93,15 @@ def test_a_shown_configuration_can_be_loaded_again(
     assert again == shown
 
 
+def test_what_is_typed_beats_the_environment_which_beats_the_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LSNTP_ROOT", "/srv/lsntp")
+    assert "root: /srv/lsntp" in CliRunner().invoke(app, ["config", "show", "demo"]).output
+    typed = ["config", "show", "demo", "--set", "root=/typed"]
+    assert "root: /typed" in CliRunner().invoke(app, typed).output
+
+
 def test_deploying_without_a_server_says_how_to_start_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: object
 ) -> None:

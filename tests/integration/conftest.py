@@ -37,15 +37,22 @@ class Server:
     environment: dict[str, str]
     api: httpx.Client
 
-    def post(self, path: str, body: dict[str, Any]) -> Any:
-        reply = self.api.post(path, json=body)
+    def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """The answer in JSON; as Prefect's own client, tries again while SQLite is busy."""
+
+        def answered() -> httpx.Response | None:
+            reply = self.api.request(method, path, json=body)
+            return None if reply.status_code == httpx.codes.SERVICE_UNAVAILABLE else reply
+
+        reply = wait_for(answered, f"an answer to {method} {path}", 60)
         reply.raise_for_status()
         return reply.json()
 
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        return self.request("POST", path, body)
+
     def deployment(self, name: str) -> dict[str, Any]:
-        reply = self.api.get(f"/deployments/name/{name}")
-        reply.raise_for_status()
-        return dict(reply.json())
+        return dict(self.request("GET", f"/deployments/name/{name}"))
 
     def trigger(self, name: str, parameters: dict[str, Any] | None = None) -> str:
         """Create a run of a deployment; its id."""
@@ -56,7 +63,7 @@ class Server:
         """The flow run once it has ended."""
 
         def ended() -> dict[str, Any] | None:
-            found = self.api.get(f"/flow_runs/{run}").json()
+            found = self.request("GET", f"/flow_runs/{run}")
             final = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
             return found if found["state"]["type"] in final else None
 
@@ -70,12 +77,12 @@ class Server:
 
 @contextmanager
 def process(*command: str, environment: dict[str, str], log: Path) -> Iterator[None]:
-    """A background process and its children, ended with the block."""
+    """A background process and its children in the log's folder, ended with the block."""
     with log.open("w") as file:
         child = subprocess.Popen(
             command,
             env=environment,
-            cwd=PROJECT,
+            cwd=log.parent,
             stdout=file,
             stderr=subprocess.STDOUT,
             start_new_session=True,

@@ -1,10 +1,10 @@
 """The schedule is real: server, deployments, worker, and flows that run in their own processes."""
 
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 import xarray as xr
 
@@ -36,9 +36,9 @@ def domain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def lsntp_deploy(server: Server, domain: Path) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "flows", "deploy", str(domain)],
+        [str(BIN / "lsntp"), "deploy", domain.name, "--set=ridge_penalty=2"],
         env=server.environment,
-        cwd=PROJECT,
+        cwd=domain.parent,
         capture_output=True,
         text=True,
         check=False,
@@ -88,6 +88,44 @@ def test_the_scheduler_creates_runs_at_the_domains_own_minutes(prefect_server: S
     assert {run["expected_start_time"][14:16] for run in runs} == {"07"}
     train = prefect_server.deployment("train/tiny")
     assert train["schedules"] == []
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_deployment_carries_all_that_its_runs_need_elsewhere(
+    prefect_server: Server, domain: Path
+) -> None:
+    train = prefect_server.deployment("train/tiny")
+    assert train["parameters"] == {
+        "domain": str(domain),
+        "overrides": {"ridge_penalty": 2, "root": prefect_server.environment["LSNTP_ROOT"]},
+    }
+    assert train["job_variables"]["env"]["OMP_WAIT_POLICY"] == "PASSIVE"
+    assert train["global_concurrency_limit"]["limit"] == 1
+    path = f"/deployments/{train['id']}/create_flow_run"
+    for misspelt in ({"modls": ["ridge"]}, {"models": "ridge"}):
+        reply = prefect_server.api.post(path, json={"parameters": misspelt})
+        assert reply.status_code == httpx.codes.CONFLICT, reply.text
+
+
+@pytest.mark.usefixtures("deployed")
+def test_prefects_own_command_deploys_the_file_as_written(prefect_server: Server) -> None:
+    command = ("deploy", "--all", "--prefect-file", "infra/prefect.yaml")
+    done = subprocess.run(
+        [str(BIN / "prefect"), "--no-prompt", *command],
+        env=prefect_server.environment | {"PWD": str(PROJECT)},
+        cwd=PROJECT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in ("ingest/demo", "forecast/demo", "evaluate/demo", "train/demo"):
+        found = prefect_server.deployment(name)
+        assert found["parameters"] == {"domain": "demo"}
+        assert found["job_variables"]["env"]["OMP_WAIT_POLICY"] == "PASSIVE"
+        (step,) = found["pull_steps"]
+        assert list(step.values()) == [{"directory": str(PROJECT)}]
 
 
 @pytest.mark.usefixtures("worker")
