@@ -1,6 +1,7 @@
 """The command line: the outermost layer, importing Prefect and torch only inside commands."""
 
 import json
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -20,10 +21,11 @@ from lsntp.workspace import Workspace
 EXIT_CODES = """\
 Exit codes: 0 done, 1 unexpected, 2 configuration or usage, 3 grid or period, 4 bad data,
 5 source unavailable, 6 archive, 7 archive busy, 8 storage (full, read-only), 9 training data,
-10 model, 11 evaluation, 12 scheduler, 130 interrupted. 5 and 7 are worth a retry."""
+10 model, 11 evaluation, 12 scheduler, 130 interrupted, 143 ended. 5 and 7 are worth a retry."""
 
 UNEXPECTED = 1
 INTERRUPTED = 130
+TERMINATED = 143
 
 app = typer.Typer(
     name="lsntp",
@@ -73,10 +75,11 @@ def _main(
 
 def main() -> None:
     """Entry point: runs a command; an error becomes one line and an exit code."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # ends the embedded server too
     try:
         app()
     except SystemExit as end:
-        if end.code == INTERRUPTED:
+        if end.code in (INTERRUPTED, TERMINATED):
             _print_error("interrupted; what was published is whole, and a rerun does the rest.")
         raise
     except LsntpError as error:

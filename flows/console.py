@@ -76,6 +76,7 @@ def print_forecast(outcome: list[dict[str, Any]]) -> None:
             f"forecast: {entry['model']} {entry['written']} written, {entry['already']} already "
             f"there{older}, {entry['incomplete']} without a complete history",
             highlight=False,
+            soft_wrap=True,
         )
 
 
@@ -89,6 +90,7 @@ def print_evaluate(outcome: dict[str, Any]) -> None:
             f"evaluate: {model} {counts['scored']} scored, {counts['already']} already there, "
             f"{counts['waiting']} waiting for truth",
             highlight=False,
+            soft_wrap=True,
         )
 
 

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +22,11 @@ history: 3
 horizon: 3
 archive: {start: 2024-01-01}
 split:
-  train: {start: 2024-01-01, end: 2024-04-08}
-  validation: {start: 2024-04-08, end: 2024-04-10}
-  test: {start: 2024-04-10, end: 2024-04-11}
+  train: {start: 2024-01-01, end: 2024-05-08}
+  validation: {start: 2024-05-08, end: 2024-05-10}
+  test: {start: 2024-05-10, end: 2024-05-11}
 """
-HOURS = 101 * 24
+HOURS = 131 * 24
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,19 @@ def working(root: Path) -> Iterator[Run]:
         os.killpg(run.process.pid, signal.SIGKILL)
 
 
-def test_ctrl_c_ends_at_once_with_130_and_one_line(working: Run) -> None:
-    os.killpg(working.process.pid, signal.SIGINT)  # a terminal sends it to the children too
-    working.ends_with(130)
+@pytest.mark.parametrize(
+    ("send", "number", "code"),
+    # A terminal sends Ctrl-C to the embedded server too; kill addresses the command alone.
+    [(os.killpg, signal.SIGINT, 130), (os.kill, signal.SIGTERM, 143)],
+    ids=["Ctrl-C", "kill"],
+)
+def test_an_asked_for_end_comes_at_once_with_one_line_and_no_server_left(
+    working: Run, send: Callable[[int, int], None], number: int, code: int
+) -> None:
+    send(working.process.pid, number)
+    working.ends_with(code)
+    with pytest.raises(ProcessLookupError):
+        os.killpg(working.process.pid, 0)
     shown = working.err.read_text()
     lines = [line for line in shown.splitlines() if line and not line.startswith("ingest wide:")]
     assert len(lines) == 1, shown
