@@ -2,11 +2,11 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitUpdate
 from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 from prefect.concurrency.sync import concurrency
@@ -79,13 +79,15 @@ def _sole_holder(names: tuple[str, ...]) -> Iterator[None]:
             held.enter_context(_locked(folder / f"{name}.lock"))
         with get_client(sync_client=True) as client:
             for name in names:
-                try:
-                    client.update_global_concurrency_limit(
-                        name, GlobalConcurrencyLimitUpdate(active_slots=0)
-                    )
-                except ObjectNotFound:
-                    continue
+                with suppress(ObjectNotFound):
+                    _free(client, name)
         yield
+
+
+def _free(client: SyncPrefectClient, name: str) -> None:
+    if client.read_global_concurrency_limit_by_name(name).active_slots:
+        nobody = GlobalConcurrencyLimitUpdate(active_slots=0)
+        client.update_global_concurrency_limit(name, nobody)
 
 
 @contextmanager

@@ -114,7 +114,11 @@ def lsntp(folder: Path) -> Iterator[CommandLine]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
     kept.pop("LSNTP_ROOT", None)
     kept["PYTHONPATH"] = str(Path(__file__).resolve().parents[2])
-    home = {"HOME": str(folder), "PREFECT_HOME": str(folder / "prefect")}
+    home = {
+        "HOME": str(folder),
+        "PREFECT_HOME": str(folder / "prefect"),
+        "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.1",  # each command waits for the last batch
+    }
     with subprocess.Popen(
         [sys.executable, "-c", SESSION],
         cwd=folder,
