@@ -1,6 +1,7 @@
 """The whole job through the real flows: once it does everything, twice it does nothing."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -57,6 +58,18 @@ def test_the_demo_ends_with_skill_and_the_paths_of_what_it_made(
     assert int((forecast.written_leads == forecast.expected_leads).sum()) > 20
     assert forecast.attrs["synthetic"] == "true"
     assert (root / "reports" / "demo" / "index.html").stat().st_size > 100_000
+
+
+@pytest.mark.usefixtures("first")
+def test_the_readmes_lines_of_xarray_read_the_latest_forecast(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+    (lines,) = re.findall(r"```python\n(.*?)```", readme, flags=re.DOTALL)
+    exec(lines.replace("lsntp-data", str(root)), {})
+    values = [float(line.split()[-1]) for line in capsys.readouterr().out.splitlines()[1:7]]
+    assert len(values) == 6
+    assert all(-60 < value < 50 for value in values)
 
 
 @pytest.mark.usefixtures("first")
