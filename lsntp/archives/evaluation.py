@@ -15,8 +15,7 @@ import numpy.typing as npt
 
 from lsntp.archives import layout
 from lsntp.archives.lease import DEFAULT_TIMEOUT_S, writer_lease
-from lsntp.archives.published import Leads as Leads
-from lsntp.archives.published import LeadTimeArchive
+from lsntp.archives.published import Leads, LeadTimeArchive
 from lsntp.archives.staging import (
     ArraySpec,
     Slots,

@@ -79,7 +79,8 @@ def open_published(path: Path) -> zarr.Group:
         return zarr.open_group(local_store(path, read_only=True), mode="r", use_consolidated=True)
     except FileNotFoundError as error:
         raise ArchiveNotFoundError(
-            f"Expected an archive at {path}, found none; run the step that writes it first."
+            f"Expected an archive at {path}, found none; write it first: `lsntp ingest` makes the "
+            "analysis archive, `lsntp forecast` forecasts, `lsntp evaluate` the evaluation archive."
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArchiveError(

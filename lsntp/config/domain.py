@@ -1,13 +1,7 @@
 """A domain: one frozen, validated YAML file that names everything a run depends on."""
 
 import datetime as dt
-import glob
 import itertools
-import os
-import re
-import reprlib
-from importlib import resources
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
 import numpy as np
@@ -18,12 +12,10 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
-from lsntp.errors import ConfigError, DomainError
 from lsntp.grid import Grid, gaussian_grid, regular_grid
 from lsntp.times import Duration, Instant, Period, hours, parse_time
 
@@ -378,129 +370,3 @@ class Domain(_Frozen):
     def to_yaml(self) -> str:
         """The resolved configuration, loadable by :func:`load_domain`."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
-
-
-def preset_names() -> list[str]:
-    """The domains shipped with the package."""
-    folder = resources.files("lsntp") / "presets"
-    return sorted(
-        entry.name.removesuffix(".yaml")
-        for entry in folder.iterdir()
-        if entry.name.endswith(".yaml")
-    )
-
-
-def load_domain(name_or_path: str | Path, *, overrides: dict[str, Any] | None = None) -> Domain:
-    """The domain of a preset name or a YAML file.
-
-    Args:
-        name_or_path: ``demo`` or ``path/to/domain.yaml``.
-        overrides: dotted keys to values, such as ``{"source.seed": 3}``.
-
-    Raises:
-        ConfigError: naming file, key, value and what is allowed.
-    """
-    text, label, folder = _read(name_or_path)
-    content = _parse(text, label)
-    if not isinstance(content, dict):
-        raise ConfigError(f"Expected key: value lines in {label}, found {type(content).__name__}.")
-    for key, value in (overrides or {}).items():
-        _set(content, key, value)
-    root = os.environ.get(ROOT_VARIABLE)
-    if root and "root" not in (overrides or {}):
-        content["root"] = root
-    _resolve_paths(content, folder)
-    try:
-        domain = Domain.model_validate(content)
-    except ValidationError as error:
-        raise ConfigError(_explain(error, label)) from error
-    except DomainError as error:
-        raise ConfigError(f"{label}: {error}") from error
-    return domain
-
-
-def _read(name_or_path: str | Path) -> tuple[str, str, Path]:
-    """Text, label for messages, and the folder that relative paths start at."""
-    name = str(name_or_path)
-    if re.fullmatch(NAME_PATTERN, name):
-        if name in preset_names():
-            preset = resources.files("lsntp") / "presets" / f"{name}.yaml"
-            return preset.read_text("utf-8"), f"preset {name}", Path.cwd()
-        raise ConfigError(
-            f"Expected a preset ({', '.join(preset_names())}) or a YAML file, found {name!r}."
-        )
-    path = Path(name)
-    try:
-        return path.read_text("utf-8"), str(path), path.resolve().parent
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"Expected a readable YAML file at {path}, or a preset ({', '.join(preset_names())}): "
-            f"{error}."
-        ) from error
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """The safe loader, which alone would let the last of two equal keys win in silence."""
-
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.MarkedYAMLError(None, None, f"key {key.value} twice", key.start_mark)
-            seen.add(key.value if isinstance(key, yaml.ScalarNode) else "")
-        return node
-
-
-def _parse(text: str, label: str) -> Any:
-    try:
-        return _UniqueKeys(text).get_single_data()
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        # Dates that are none and endless nesting are no YAMLError.
-        raise ConfigError(f"Expected valid YAML in {label}: {error}.") from error
-
-
-def _set(content: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key in nested dictionaries."""
-    *parents, last = key.split(".")
-    for parent in parents:
-        child = content.setdefault(parent, {})
-        if not isinstance(child, dict):
-            raise ConfigError(f"Expected {key} to lead into a section, found {parent}: {child!r}.")
-        content = child
-    content[last] = value
-
-
-def _resolve_paths(content: dict[str, Any], folder: Path) -> None:
-    """Make the source's globs absolute, so that a stored configuration means the same anywhere."""
-    source = content.get("source")
-    if isinstance(source, dict) and isinstance(source.get("paths"), list):
-        source["paths"] = [
-            _absolute(path, folder) if isinstance(path, str) else path for path in source["paths"]
-        ]
-
-
-def _absolute(path: str, folder: Path) -> str:
-    expanded = os.path.expandvars(path)
-    if "://" in expanded:
-        return expanded
-    return str(Path(glob.escape(str(folder))) / Path(expanded).expanduser())
-
-
-_SHORT = reprlib.Repr()
-_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 200, 200
-"""A few lines of YAML can name a value that would fill the memory when written out."""
-
-
-def _explain(error: ValidationError, label: str) -> str:
-    """One line per fault: file, key, value, what is allowed."""
-    lines = []
-    for fault in error.errors():
-        key = ".".join(str(part) for part in fault["loc"]) or "the whole file"
-        if fault["type"] == "extra_forbidden":
-            lines.append(f"{label}: unknown key {key}; remove it or correct its spelling")
-            continue
-        found = fault["input"]
-        shown = "" if isinstance(found, dict | BaseModel) else f", found {_SHORT.repr(found)}"
-        lines.append(f"{label}: {key}: {fault['msg']}{shown}")
-    return "\n".join(lines)
