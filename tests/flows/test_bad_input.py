@@ -247,7 +247,12 @@ def test_a_forecast_without_analyses_says_what_to_run(
 ) -> None:
     shutil.copytree(archives / "models", tmp_path / "models")
     before = stored(tmp_path)
-    refused(lsntp.run(tmp_path, "forecast", "small.yaml"), 6, "analysis/small.zarr", "`lsntp ingest` makes")
+    refused(
+        lsntp.run(tmp_path, "forecast", "small.yaml"),
+        6,
+        "analysis/small.zarr",
+        "`lsntp ingest` makes",
+    )
     assert stored(tmp_path) == before
 
 
