@@ -1,0 +1,53 @@
+"""Commands that only look: coverage and configurations."""
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from flows import console
+from flows.commands.options import DomainArgument, SetOption, overrides_from
+from flows.console import out
+from lsntp.config import load_domain, preset_names
+
+
+def status(
+    domain: DomainArgument,
+    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    override: SetOption = None,
+) -> None:
+    """Show which hours the analysis archive holds and where everything is.
+
+    Example: `lsntp status demo --json`
+    """
+    resolved = load_domain(domain, overrides=overrides_from(override))
+    known = console.coverage_of(resolved)
+    if as_json:
+        out.print_json(json.dumps({"domain": resolved.domain, **known.summary()}))
+        return
+    console.print_coverage(resolved, known)
+
+
+def config_show(domain: DomainArgument, override: SetOption = None) -> None:
+    """Print the resolved configuration as YAML.
+
+    Example: `lsntp config show ncep-6hourly > my.yaml`
+    """
+    sys.stdout.write(load_domain(domain, overrides=overrides_from(override)).to_yaml())
+
+
+def config_list() -> None:
+    """List the presets.
+
+    Example: `lsntp config list`
+    """
+    table = Table("preset", "grid", "cadence", "description")
+    for name in preset_names():
+        resolved = load_domain(name)
+        height, width = resolved.target_grid.shape
+        table.add_row(
+            name, f"{height} x {width}", f"{resolved.cadence_h:g} h", resolved.description
+        )
+    out.print(table)

@@ -1,0 +1,43 @@
+"""Arguments that many commands share."""
+
+from typing import Annotated, Any
+
+import typer
+import yaml
+
+from lsntp.errors import ConfigError
+
+DomainArgument = Annotated[
+    str, typer.Argument(metavar="DOMAIN", help="A preset name or the path of a domain YAML.")
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. source.seed=3."),
+]
+FromOption = Annotated[
+    str | None, typer.Option("--from", metavar="TIME", help="First time, ISO 8601, UTC.")
+]
+ToOption = Annotated[
+    str | None, typer.Option("--to", metavar="TIME", help="End (not included), ISO 8601, UTC.")
+]
+ModelOption = Annotated[
+    list[str] | None, typer.Option("--model", metavar="NAME", help="Only this model; repeatable.")
+]
+
+
+def overrides_from(pairs: list[str] | None) -> dict[str, Any]:
+    """``["a.b=3"]`` -> ``{"a.b": 3}``; values are YAML.
+
+    Raises:
+        ConfigError: for a pair without a key, or a value that is not YAML.
+    """
+    overrides: dict[str, Any] = {}
+    for pair in pairs or []:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"Expected --set KEY=VALUE, found {pair!r}.")
+        try:
+            overrides[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"Expected a YAML value in --set {pair!r}: {error}.") from error
+    return overrides

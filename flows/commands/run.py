@@ -1,0 +1,169 @@
+"""Commands that run a flow, and the one that puts flows on a schedule."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from flows import console, runtime
+from flows.commands.options import (
+    DomainArgument,
+    FromOption,
+    ModelOption,
+    SetOption,
+    ToOption,
+    overrides_from,
+)
+from flows.console import out
+from lsntp.config import load_domain, preset_names
+from lsntp.workspace import Workspace
+
+
+def ingest(
+    domain: DomainArgument,
+    start: FromOption = None,
+    end: ToOption = None,
+    override: SetOption = None,
+) -> None:
+    """Fetch, check, regrid and store the hours that are not final yet.
+
+    Example: `lsntp ingest ncep-north-america --from 2013-01-01 --to 2014-01-01`
+    """
+    overrides = overrides_from(override)
+    runtime.ensure_limits(load_domain(domain, overrides=overrides))
+    from flows.ingest import ingest as flow
+
+    outcome = flow(domain, start=start, end=end, overrides=overrides)
+    console.print_ingest(outcome)
+
+
+def prepare(domain: DomainArgument, override: SetOption = None) -> None:
+    """Normalise the training period into training archives; unchanged inputs are not rebuilt.
+
+    Example: `lsntp prepare demo`
+    """
+    overrides = overrides_from(override)
+    runtime.ensure_limits(load_domain(domain, overrides=overrides))
+    from flows.train import prepare as flow
+
+    for path in flow(domain, overrides=overrides):
+        out.print(f"training archive {path}", highlight=False, soft_wrap=True)
+
+
+def train(
+    domain: DomainArgument,
+    model: ModelOption = None,
+    fine_tune: Annotated[
+        str | None, typer.Option(metavar="VERSION", help="Start from this version's weights.")
+    ] = None,
+    force: Annotated[bool, typer.Option(help="Train even if the version exists.")] = False,
+    override: SetOption = None,
+) -> None:
+    """Fit baselines and networks; a model whose inputs did not change is left as it is.
+
+    Example: `lsntp train demo --model lsntp --set networks.lsntp.training.epochs=2`
+    """
+    overrides = overrides_from(override)
+    runtime.ensure_limits(load_domain(domain, overrides=overrides))
+    from flows.train import train as flow
+
+    outcome = flow(domain, models=model, fine_tune_from=fine_tune, force=force, overrides=overrides)
+    console.print_train(outcome)
+
+
+def forecast(
+    domain: DomainArgument,
+    model: ModelOption = None,
+    start: FromOption = None,
+    end: ToOption = None,
+    latest: Annotated[bool, typer.Option(help="Only the newest initial time.")] = False,
+    override: SetOption = None,
+) -> None:
+    """Forecast from every initial time with a complete history and no forecast yet.
+
+    Starts at the test period unless --from says otherwise: earlier hours were trained on.
+
+    Example: `lsntp forecast demo --latest`
+    """
+    overrides = overrides_from(override)
+    runtime.ensure_limits(load_domain(domain, overrides=overrides))
+    from flows.forecast import forecast as flow
+
+    outcome = flow(domain, models=model, start=start, end=end, latest=latest, overrides=overrides)
+    console.print_forecast(outcome)
+
+
+def evaluate(domain: DomainArgument, model: ModelOption = None, override: SetOption = None) -> None:
+    """Score every forecast whose truth has arrived and print the skill table.
+
+    Example: `lsntp evaluate demo`
+    """
+    overrides = overrides_from(override)
+    resolved = load_domain(domain, overrides=overrides)
+    runtime.ensure_limits(resolved)
+    from flows.evaluate import evaluate as flow
+
+    outcome = flow(domain, models=model, overrides=overrides)
+    console.print_evaluate(outcome)
+    console.print_skill(resolved)
+
+
+def report(domain: DomainArgument, override: SetOption = None) -> None:
+    """Write the self-contained HTML report and print its path.
+
+    Example: `lsntp report demo`
+    """
+    overrides = overrides_from(override)
+    runtime.ensure_limits(load_domain(domain, overrides=overrides))
+    from flows.evaluate import report as flow
+
+    out.print(f"report {flow(domain, overrides=overrides)}", highlight=False, soft_wrap=True)
+
+
+def demo(
+    override: SetOption = None,
+    root: Annotated[
+        Path | None, typer.Option(help="Archive root; default: LSNTP_ROOT or lsntp-data.")
+    ] = None,
+) -> None:
+    """Run the whole job offline on synthetic data: source to HTML report in a few minutes.
+
+    Example: `lsntp demo --root /tmp/lsntp-demo`
+    """
+    overrides = overrides_from(override)
+    if root is not None:
+        overrides["root"] = str(root)
+    resolved = load_domain("demo", overrides=overrides)
+    runtime.use_private_server(Workspace.of(resolved).root)
+    runtime.ensure_limits(resolved)
+    from flows.pipeline import pipeline
+
+    outcome = pipeline("demo", overrides=overrides)
+    console.print_ingest(outcome["ingest"])
+    console.print_train(outcome["train"])
+    console.print_forecast(outcome["forecast"])
+    console.print_evaluate(outcome["evaluate"])
+    console.print_skill(resolved)
+    out.print()
+    for entry in outcome["forecast"]:
+        out.print(f"forecast    {entry['path']}", highlight=False, soft_wrap=True)
+    out.print(f"evaluation  {Workspace.of(resolved).evaluation}", highlight=False, soft_wrap=True)
+    out.print(f"report      {outcome['report']}", highlight=False, soft_wrap=True)
+
+
+def deploy(domain: DomainArgument, override: SetOption = None) -> None:
+    """Create work pool, limits and scheduled deployments on the Prefect server; rerun freely.
+
+    Example: `lsntp deploy my.yaml`, then `prefect worker start --pool cpu`
+    """
+    overrides = overrides_from(override)
+    resolved = load_domain(domain, overrides=overrides)
+    from flows.bootstrap import deploy as create
+
+    reference = domain if domain in preset_names() else str(Path(domain).resolve())
+    table = Table("what", "name", "")
+    for change in create(resolved, reference, overrides):
+        table.add_row(change.kind, change.name, "created" if change.created else "already there")
+    out.print(table)
+    out.print("Start a worker with: prefect worker start --pool cpu")
