@@ -14,8 +14,16 @@ Fields = npt.NDArray[np.float32]
 Statuses = npt.NDArray[np.int8]
 
 T2M_PARAM_ID = 167
-T2M_NAMES = ("t2m", "2t", "tas", "t2", "tmp_2maboveground", "air")
-"""netCDF spellings: ERA5, ECMWF, CMIP, WRF, wgrib2 and NCEP, in order of certainty."""
+T2M_NAMES = (
+    *("t2m", "2t", "tas", "t2", "tmp_2maboveground", "2m_temperature", "temperature_2m"),
+    *("var_2t", "t_2m", "air"),
+)
+"""netCDF spellings: ERA5, ECMWF, CMIP, WRF, wgrib2, ARCO-ERA5, reformatted GFS, NCAR, DWD and
+NCEP, in order of certainty."""
+
+MONTHLY_STREAMS = frozenset({"moda", "mnth", "mofm", "mdfa", "edmo", "edmm", "wamo", "msmm"})
+ENSEMBLE_TYPES = frozenset({"em", "es", "pf"})
+"""ECMWF's streams of monthly means, and types of ensemble means, spreads and members."""
 
 _NEAR_MISSES = re.compile(
     r"apparent|feels|dew|wet.?bulb|spread|deviation|variance|anomal|maximum|minimum|soil|skin"
@@ -36,6 +44,10 @@ _FAHRENHEIT = frozenset(
     {"f", "°f", "fahrenheit", "degf", "deg_f", "deg f", "degree_f", "degrees_f"}
     | {"degree_fahrenheit", "degrees_fahrenheit", "degrees fahrenheit", "degrees f"}
 )
+
+
+class NoTemperatureError(SourceDataError):
+    """A file is sound but holds other variables than 2 m temperature."""
 
 
 def to_kelvin(values: npt.NDArray[Any], units: object, where: str) -> Fields:
@@ -91,7 +103,8 @@ def find_t2m(variables: Mapping[str, Mapping[str, Any]], where: str) -> str:
         where: the file, for messages.
 
     Raises:
-        SourceDataError: if none or several match; lists what was found.
+        NoTemperatureError: if none matches; lists what was found.
+        SourceDataError: if several match.
     """
     candidates = {name: attrs for name, attrs in variables.items() if _may_be_t2m(attrs)}
     tiers: Sequence[list[str]] = (
@@ -108,9 +121,10 @@ def find_t2m(variables: Mapping[str, Mapping[str, Any]], where: str) -> str:
                 "keep one of them in the file."
             )
     found = ", ".join(_describe(name, attrs) for name, attrs in variables.items()) or "none"
-    raise SourceDataError(
+    raise NoTemperatureError(
         f"Expected a variable of 2 m temperature ({', '.join(T2M_NAMES)}, GRIB parameter "
-        f"{T2M_PARAM_ID} or standard_name air_temperature) in {where}, found: {found}."
+        f"{T2M_PARAM_ID} or standard_name air_temperature) in {where}, found: {found}; point "
+        "source.paths at files that hold it."
     )
 
 

@@ -8,7 +8,14 @@ import xarray as xr
 
 from lsntp.errors import SourceDataError
 from lsntp.names import Status
-from lsntp.sources.canonical import Statuses, is_long_mean, is_upper_level, status_of_expver
+from lsntp.sources.canonical import (
+    ENSEMBLE_TYPES,
+    MONTHLY_STREAMS,
+    Statuses,
+    is_long_mean,
+    is_upper_level,
+    status_of_expver,
+)
 from lsntp.sources.native import MAX_CELLS, NativeGrid
 from lsntp.sources.parts import refuse_monthly
 from lsntp.times import Times
@@ -44,7 +51,7 @@ def read_grid(
     if absent and not (set(variable.dims) - _time_dims(dataset)):
         raise SourceDataError(
             f"Expected a field over an area in {label}, found a point series {variable.name} "
-            f"({found}); it cannot fill a gridded domain."
+            f"({found}); it cannot fill a gridded domain, use files of whole fields."
         )
     if absent:
         raise SourceDataError(
@@ -65,7 +72,7 @@ def read_grid(
     if min(latitude.ndim, longitude.ndim) == 0:
         raise SourceDataError(
             f"Expected a field over an area in {label}, found a single place; a point series "
-            "cannot fill a gridded domain."
+            "cannot fill a gridded domain, use files of whole fields."
         )
     grid = NativeGrid(np.asarray(latitude.values, float), np.asarray(longitude.values, float))
     grid.check(label)
@@ -163,7 +170,8 @@ def check_dims(
         ):
             raise SourceDataError(
                 f"Expected temperature near the ground in {label}, found {variable.name} at "
-                f"{name} {vertical.values.item():g} {vertical.attrs.get('units')}."
+                f"{name} {vertical.values.item():g} {vertical.attrs.get('units')}; use files of "
+                "2 m temperature."
             )
 
 
@@ -178,9 +186,22 @@ def refuse_forecasts(dataset: xr.Dataset, label: str) -> None:
             )
 
 
-def refuse_means(variable: xr.DataArray, times: Times, label: str) -> None:
-    """Refuse monthly fields, and means over a day or more."""
+def refuse_statistics(variable: xr.DataArray, times: Times, label: str) -> None:
+    """Refuse monthly fields, means over a day or more, and statistics of an ensemble."""
     refuse_monthly(times, label)
+    stream, kind, step_type = (
+        variable.attrs.get(f"GRIB_{key}") for key in ("stream", "dataType", "stepType")
+    )
+    reasons = {
+        f"monthly means (GRIB_stream {stream})": stream in MONTHLY_STREAMS,
+        f"an ensemble member or statistic (GRIB_dataType {kind})": kind in ENSEMBLE_TYPES,
+        f"fields over a time range (GRIB_stepType {step_type})": step_type
+        not in (None, "instant", "unknown"),
+    }
+    if found := [reason for reason, holds in reasons.items() if holds]:
+        raise SourceDataError(
+            f"Expected analyses in {label}, found {found[0]}; use the hourly or 6-hourly product."
+        )
     if is_long_mean(variable.attrs):
         steps = np.diff(np.unique(times))
         if not steps.size or steps.min() >= _DAY:

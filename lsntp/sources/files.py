@@ -2,14 +2,18 @@
 
 import glob
 import logging
+import os
+import re
 import shutil
 import tempfile
 import weakref
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from lsntp.errors import SourceDataError
@@ -18,10 +22,14 @@ from lsntp.names import LATITUDE, LONGITUDE, TIME
 from lsntp.sources.formats import open_parts
 from lsntp.sources.frames import build_frames, settle_repeats
 from lsntp.sources.native import Window
-from lsntp.sources.parts import Part
+from lsntp.sources.parts import Part, refuse_monthly
 from lsntp.times import Duration, Instant, Period, Times, format_duration_h, format_time, hours
 
 logger = logging.getLogger(__name__)
+
+_MOST_WAYS = 1000
+"""One circle of symbolic links ends after 40 rounds, as the system has it; several hardly ever."""
+_ESCAPED = re.compile(r"\[([*?[])\]")
 
 
 class FileSource:
@@ -82,41 +90,78 @@ class FileSource:
         """Everything the files hold, in the order of their paths."""
         folder = Path(tempfile.mkdtemp(prefix="lsntp-"))
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        return [part for path in self._files() for part in open_parts(path, folder)]
+        parts = [part for path in self._files() for part in open_parts(path, folder)]
+        refuse_monthly(np.concatenate([part.times for part in parts]), _where(parts), at_least=3)
+        return parts
 
     def _files(self) -> list[Path]:
-        found: set[str] = set()
-        for pattern in self._paths:
-            if "://" in pattern or "$" in pattern:
-                raise SourceDataError(
-                    f"Expected a path on this machine in source.paths, found {pattern}; download "
-                    "the files first, and set every ${VARIABLE} the path uses."
-                )
-            matches = glob.glob(pattern, recursive=True)
-            if not matches:
-                raise SourceDataError(
-                    f"Expected at least one file matching {pattern}, found none; correct "
-                    "source.paths."
-                )
-            found.update(matches)
-        return [Path(path) for path in sorted(found)]
+        """Every file once, whatever links and patterns lead to it."""
+        paths = sorted({path for pattern in self._paths for path in _matches(pattern)})
+        first = {os.path.realpath(path): path for path in reversed(paths)}
+        return [Path(path) for path in sorted(first.values())]
 
     @cached_property
     def _times(self) -> Times:
         """The sorted, unique times on the domain's axis."""
         times: Times = np.unique(np.concatenate([part.times for part in self._parts]))
-        is_off = (times - self._origin) % self._cadence != np.timedelta64(0, "ns")
+        is_off = self._is_off_axis(times)
+        axis = f"{format_time(self._origin)} + k * {format_duration_h(self._cadence)}"
+        if is_off.all():
+            raise SourceDataError(
+                f"Expected times on the axis {axis} in {_where(self._parts)}, found {times.size} "
+                f"and none of them on it (first: {format_time(times[0])}); set archive.start and "
+                "cadence_h to fit the files, or use other files."
+            )
         if is_off.any():
+            off = [part for part in self._parts if self._is_off_axis(part.times).any()]
             logger.warning(
-                "%d of %d times in the files are left out: not on the axis %s + k * %s (first: %s)",
-                is_off.sum(),
-                times.size,
-                format_time(self._origin),
-                format_duration_h(self._cadence),
-                format_time(times[is_off][0]),
+                "%d of %d times in the files are left out: not on the axis %s (first: %s, in %s)",
+                *(is_off.sum(), times.size, axis, format_time(times[is_off][0]), _where(off)),
             )
         on_axis: Times = times[~is_off]
+        gaps = np.diff(on_axis)
+        if gaps.size and gaps.min() > self._cadence:
+            logger.warning(
+                "the times in the files are %s apart or more, the domain's steps %s: the steps "
+                "between stay missing",
+                *(format_duration_h(gaps.min()), format_duration_h(self._cadence)),
+            )
         return on_axis
+
+    def _is_off_axis(self, times: Times) -> npt.NDArray[np.bool_]:
+        return np.asarray((times - self._origin) % self._cadence != np.timedelta64(0, "ns"))
+
+
+def _matches(pattern: str) -> Iterator[str]:
+    """The paths a glob leads to, or the one file that is called like the glob."""
+    if os.path.lexists(literal := _ESCAPED.sub(r"\1", pattern)):
+        yield literal
+        return
+    if "://" in pattern or "$" in pattern:
+        raise SourceDataError(
+            f"Expected a path on this machine in source.paths, found {pattern}; download "
+            "the files first, and set every ${VARIABLE} the path uses."
+        )
+    ways: Counter[str] = Counter()
+    for path in glob.iglob(pattern, recursive=True):
+        ways[real := os.path.realpath(path)] += 1
+        if ways[real] > _MOST_WAYS:
+            raise SourceDataError(
+                f"Expected {pattern} to lead to every file by a few ways, found more than "
+                f"{_MOST_WAYS} to {real}; remove the symbolic links that lead back to a folder "
+                "above them, or narrow source.paths."
+            )
+        yield path
+    if not ways:
+        raise SourceDataError(
+            f"Expected at least one file matching {pattern}, found none; correct source.paths."
+        )
+
+
+def _where(parts: Sequence[Part]) -> str:
+    """``a.nc``, or ``a.nc and 3 more``."""
+    labels = list(dict.fromkeys(part.label for part in parts))
+    return labels[0] if len(labels) == 1 else f"{labels[0]} and {len(labels) - 1} more"
 
 
 def _join(datasets: Sequence[xr.Dataset]) -> xr.Dataset:

@@ -1,6 +1,9 @@
 """Which format a file has: its first bytes decide, never its name."""
 
+import logging
+import os
 import shutil
+import stat
 import tempfile
 import zipfile
 import zlib
@@ -9,11 +12,15 @@ from pathlib import Path
 from typing import IO
 
 from lsntp.errors import SourceDataError, StorageError
+from lsntp.sources.canonical import NoTemperatureError
 from lsntp.sources.framing import MAGIC as GRIB_MAGIC
 from lsntp.sources.framing import MAX_PADDING
 from lsntp.sources.grib import open_grib
 from lsntp.sources.netcdf import open_netcdf
 from lsntp.sources.parts import Part
+from lsntp.sources.unknown import HEAD_BYTES, describe, is_other_format
+
+logger = logging.getLogger(__name__)
 
 ZIP_MAGIC = b"PK\x03\x04"
 HDF_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -23,6 +30,9 @@ ZARR_MARKERS = ("zarr.json", ".zgroup", ".zmetadata")
 MAX_MEMBERS = 100
 MAX_UNPACKED_BYTES = 8 * 2**30
 """A month of one global variable unpacks to 1.6 GB; an archive that claims more is refused."""
+
+_GRIB_EDITIONS = (b"\x01", b"\x02")
+_REASONS_SHOWN = 3
 
 
 def open_parts(path: Path, unpack_into: Path) -> Sequence[Part]:
@@ -35,17 +45,27 @@ def open_parts(path: Path, unpack_into: Path) -> Sequence[Part]:
     Raises:
         SourceDataError: if it is none of these, damaged, or holds no such analyses.
     """
-    label = str(path)
+    # Names that are no UTF-8 could be neither printed nor stored.
+    label = os.fsencode(path).decode("utf-8", "backslashreplace")
     try:
-        if path.is_dir():
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
             return [_open_zarr(path, label)]
+        if not stat.S_ISREG(mode):
+            raise SourceDataError(
+                f"Expected a file or a Zarr store at {label}, found a pipe, socket or device; "
+                "narrow source.paths."
+            )
         return _open_file(path, label, unpack_into)
     except OSError as error:
         if isinstance(error, StorageError):
             raise
+        found = error.strerror or str(error)
+        if path.is_symlink():
+            found = f"a symbolic link to {path.readlink()} that cannot be followed ({found})"
         raise SourceDataError(
-            f"Expected a readable file at {label}, found {error.strerror or error}; check the "
-            "path and its permissions."
+            f"Expected a readable file at {label}, found {found}; check the path and its "
+            "permissions."
         ) from error
 
 
@@ -60,30 +80,28 @@ def _open_zarr(path: Path, label: str) -> Part:
 
 def _open_file(path: Path, label: str, unpack_into: Path | None) -> Sequence[Part]:
     with path.open("rb") as file:
-        head = file.read(MAX_PADDING + len(GRIB_MAGIC))
+        head = file.read(HEAD_BYTES)
     if head.startswith((HDF_MAGIC, *CLASSIC_MAGICS)):
         return [open_netcdf(path, label)]
     if head.startswith(ZIP_MAGIC) and unpack_into is not None:
         return _open_zip(path, label, unpack_into)
-    if GRIB_MAGIC in head:
+    if _is_grib(head):
         return open_grib(path, label)
     raise SourceDataError(
-        f"Expected GRIB, netCDF, a ZIP of them or Zarr in {label}, found {_describe(head)}; fetch "
-        "the file again or narrow source.paths."
+        f"Expected GRIB, netCDF, a ZIP of them or Zarr in {label}, found {describe(head)}."
     )
 
 
-def _describe(head: bytes) -> str:
-    text = head.lstrip().lower()
-    if not head:
-        return "an empty file"
-    if text.startswith((b"<!doctype html", b"<html")):
-        return "an HTML page, usually the error message of a download"
-    return f"bytes that begin with {head[:16]!r}"
+def _is_grib(head: bytes) -> bool:
+    """Whether a first message starts here, behind no more than a bulletin header."""
+    if head.startswith(GRIB_MAGIC):
+        return True
+    start = head.find(GRIB_MAGIC, 0, MAX_PADDING + len(GRIB_MAGIC))
+    return start > 0 and not is_other_format(head) and head[start + 7 : start + 8] in _GRIB_EDITIONS
 
 
 def _open_zip(path: Path, label: str, folder: Path) -> list[Part]:
-    """The parts of every member that holds 2 m temperature; the others are passed over."""
+    """The parts of every member with analyses of 2 m temperature; the others are passed over."""
     parts: list[Part] = []
     reasons: list[str] = []
     try:
@@ -98,14 +116,19 @@ def _open_zip(path: Path, label: str, folder: Path) -> list[Part]:
                 except SourceDataError as error:
                     unpacked.unlink()
                     reasons.append(str(error))
+                    if not isinstance(error, NoTemperatureError):
+                        logger.warning("left out a member of %s: %s", label, error)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
         raise SourceDataError(
             f"Expected a whole ZIP in {label}, found one that cannot be unpacked ({error}); fetch "
             "it again."
         ) from error
     if not parts:
+        shown = " ".join(reasons[:_REASONS_SHOWN]) or "it is empty."
+        more = len(reasons) - _REASONS_SHOWN
         raise SourceDataError(
-            f"Expected a member with 2 m temperature in {label}, found none: {' '.join(reasons)}"
+            f"Expected a member with analyses of 2 m temperature in {label}, found none: {shown}"
+            + (f" So for {more} more members." if more > 0 else "")
         )
     return parts
 

@@ -17,7 +17,16 @@ from gribapi import bindings  # type: ignore[import-untyped]
 
 from lsntp.errors import SourceDataError, SourceUnavailableError
 from lsntp.names import Status
-from lsntp.sources.canonical import T2M_PARAM_ID, Fields, Statuses, status_of_expver, to_float32
+from lsntp.sources.canonical import (
+    ENSEMBLE_TYPES,
+    MONTHLY_STREAMS,
+    T2M_PARAM_ID,
+    Fields,
+    NoTemperatureError,
+    Statuses,
+    status_of_expver,
+    to_float32,
+)
 from lsntp.sources.framing import damaged, frame_messages
 from lsntp.sources.native import MAX_CELLS, Ints, NativeGrid, Window
 from lsntp.sources.parts import refuse_monthly, stamp
@@ -26,8 +35,6 @@ from lsntp.times import Times
 logger = logging.getLogger(__name__)
 
 _GRID_TYPES = ("regular_ll", "regular_gg")
-_MONTHLY_STREAMS = frozenset({"moda", "mnth", "mofm", "mdfa", "edmo", "edmm", "wamo", "msmm"})
-_ENSEMBLE_TYPES = frozenset({"em", "es", "pf"})
 _UNUSUAL_SCANNING = ("alternativeRowScanning", "jPointsAreConsecutive")
 _CORNERS = tuple(
     f"{axis}Of{end}GridPointInDegrees"
@@ -37,6 +44,7 @@ _CORNERS = tuple(
 _HEIGHT_ABOVE_GROUND = 103
 _ANALYSIS_TEMPLATES = (0, 1)
 _MISSING = 1e30
+_NAMES_SHOWN = 8
 
 
 def _log_quietly(_context: int | None, _level: int, message: bytes) -> None:
@@ -105,8 +113,9 @@ def open_grib(path: Path, label: str) -> list[GribPart]:
     """The 2 m temperature analyses of a GRIB file, one part per grid; reads headers only.
 
     Raises:
-        SourceDataError: if the file is damaged, holds no 2 m temperature, or holds it only
-            as forecasts, means or ensemble statistics.
+        NoTemperatureError: if the file holds no 2 m temperature.
+        SourceDataError: if it is damaged, or holds it only as forecasts, means or ensemble
+            statistics.
     """
     found: dict[bytes, list[Message]] = defaultdict(list)
     grids: dict[bytes, NativeGrid] = {}
@@ -120,7 +129,7 @@ def open_grib(path: Path, label: str) -> list[GribPart]:
                 if _get(message, "offset", int) != frame.offset:
                     raise damaged(label, f"no message that can be decoded at byte {frame.offset}")
                 if not _is_t2m(message):
-                    others[str(_get(message, "shortName"))] += 1
+                    others[_describe(message)] += 1
                     continue
                 time = _valid_time(message, label)
                 if reason := _why_no_analysis(message):
@@ -148,9 +157,13 @@ def _check_found(
             "of analyses (step 0)."
         )
     elif not found:
-        raise SourceDataError(
-            f"Expected a message of 2 m temperature (parameter {T2M_PARAM_ID}) in {label}, "
-            f"found: {', '.join(others) or 'none'}."
+        # The nearest misses first: a file of the whole atmosphere holds hundreds of fields.
+        names = sorted(others, key=lambda name: "temperature" not in name.lower())
+        more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+        raise NoTemperatureError(
+            f"Expected a message of 2 m temperature (parameter {T2M_PARAM_ID}) in {label}, found: "
+            f"{', '.join(names[:_NAMES_SHOWN]) or 'none'}{more}; point source.paths at files that "
+            "hold it."
         )
 
 
@@ -181,6 +194,14 @@ def _get(message: int, key: str, kind: type | None = None) -> Any:
         return None
 
 
+def _describe(message: int) -> str:
+    """``aptmp (Apparent temperature, heightAboveGround 2)``."""
+    short, name, kind, level = (
+        _get(message, key, str) for key in ("shortName", "name", "typeOfLevel", "level")
+    )
+    return f"{short} ({name}, {kind} {level})"
+
+
 def _is_t2m(message: int) -> bool:
     parameter = _get(message, "paramId", int)
     if parameter:
@@ -201,11 +222,11 @@ def _is_t2m(message: int) -> bool:
 def _why_no_analysis(message: int) -> str | None:
     """Why a field of 2 m temperature is no analysis, or None if it is one."""
     stream, kind = _get(message, "stream", str), _get(message, "type", str)
-    if stream in _MONTHLY_STREAMS:
+    if stream in MONTHLY_STREAMS:
         return f"monthly means (stream {stream})"
     if (derived := _get(message, "derivedForecast", int)) is not None:
         return f"an ensemble statistic such as mean or spread (derivedForecast {derived})"
-    if kind in _ENSEMBLE_TYPES or _get(message, "number", int):
+    if kind in ENSEMBLE_TYPES or _get(message, "number", int):
         return f"an ensemble member or statistic (type {kind})"
     template = _get(message, "productDefinitionTemplateNumber", int)
     if template not in (None, *_ANALYSIS_TEMPLATES):

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from lsntp.errors import DomainError, SourceDataError
 from lsntp.grid import COORDINATE_TOLERANCE_DEG, Floats, Grid
+from lsntp.names import LATITUDE, LONGITUDE
 
 Ints = npt.NDArray[np.intp]
 
@@ -43,17 +44,17 @@ class NativeGrid:
         Raises:
             SourceDataError: naming the axis, what was expected and what was found.
         """
-        for name, axis in (("latitude", self.latitude), ("longitude", self.longitude)):
+        for name, axis in ((LATITUDE, self.latitude), (LONGITUDE, self.longitude)):
             if axis.size < 2:
                 raise SourceDataError(
                     f"Expected a field over an area in {where}, found a single {name}; a point "
-                    "series cannot fill a gridded domain."
+                    "series cannot fill a gridded domain, use files of whole fields."
                 )
-            steps = np.diff(axis)
-            if not (np.isfinite(axis).all() and (np.all(steps > 0) or np.all(steps < 0))):
+            if not (np.isfinite(axis).all() and _is_ordered(name, axis)):
                 raise SourceDataError(
                     f"Expected {name} to rise or fall throughout in {where}, found "
-                    f"{axis.min():g}..{axis.max():g} out of order or with gaps."
+                    f"{axis.min():g}..{axis.max():g} out of order or with gaps; sort "
+                    "the file along it."
                 )
         if np.abs(self.latitude).max() > 90.0 + COORDINATE_TOLERANCE_DEG:
             raise SourceDataError(
@@ -131,6 +132,13 @@ class NativeGrid:
             f"{self.latitude.min():g} N, {self.longitude.min():g}..{self.longitude.max():g} E in "
             f"{where}; move the domain's box inside the data or point the source at other files."
         )
+
+
+def _is_ordered(name: str, axis: Floats) -> bool:
+    """Whether an axis rises or falls throughout; longitudes may go on from 360 to 0."""
+    conventions = [axis, np.unwrap(axis, period=360.0)] if name == LONGITUDE else [axis]
+    steps = [np.diff(convention) for convention in conventions]
+    return any(np.all(step > 0) or np.all(step < 0) for step in steps)
 
 
 def _edges(ascending: Floats) -> Floats:

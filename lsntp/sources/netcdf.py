@@ -21,7 +21,7 @@ from lsntp.sources.coordinates import (
     read_statuses,
     read_times,
     refuse_forecasts,
-    refuse_means,
+    refuse_statistics,
 )
 from lsntp.sources.native import Ints, NativeGrid, Window
 from lsntp.sources.parts import runs, stamp
@@ -143,7 +143,7 @@ def open_netcdf(path: Path, label: str, engine: Engine = "netcdf4") -> NetcdfPar
         time, times = read_times(dataset, variable, label)
         check_dims(dataset, variable, (time, latitude, longitude), label)
         refuse_forecasts(dataset, label)
-        refuse_means(variable, times, label)
+        refuse_statistics(variable, times, label)
         statuses = read_statuses(dataset, variable, len(times), label)
     return NetcdfPart(
         path, label, engine, name, (time, latitude, longitude), grid, times, statuses, file_stamp
@@ -176,12 +176,14 @@ def _opened(path: Path, label: str, engine: Engine) -> Iterator[xr.Dataset]:
 
 def _check_length(path: Path, label: str) -> None:
     """Refuse a netCDF-3 file that ends early: the netCDF library reads zeros there."""
-    with path.open("rb") as file:
-        if file.read(4) not in _CLASSIC_MAGIC:
-            return
     try:
-        with netcdf_file(path, "r", mmap=True) as file:
-            file.variables.clear()
+        # Opened here: where the header is wrong, the reader leaves a file of its own open.
+        with path.open("rb") as file:
+            if file.read(4) not in _CLASSIC_MAGIC:
+                return
+            file.seek(0)
+            with netcdf_file(file, "r", mmap=True) as content:
+                content.variables.clear()
     except (ValueError, TypeError, OSError, LookupError, MemoryError) as error:
         raise SourceDataError(
             f"Expected a whole netCDF-3 file in {label}, found one that is cut short or damaged "

@@ -48,14 +48,19 @@ class Part(Protocol):
         ...
 
 
-def refuse_monthly(times: Times, where: str) -> None:
+def refuse_monthly(times: Times, where: str, *, at_least: int = 2) -> None:
     """Refuse times that all lie a month or more apart.
+
+    Args:
+        times: of the fields; fewer than ``at_least`` different ones prove nothing.
+        where: the file, for messages.
+        at_least: how many times it takes.
 
     Raises:
         SourceDataError: if so.
     """
     gaps = np.diff(np.unique(times))
-    if gaps.size and gaps.min() >= SHORTEST_MONTH:
+    if gaps.size + 1 >= max(2, at_least) and gaps.min() >= SHORTEST_MONTH:
         days = int(gaps.min() / np.timedelta64(1, "D"))
         raise SourceDataError(
             f"Expected analyses at most a day apart in {where}, found monthly means (at least "

@@ -57,6 +57,10 @@ def test_any_other_expver_is_refused(expver: object) -> None:
         ("tas", {"standard_name": "air_temperature"}),
         ("air", {"long_name": "4xDaily Air temperature at sigma level 995"}),
         ("TMP_2maboveground", {}),
+        ("2m_temperature", {"long_name": "2 metre temperature", "short_name": "t2m"}),
+        ("temperature_2m", {"long_name": "2 metre temperature"}),
+        ("VAR_2T", {"long_name": "2 metre temperature"}),
+        ("T_2M", {}),
         ("temperature", {"standard_name": "air_temperature"}),
     ],
 )

@@ -1,4 +1,6 @@
+import glob
 import logging
+import os
 import shutil
 import tempfile
 import time
@@ -41,99 +43,6 @@ def box(north: float, south: float, west: float, east: float, spacing: float) ->
 
 UK = "era5/era5_t2m_1h_uk_2019-03.grib"
 NCEP = "ncep/air.sig995.namerica.2013-01_2014-04.nc"
-
-DELIVERED = {
-    "era5/cds_zip_payload_java_2026-01.zip": (124, box(-7, -8, 110, 111, 0.25), 292.61, 306.11),
-    "era5/era5_5fields_samerica_2024-02-03T17.grib": (1, box(10, -50, -80, -40, 1), 273.69, 318.0),
-    "era5/era5_oper_instant_1h_cornwall_2018-05.nc": (
-        744,
-        box(50.5, 50, -5.75, -5, 0.25),
-        275,
-        296,
-    ),
-    "era5/era5_t2m_1h_berlin_2017-01_2017-08.nc": (
-        5832,
-        Grid(np.array([52.6, 52.35]), np.array([13.1, 13.35, 13.6])),
-        263.49,
-        305.65,
-    ),
-    "era5/era5_t2m_1h_england_2025-01_2025-03_expver_mix.grib": (
-        2160,
-        box(52, 51, -1, 0, 0.25),
-        266.16,
-        292.20,
-    ),
-    UK: (744, box(58, 50, -10, 2, 0.25), 265.68, 291.56),
-    "era5/era5_t2m_3h_italy_2022-05-01_2022-06-10.nc": (328, box(46, 37, 7, 18, 1), 268, 315),
-    "era5/era5_t2m_natlantic_2023-01-01T12.nc": (1, box(60, 40, -20, 5, 0.5), 230.4, 297.2),
-    "era5/era5_t2m_u10_v10_3h_gulf_2003.nc": (2920, box(28, 24.25, 48, 55, 0.25), 270.68, 322.23),
-    "era5/era5_t2m_u10_v10_3h_gulf_2004.nc": (2928, box(28, 24.25, 48, 55, 0.25), 269.36, 322.65),
-    "era5/era5_t2m_u10_v10_3h_gulf_2005.nc": (2920, box(28, 24.25, 48, 55, 0.25), 269.66, 323.23),
-    "gfs/gfs_1p00_2026061800_anl_TMP_2m.grib2": (1, box(54, 16, 73, 135, 0.5), 206.75, 315.57),
-    NCEP: (1940, box(75, 15, -160, -30, 2.5), 221.0, 315.8),
-}
-"""File -> number of times, an area inside it, and the range its description gives."""
-
-REFUSED = {
-    "era5/era5_monthly_expver_dim_italy_1940-2023.nc": "monthly means",
-    "era5/era5_point_1h_tamar_2014.nc": "a single place",
-    "era5/era5_point_1h_tamar_2015.nc": "a single place",
-    "era5/era5_point_1h_tamar_2016.nc": "a single place",
-    "era5/era5_point_1h_tamar_2017.nc": "a single place",
-    "era5/era5_tas_pr_1h_point_lacstjean_2014-2018.nc": "a point series tas",
-    "ncep/air.sig995.2012.global_1day.nc": "none for air with dimensions x: 73, y: 144",
-    "gfs/gefs_0p50_2021041600_spr_f006_TMP_2m.grib2": "ensemble statistic .*derivedForecast 2",
-    "gfs/gfs.t12z.pgrbf120.2p5deg.grib2": "a forecast .step 120",
-    "gfs/gfs_20210509T06_f000_APTMP.grib": "found: aptmp",
-    "gfs/idx_20231104_gfs.t00z.pgrb2.0p25.f000.idx": "bytes that begin with",
-    "gfs/idx_20231104_gfs.t00z.pgrb2.0p25.f021.idx": "bytes that begin with",
-    "gfs/idx_20250801_gfs.t00z.pgrb2.0p25.f007.idx": "bytes that begin with",
-    "other/ecmwf_open_0p25_2025011518_f024_2t_msl.grib2": "a forecast .step 24",
-}
-
-
-def test_every_real_file_has_an_expected_outcome(shared_data: Path) -> None:
-    found = {
-        f"{folder}/{path.name}"
-        for folder in ("era5", "ncep", "gfs", "other")
-        for path in (shared_data / folder).iterdir()
-    }
-    assert found == DELIVERED.keys() | REFUSED.keys()
-
-
-@pytest.mark.parametrize("name", DELIVERED)
-def test_a_real_file_is_delivered(name: str, shared_data: Path) -> None:
-    count, area, coldest, hottest = DELIVERED[name]
-    files = source(shared_data / name)
-    times = files.available(EVER)
-    assert times.size == count
-    asked = times[:: max(1, count // 3)]
-    (frames,) = files.fetch(asked, area)
-    np.testing.assert_array_equal(frames.time.values, asked)
-    assert frames.t2m.dtype == np.float32
-    assert coldest <= frames.t2m.min() <= frames.t2m.max() <= hottest
-    native = Grid(frames.latitude.values, frames.longitude.values)
-    tolerance = 1e-3
-    assert native.latitude_edges[0] >= area.latitude[0] - tolerance
-    assert native.latitude_edges[-1] <= area.latitude[-1] + tolerance
-    assert native.longitude_edges[0] <= area.longitude[0] + tolerance
-    assert native.longitude_edges[-1] >= area.longitude[-1] - tolerance
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_a_real_file_is_refused_with_its_reason(name: str, shared_data: Path) -> None:
-    with pytest.raises(SourceDataError, match=REFUSED[name]) as refusal:
-        source(shared_data / name).available(EVER)
-    assert name in str(refusal.value)
-    assert not refusal.value.is_transient
-
-
-def test_the_england_file_is_final_until_march_and_preliminary_then(shared_data: Path) -> None:
-    name = "era5/era5_t2m_1h_england_2025-01_2025-03_expver_mix.grib"
-    files = source(shared_data / name)
-    times = np.array(["2025-02-28T23", "2025-03-01T00"], "datetime64[ns]")
-    (frames,) = files.fetch(times, DELIVERED[name][1])
-    assert frames.status.values.tolist() == [Status.FINAL, Status.PRELIMINARY]
 
 
 def test_grib_values_equal_those_of_the_decoder(shared_data: Path) -> None:
@@ -293,3 +202,97 @@ def test_unpacked_members_go_with_the_source(
     assert list(folder.iterdir())
     del files
     assert not list(folder.iterdir())
+
+
+# --- names and links -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["with space.nc", "Überblick \u6c17\u6e29.nc", "era5[1].nc", "a?b*.nc", "cost$.nc", "-x.nc"],
+)
+def test_a_file_may_have_any_name(name: str, make_dataset: Make, write: Write) -> None:
+    dataset = make_dataset()
+    path = write(dataset, "plain.nc")
+    path = path.rename(path.with_name(name))
+    for pattern in (path, glob.escape(str(path)), path.parent / "*.nc"):
+        files = source(pattern)
+        (frames,) = files.fetch(files.available(EVER), AREA)
+        np.testing.assert_array_equal(frames.t2m.values, dataset.t2m.values)
+        assert frames.attrs["files"] == name
+
+
+def test_a_name_that_is_no_text_is_read_or_refused_in_words(
+    make_message: Callable[..., bytes], tmp_path: Path
+) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.grib")
+    path.write_bytes(make_message(np.full((4, 5), 280.0)))
+    files = source(tmp_path / "*.grib")
+    (frames,) = files.fetch(files.available(EVER), AREA)
+    assert frames.attrs["files"].encode() == b"caf\\xe9.grib"
+
+
+def test_a_file_that_many_links_lead_to_is_read_once(make_dataset: Make, write: Write) -> None:
+    path = write(make_dataset(), "a.nc")
+    (path.parent / "again.nc").symlink_to(path)
+    (path.parent / "circle").symlink_to(".")
+    files = source(path.parent / "**" / "*.nc", path)
+    (frames,) = files.fetch(files.available(EVER), AREA)
+    assert frames.attrs["files"] == "a.nc"
+    assert frames.sizes["time"] == 3
+
+
+@pytest.mark.timeout(20)
+def test_links_in_circles_without_end_are_refused(make_dataset: Make, write: Write) -> None:
+    path = write(make_dataset(), "a.nc")
+    for name in ("one", "two"):
+        (path.parent / name).symlink_to(".")
+    with pytest.raises(SourceDataError, match=r"symbolic links that lead back"):
+        source(path.parent / "**" / "*.nc").available(EVER)
+
+
+# --- times that do not fit -----------------------------------------------------------------------
+
+
+def test_files_of_which_no_time_is_on_the_axis_are_refused_by_name(
+    make_dataset: Make, write: Write
+) -> None:
+    dataset = make_dataset()
+    dataset["valid_time"] = dataset.valid_time.values + np.timedelta64(30, "m")
+    with pytest.raises(
+        SourceDataError,
+        match=r"axis 1900-01-01T00:00Z \+ k \* 1 h in .*data\.nc, found 3 and none.*T00:30Z.*"
+        r"archive\.start and cadence_h",
+    ):
+        source(write(dataset)).available(EVER)
+
+
+def test_the_warning_of_times_between_the_steps_names_the_file(
+    make_dataset: Make, write: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(make_dataset([0, 6, 12]), "a.nc")
+    path = write(make_dataset([18, 21]), "b.nc")
+    with caplog.at_level(logging.WARNING):
+        assert source(path.parent / "*.nc", cadence_h=6).available(EVER).size == 4
+    (record,) = caplog.records
+    assert "1 of 5 times" in record.getMessage()
+    assert "2020-01-01T21:00Z" in record.getMessage()
+    assert record.getMessage().endswith("b.nc)")
+
+
+def test_files_coarser_than_the_domain_are_told(
+    make_dataset: Make, write: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        source(write(make_dataset([0, 3, 6]))).available(EVER)
+    assert "3 h apart or more, the domain's steps 1 h" in caplog.text
+
+
+def test_one_monthly_field_a_file_is_known_as_monthly_by_all_of_them(
+    make_dataset: Make, write: Write
+) -> None:
+    for month, hour in enumerate((0, 31 * 24, 60 * 24), start=1):
+        path = write(make_dataset([hour]), f"{month}.nc")
+    with pytest.raises(SourceDataError, match=r"1\.nc and 2 more, found monthly means"):
+        source(path.parent / "*.nc").available(EVER)
+    assert source(path, path.with_name("1.nc")).available(EVER).size == 2

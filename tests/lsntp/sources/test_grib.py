@@ -87,8 +87,12 @@ def test_two_grids_in_one_file_are_two_parts(
     [
         ({"stepRange": "6"}, r"1 of a forecast \(step 6\)"),
         ({"stream": "moda"}, r"monthly means \(stream moda\)"),
-        ({"paramId": 168}, "found: 2d"),
-        ({"paramId": 130}, "found: t"),
+        ({"paramId": 168}, r"found: 2d \(2 metre dewpoint temperature, surface 0\)"),
+        ({"paramId": 130}, r"found: t \(Temperature, "),
+        (
+            {"paramId": 130, "typeOfLevel": "isobaricInhPa", "level": 2},
+            r"found: t \(Temperature, isobaricInhPa 2\); point source\.paths at",
+        ),
     ],
 )
 def test_what_is_no_analysis_of_2_m_temperature_is_refused(
@@ -96,6 +100,16 @@ def test_what_is_no_analysis_of_2_m_temperature_is_refused(
 ) -> None:
     with pytest.raises(SourceDataError, match=match):
         open_grib(write(make_message(make_fields()[0], **keys)), "a.grib")
+
+
+def test_the_nearest_misses_of_many_fields_are_named_first(
+    make_message: Make, make_fields: Fields, write: Write
+) -> None:
+    (field,) = make_fields()
+    others = [165, 166, 134, 151, 164, 136, 137, 31, 33, 235]  # 235: skin temperature
+    content = b"".join(make_message(field, paramId=parameter) for parameter in others)
+    with pytest.raises(SourceDataError, match=r"found: skt \(Skin temperature, .* and 2 more"):
+        open_grib(write(content), "a.grib")
 
 
 def test_forecasts_beside_analyses_are_left_out_with_a_warning(

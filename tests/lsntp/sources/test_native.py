@@ -17,19 +17,27 @@ def place(latitude: np.ndarray, longitude: np.ndarray) -> np.ndarray:
 
 
 @given(
-    start=st.integers(-2, 1),
+    start=st.integers(-2, 0),
     first=st.integers(0, 143),
     is_descending=st.booleans(),
+    is_wrapped=st.booleans(),
     is_northward=st.booleans(),
     west=st.integers(-36, 20),
     width=st.integers(1, 15),
 )
 def test_values_stay_with_their_places_in_any_longitude_convention(
-    start: int, first: int, is_descending: bool, is_northward: bool, west: int, width: int
+    start: int,
+    first: int,
+    is_descending: bool,
+    is_wrapped: bool,
+    is_northward: bool,
+    west: int,
+    width: int,
 ) -> None:
     latitude = 90.0 - 2.5 * np.arange(73)
     longitude = start * 360.0 + 2.5 * (first + np.arange(144))
     longitude = longitude[::-1] if is_descending else longitude
+    longitude = longitude % 360.0 if is_wrapped else longitude  # 357.5, 0, 2.5 where it goes on
     latitude = latitude[::-1] if is_northward else latitude
     area = (
         regular_grid(
@@ -38,7 +46,9 @@ def test_values_stay_with_their_places_in_any_longitude_convention(
         if west + width <= 36
         else GRID
     )
-    window = NativeGrid(latitude, longitude).window(area, "a")
+    native = NativeGrid(latitude, longitude)
+    native.check("a")
+    window = native.window(area, "a")
     found = place(latitude, longitude)[np.ix_(window.rows, window.columns)]
     np.testing.assert_allclose(
         found, place(window.grid.latitude, window.grid.longitude), rtol=0, atol=1e-6
@@ -48,6 +58,14 @@ def test_values_stay_with_their_places_in_any_longitude_convention(
 
 
 GRID = regular_grid(north=50.0, south=40.0, west=-10.0, east=10.0, spacing=5.0)
+
+
+def test_a_box_across_greenwich_may_go_on_from_359_to_0() -> None:
+    native = NativeGrid(np.arange(60.0, 39.0, -1.0), np.arange(-20.0, 21.0) % 360.0)
+    native.check("a")
+    window = native.window(GRID, "a")
+    np.testing.assert_array_equal(window.columns, np.arange(window.columns[0], 41)[:27])
+    np.testing.assert_array_equal(window.grid.longitude, np.arange(-13.0, 14.0))
 
 
 def test_the_window_has_one_native_cell_of_margin() -> None:
@@ -116,6 +134,9 @@ def test_a_hole_in_the_longitudes_inside_the_area_is_refused() -> None:
         ([50.0, 51.0, 50.5], [1.0, 2.0], "latitude to rise or fall"),
         ([50.0, np.nan], [1.0, 2.0], "latitude to rise or fall"),
         ([95.0, 50.0], [1.0, 2.0], "within -90..90"),
+        ([50.0, 49.0], [0.0, 2.0, 1.0], "longitude to rise or fall"),
+        ([50.0, 49.0], [358.0, 0.0, 359.0], "longitude to rise or fall"),
+        ([50.0, 49.0], [0.0, np.inf], "longitude to rise or fall"),
         ([50.0, 49.0], [1e5, 2e5], "longitude in degrees"),
     ],
 )

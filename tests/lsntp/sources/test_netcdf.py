@@ -1,3 +1,5 @@
+import gc
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -143,6 +145,10 @@ def drop_units(dataset: xr.Dataset) -> xr.Dataset:
     return dataset
 
 
+def with_attrs(dataset: xr.Dataset, **attrs: str) -> xr.Dataset:
+    return dataset.assign(t2m=dataset.t2m.assign_attrs(attrs))
+
+
 @pytest.mark.parametrize(
     ("change", "match"),
     [
@@ -159,6 +165,9 @@ def drop_units(dataset: xr.Dataset) -> xr.Dataset:
         (lambda d: d.expand_dims(number=[0, 1]), "select one level and one member"),
         (lambda d: d.assign_coords(step=6.0), "found forecasts"),
         (lambda d: d.assign_coords(expver="0078"), "expver 0001"),
+        (lambda d: with_attrs(d, GRIB_stream="moda"), "monthly means .GRIB_stream moda"),
+        (lambda d: with_attrs(d, GRIB_stepType="avgua"), "time range .GRIB_stepType avgua"),
+        (lambda d: with_attrs(d, GRIB_dataType="es"), "ensemble .*GRIB_dataType es"),
         (
             lambda d: d.assign_coords(valid_time=d.valid_time.values[[0, 2, 1]]).isel(
                 latitude=[0, 2, 1]
@@ -215,6 +224,20 @@ def test_a_file_cut_short_is_refused(
     content = write(dataset, format=layout).read_bytes()
     with pytest.raises(SourceDataError, match="fetch it again"):
         opened(write(content[: int(kept * len(content))], "cut.nc"))
+
+
+def test_nothing_of_a_netcdf_3_file_cut_short_stays_open(make_dataset: Make, write: Write) -> None:
+    dataset = make_dataset(range(48)).assign_coords(number=np.int32(0))
+    axes_first = xr.Dataset(coords=dataset.coords).assign(t2m=dataset.t2m)
+    content = write(axes_first, format="NETCDF3_64BIT").read_bytes()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with pytest.raises(SourceDataError, match="fetch it again") as refusal:
+            opened(write(content[:-4], "cut.nc"))
+        refusal.value.kept_by = refusal.value  # type: ignore[attr-defined]  # as loggers may do
+        del refusal
+        gc.collect()
+    assert [str(warning.message) for warning in caught] == []
 
 
 def test_a_file_that_changed_since_it_was_opened_is_worth_another_try(
