@@ -1,22 +1,32 @@
-"""Rejected fields, kept with the reasons: one folder a field, written once, never deleted."""
+"""Rejected fields, kept with the reasons: one folder a field, written once.
+
+The pipeline never deletes one. An operator may release a field (it is true after all), which is
+recorded in its entry, or discard it.
+"""
 
 import json
 import shutil
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from lsntp.errors import ArchiveError, StorageError
-from lsntp.names import SOURCE_DIGEST, T2M, TIME
-from lsntp.times import Instant, format_time, parse_time
+from lsntp.archives.lease import writer_lease
+from lsntp.archives.staging import PARTIAL_SUFFIX, storage_errors
+from lsntp.errors import ArchiveError, ArchiveNotFoundError, StorageError
+from lsntp.names import SOURCE_DIGEST, STATUS, T2M, TIME, Status
+from lsntp.times import Instant, Period, format_time, parse_time
 
 FIELD_FILE = "field.nc"
 REASONS_FILE = "reasons.json"
 LIMITS = "limits"
 """Attribute of a frame and key of its reasons: the limits it was judged by, as JSON."""
+RELEASED = "released"
+"""Key of the reasons: when, by whom and why the field was released."""
 DIGEST_LENGTH = 12
 """Hexadecimal digits of a digest in the name of an entry."""
 
@@ -35,23 +45,72 @@ class Rejection:
 
 
 @dataclass(frozen=True)
+class Release:
+    """Who vouched for a rejected field.
+
+    Attributes:
+        at: when.
+        by: who.
+        why: in their words.
+    """
+
+    at: Instant
+    by: str
+    why: str
+
+
+@dataclass(frozen=True)
 class QuarantineEntry:
-    """One stored field: ``path`` holds ``field.nc`` and ``reasons.json``."""
+    """One stored field.
+
+    Attributes:
+        path: the folder of ``field.nc`` and ``reasons.json``; its name is the entry's.
+        rejection: time and reasons.
+        digest: SHA-256 of the source field, hexadecimal.
+        limits: what it was judged by, as JSON; empty where that was not kept.
+        status: preliminary or final; preliminary where that was not kept.
+        release: who vouched for it, if somebody did.
+    """
 
     path: Path
     rejection: Rejection
     digest: str
+    limits: str = ""
+    status: Status = Status.PRELIMINARY
+    release: Release | None = None
+
+    @property
+    def name(self) -> str:
+        """``20190301T0600Z-abababababab``."""
+        return self.path.name
+
+    def field(self) -> xr.DataArray:
+        """The rejected field, ``t2m(time=1, latitude, longitude)`` in kelvin.
+
+        Raises:
+            ArchiveError: if it cannot be read.
+        """
+        try:
+            with xr.open_dataset(self.path / FIELD_FILE, engine="scipy") as opened:
+                return opened[T2M].load()
+        except (OSError, ValueError, KeyError, TypeError, IndexError, EOFError) as error:
+            raise ArchiveError(
+                f"Expected the rejected field in {self.path / FIELD_FILE}: {error}. Discard the "
+                "entry; the field is fetched and checked again by the next ingest."
+            ) from error
 
 
 class Quarantine:
     """The rejected fields of one domain, ``<folder>/<time>-<digest>/``.
 
     Args:
-        folder: made when the first field arrives.
+        folder: made when the first field arrives. Whoever changes it holds its lease, two small
+            files beside it, so what a killed process left behind can be swept.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._is_swept = False
 
     def put(self, rejection: Rejection, frame: xr.Dataset) -> bool:
         """Keep one field with its reasons; whether it was new.
@@ -62,9 +121,11 @@ class Quarantine:
         Args:
             rejection: time and reasons.
             frame: one canonical field, ``t2m(time=1, latitude, longitude)`` with its
-                ``source_digest``; its attributes, :data:`LIMITS` among them, are kept.
+                ``source_digest`` and ``status``; its attributes, :data:`LIMITS` among them, are
+                kept.
 
         Raises:
+            ArchiveBusyError: if another process keeps writing here.
             StorageError: if the storage refuses the write; nothing is left behind.
         """
         digest = frame[SOURCE_DIGEST].to_numpy().astype(np.uint8).tobytes().hex()
@@ -72,70 +133,185 @@ class Quarantine:
         entry = self.folder / f"{stamp}-{digest[:DIGEST_LENGTH]}"
         reasons = {
             "time": format_time(rejection.time),
-            "source_digest": digest,
+            SOURCE_DIGEST: digest,
             "reasons": list(rejection.reasons),
             **{name: str(value) for name, value in frame.attrs.items()},
         }
+        if STATUS in frame:
+            reasons[STATUS] = Status(int(frame[STATUS].to_numpy().item())).name.lower()
         if entry.exists() and _limits(entry) == reasons.get(LIMITS, ""):
             return False
         is_new = not entry.exists()
-        partial = self.folder / f".{entry.name}.{uuid.uuid4().hex}.partial"
+        if not is_new and (release := _content(entry).get(RELEASED)):
+            reasons[RELEASED] = release
         try:
-            partial.mkdir(parents=True)
-            (partial / REASONS_FILE).write_text(json.dumps(reasons, indent=2) + "\n", "utf-8")
-            if is_new:
-                # Encoded to bytes first, so that a full disk is an OSError and not a netCDF one.
-                field = bytes(frame[[T2M]].to_netcdf(engine="scipy"))
-                (partial / FIELD_FILE).write_bytes(field)
-                partial.rename(entry)
-            else:
-                (partial / REASONS_FILE).rename(entry / REASONS_FILE)
-                partial.rmdir()
-        except OSError as error:
-            shutil.rmtree(partial, ignore_errors=True)
-            if is_new and entry.exists():  # another process was quicker
-                return False
+            with writer_lease(self.folder):
+                self._sweep()
+                self._write(entry, reasons, frame if is_new else None)
+        except StorageError as error:
             raise StorageError(
                 f"Expected to keep the rejected field of {reasons['time']} in {entry}, but the "
-                f"storage refused: {error}. Free space or permit writing, then run again."
+                f"storage refused: {error}"
             ) from error
         return is_new
 
+    def record_release(self, entry: QuarantineEntry, release: Release) -> None:
+        """Note in an entry who vouched for its field; an earlier note stays.
+
+        Raises:
+            ArchiveError: if the entry cannot be read.
+            ArchiveBusyError: if another process keeps writing here.
+            StorageError: if the storage refuses the write.
+        """
+        if entry.release is not None:
+            return
+        note = {"at": format_time(release.at), "by": release.by, "why": release.why}
+        with writer_lease(self.folder):
+            content = json.loads((entry.path / REASONS_FILE).read_text("utf-8"))
+            self._write(entry.path, {**content, RELEASED: note}, None)
+
+    def discard(self, entry: QuarantineEntry) -> None:
+        """Remove an entry; it is gone as a whole or not at all.
+
+        Raises:
+            ArchiveBusyError: if another process keeps writing here.
+            StorageError: if the storage refuses.
+        """
+        with writer_lease(self.folder), storage_errors(str(entry.path)):
+            aside = self._partial(entry.path)
+            entry.path.rename(aside)
+            shutil.rmtree(aside)
+
     def held(self, limits: str) -> dict[Instant, frozenset[str]]:
-        """The digests rejected by ``limits`` for each time, cut to :data:`DIGEST_LENGTH` digits."""
+        """The digests rejected by ``limits`` for each time, cut to :data:`DIGEST_LENGTH` digits.
+
+        Those of times with a released field are left out: its coming changes the verdict.
+        """
+        released = self.released()
         found: dict[Instant, set[str]] = {}
         for path in self._folders():
-            if _limits(path) == limits:
-                stamp, digest = path.name.split("-", 1)
-                found.setdefault(parse_time(stamp), set()).add(digest)
+            time, digest = _time_and_digest(path)
+            if _limits(path) == limits and time not in released:
+                found.setdefault(time, set()).add(digest)
         return {time: frozenset(digests) for time, digests in found.items()}
 
-    def entries(self) -> list[QuarantineEntry]:
-        """Everything kept, by time.
+    def released(self) -> dict[Instant, frozenset[str]]:
+        """The released digests of each time, cut to :data:`DIGEST_LENGTH` digits."""
+        found: dict[Instant, set[str]] = {}
+        for path in self._folders():
+            if _content(path).get(RELEASED):
+                time, digest = _time_and_digest(path)
+                found.setdefault(time, set()).add(digest)
+        return {time: frozenset(digests) for time, digests in found.items()}
+
+    def entries(self, period: Period | None = None) -> list[QuarantineEntry]:
+        """Everything kept (of a period), by time.
 
         Raises:
             ArchiveError: if an entry cannot be read.
         """
-        return [_read(path) for path in self._folders()]
+        folders = self._folders()
+        if period is not None:
+            folders = [path for path in folders if _is_within(period, _time_and_digest(path)[0])]
+        return [_read(path) for path in folders]
+
+    def find(self, name: str) -> QuarantineEntry:
+        """The entry of that name, that begins with it, or of that time.
+
+        Raises:
+            ArchiveNotFoundError: if there is none.
+            ArchiveError: if there are several, or it cannot be read.
+        """
+        stamp = name.replace("-", "", 2).replace(":", "") if "T" in name else name
+        found = [
+            path
+            for path in self._folders()
+            if name and (path.name.startswith(name) or path.name.startswith(stamp))
+        ]
+        if len(found) == 1:
+            return _read(found[0])
+        if not found:
+            raise ArchiveNotFoundError(
+                f"Expected an entry {name!r} in {self.folder}, found none among "
+                f"{len(self._folders())}; `lsntp quarantine list` names them."
+            )
+        names = ", ".join(path.name for path in found[:4])
+        raise ArchiveError(
+            f"Expected one entry {name!r} in {self.folder}, found {len(found)}: {names}"
+            f"{', ...' if len(found) > 4 else ''}; give more of its name."
+        )
+
+    def _write(self, entry: Path, reasons: Mapping[str, Any], frame: xr.Dataset | None) -> None:
+        """Put a new entry, or new reasons into an old one. Needs the lease."""
+        partial = self._partial(entry)
+        try:
+            with storage_errors(str(entry)):
+                partial.mkdir(parents=True)
+                text = json.dumps(reasons, indent=2) + "\n"
+                (partial / REASONS_FILE).write_text(text, "utf-8")
+                if frame is not None:
+                    # Encoded to bytes first, so that a full disk is an OSError, no netCDF one.
+                    field = bytes(frame[[T2M]].to_netcdf(engine="scipy"))
+                    (partial / FIELD_FILE).write_bytes(field)
+                    if not entry.exists():  # another process may have been quicker
+                        partial.rename(entry)
+                else:
+                    (partial / REASONS_FILE).rename(entry / REASONS_FILE)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def _partial(self, entry: Path) -> Path:
+        return self.folder / f".{entry.name}.{uuid.uuid4().hex}{PARTIAL_SUFFIX}"
+
+    def _sweep(self) -> None:
+        """Remove what killed processes left half written, once. Needs the lease."""
+        if not self._is_swept:
+            for stray in self.folder.glob(f".*{PARTIAL_SUFFIX}"):
+                shutil.rmtree(stray, ignore_errors=True)
+            self._is_swept = True
 
     def _folders(self) -> list[Path]:
         return sorted(self.folder.glob("[0-9]*Z-*"))
 
 
+def _time_and_digest(path: Path) -> tuple[Instant, str]:
+    stamp, digest = path.name.split("-", 1)
+    return parse_time(stamp), digest
+
+
+def _is_within(period: Period, time: Instant) -> bool:
+    return bool(period.start <= time < period.end)
+
+
+def _content(entry: Path) -> dict[str, Any]:
+    """What the reasons of an entry say; empty where they cannot be read."""
+    try:
+        content = json.loads((entry / REASONS_FILE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 def _limits(entry: Path) -> str:
     """The limits an entry was judged by; empty where it does not tell."""
-    try:
-        return str(json.loads((entry / REASONS_FILE).read_text("utf-8")).get(LIMITS, ""))
-    except (OSError, ValueError, AttributeError):
-        return ""
+    return str(_content(entry).get(LIMITS, ""))
 
 
 def _read(path: Path) -> QuarantineEntry:
     try:
         content = json.loads((path / REASONS_FILE).read_text("utf-8"))
-        rejection = Rejection(parse_time(content[TIME]), tuple(content["reasons"]))
-        return QuarantineEntry(path, rejection, content[SOURCE_DIGEST])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        release = content.get(RELEASED)
+        return QuarantineEntry(
+            path,
+            Rejection(parse_time(content[TIME]), tuple(content["reasons"])),
+            content[SOURCE_DIGEST],
+            limits=str(content.get(LIMITS, "")),
+            status=Status[str(content.get(STATUS, "preliminary")).upper()],
+            release=Release(parse_time(release["at"]), str(release["by"]), str(release["why"]))
+            if release
+            else None,
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ArchiveError(
             f"Expected {REASONS_FILE} with time, {SOURCE_DIGEST} and reasons in {path}: {error}. "
             "Move the folder away; the field is fetched and checked again by the next ingest."

@@ -1,13 +1,18 @@
 import json
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 
-from lsntp.archives.quarantine import Quarantine, Rejection
-from lsntp.errors import ArchiveError, StorageError
+from lsntp.archives.quarantine import Quarantine, Rejection, Release
+from lsntp.errors import ArchiveError, ArchiveNotFoundError, StorageError
+from lsntp.names import Status
+from lsntp.times import Period
 
 TIME = np.datetime64("2019-03-01T06:00", "ns")
 REJECTION = Rejection(TIME, ("Expected 180..340 K, found 0..0 K.", "Expected more."))
@@ -100,3 +105,93 @@ def test_a_damaged_entry_is_named(tmp_path):
     assert quarantine.held("any") == {}
     quarantine.put(REJECTION, frame().assign_attrs(limits="any"))
     assert quarantine.entries()[0].rejection == REJECTION
+
+
+def test_an_entry_remembers_limits_and_the_status_the_field_came_with(tmp_path):
+    quarantine = Quarantine(tmp_path / "q")
+    quarantine.put(REJECTION, frame().assign_attrs(limits="narrow"))
+    (entry,) = quarantine.entries()
+    assert (entry.limits, entry.status, entry.release) == ("narrow", Status.FINAL, None)
+    np.testing.assert_array_equal(entry.field(), np.zeros((1, 2, 3)))
+    # An entry of an earlier version does not tell: preliminary can still be replaced.
+    content = json.loads((entry.path / "reasons.json").read_text())
+    del content["status"]
+    (entry.path / "reasons.json").write_text(json.dumps(content))
+    assert quarantine.entries()[0].status == Status.PRELIMINARY
+
+
+def test_a_release_is_recorded_once_and_survives_other_limits(tmp_path):
+    quarantine = Quarantine(tmp_path / "q")
+    quarantine.put(REJECTION, frame().assign_attrs(limits="narrow"))
+    (entry,) = quarantine.entries()
+    assert quarantine.released() == {}
+    first = Release(np.datetime64("2019-04-01", "ns"), "kim", "seen at every station")
+    quarantine.record_release(entry, first)
+    (entry,) = quarantine.entries()
+    quarantine.record_release(entry, Release(first.at, "lee", "too"))
+    quarantine.put(REJECTION, frame().assign_attrs(limits="wide"))
+    (entry,) = quarantine.entries()
+    assert entry.release == first
+    assert entry.limits == "wide"
+    assert entry.rejection == REJECTION
+    assert quarantine.released() == {TIME: {"ab" * 6}}
+    assert quarantine.held("wide") == {}  # what was released is not held any more
+
+
+def test_an_entry_is_found_by_its_name_its_beginning_or_its_time(tmp_path):
+    quarantine = Quarantine(tmp_path / "q")
+    quarantine.put(REJECTION, frame())
+    (entry,) = quarantine.entries()
+    for name in (entry.name, "20190301T06", "2019-03-01T06:00", "2019-03-01T06:00Z"):
+        assert quarantine.find(name).name == entry.name
+    quarantine.put(REJECTION, frame(digest_byte=1))
+    with pytest.raises(ArchiveError, match=r"found 2.*20190301T0600Z-010101010101"):
+        quarantine.find("2019-03-01T06:00")
+    assert quarantine.find("20190301T0600Z-ab").digest == "ab" * 32
+    for name in ("", "2020", "../q"):
+        with pytest.raises(ArchiveNotFoundError, match="lsntp quarantine list"):
+            quarantine.find(name)
+
+
+def test_entries_of_a_period_are_half_open(tmp_path):
+    quarantine = Quarantine(tmp_path / "q")
+    quarantine.put(REJECTION, frame())
+    assert len(quarantine.entries(Period.parse("2019-03-01T06", "2019-03-01T07"))) == 1
+    assert quarantine.entries(Period.parse("2019-03-01T05", "2019-03-01T06")) == []
+
+
+def test_a_discarded_entry_is_gone_and_may_come_again(tmp_path):
+    quarantine = Quarantine(tmp_path / "q")
+    quarantine.put(REJECTION, frame())
+    quarantine.discard(quarantine.find("2019"))
+    assert list((tmp_path / "q").iterdir()) == []
+    assert quarantine.put(REJECTION, frame())
+
+
+KILLED = """
+import os, pathlib, signal, sys
+from lsntp.archives.quarantine import Quarantine
+sys.path.insert(0, os.environ["TESTS"])
+import importlib.util
+spec = importlib.util.spec_from_file_location("them", os.environ["TESTS"])
+them = importlib.util.module_from_spec(spec); spec.loader.exec_module(them)
+write = pathlib.Path.write_bytes
+def die(self, data):
+    write(self, data[: len(data) // 2])
+    os.kill(os.getpid(), signal.SIGKILL)
+pathlib.Path.write_bytes = die
+Quarantine(pathlib.Path(os.environ["FOLDER"])).put(them.REJECTION, them.frame())
+"""
+
+
+def test_what_a_killed_put_left_half_written_is_no_entry_and_is_swept(tmp_path):
+    folder = tmp_path / "q"
+    environment = os.environ | {"TESTS": __file__, "FOLDER": str(folder)}
+    done = subprocess.run([sys.executable, "-c", KILLED], env=environment, cwd=Path.cwd())
+    assert done.returncode == -signal.SIGKILL
+    (stray,) = folder.iterdir()
+    assert stray.name.endswith(".partial")
+    quarantine = Quarantine(folder)
+    assert quarantine.entries() == []
+    assert quarantine.put(REJECTION, frame(digest_byte=1))
+    assert [path.name for path in folder.iterdir()] == ["20190301T0600Z-010101010101"]
