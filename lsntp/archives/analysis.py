@@ -8,11 +8,12 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from zarr.abc.store import Store
 
 from lsntp.archives import layout
-from lsntp.archives.lease import DEFAULT_TIMEOUT_S, writer_lease
+from lsntp.archives.lease import DEFAULT_TIMEOUT_S
 from lsntp.archives.published import PublishedArchive
-from lsntp.archives.staging import ArraySpec, Staging, storage_errors
+from lsntp.archives.staging import ArraySpec, Staging
 from lsntp.errors import ArchiveError
 from lsntp.grid import Grid
 from lsntp.names import (
@@ -78,8 +79,11 @@ class AnalysisArchive(PublishedArchive):
             ArchiveBusyError: if another writer is at work.
             StorageError: if the place is not writable.
         """
-        axis = layout.Axis(start, cadence)
-        return cls._create(path, _arrays(grid, axis), grid=grid, axis=axis, attrs=attrs)
+        return cls._create(path, grid=grid, start=start, cadence=cadence, attrs=attrs)
+
+    @staticmethod
+    def _specs(grid: Grid, axis: layout.Axis, _leads: int) -> list[ArraySpec]:
+        return _arrays(grid, axis)
 
     @property
     def times(self) -> Times:
@@ -132,8 +136,8 @@ class AnalysisArchive(PublishedArchive):
             frames[STATUS].values.astype(np.int8),
             np.ascontiguousarray(frames[SOURCE_DIGEST].values),
         )
-        with writer_lease(self.path, timeout_s=timeout_s), storage_errors(str(self.path)):
-            return self._publish(incoming, layout.unix_seconds(now))
+        with self._writing(timeout_s) as store:
+            return self._publish(store, incoming, layout.unix_seconds(now))
 
     def mark(
         self,
@@ -158,8 +162,8 @@ class AnalysisArchive(PublishedArchive):
                 "fields are written by publish."
             )
         slots = np.unique(self._axis.writable_slots(np.asarray(times)))
-        with writer_lease(self.path, timeout_s=timeout_s), storage_errors(str(self.path)):
-            staging = self._staging()
+        with self._writing(timeout_s) as store:
+            staging = self._staging(store)
             slots = slots[staging.rows(STATUS, slots) == Status.MISSING]
             if slots.size:
                 self._extend(staging, int(slots[-1]) + 1)
@@ -169,8 +173,8 @@ class AnalysisArchive(PublishedArchive):
                 staging.commit()
         return int(slots.size)
 
-    def _publish(self, incoming: "_Incoming", now_s: int) -> PublishReport:
-        staging = self._staging()
+    def _publish(self, store: Store, incoming: "_Incoming", now_s: int) -> PublishReport:
+        staging = self._staging(store)
         status = staging.rows(STATUS, incoming.slots)
         digest = staging.rows(SOURCE_DIGEST, incoming.slots)
         same_field = (digest == incoming.digest).all(axis=1)
@@ -182,8 +186,8 @@ class AnalysisArchive(PublishedArchive):
 
         largest_change_k = 0.0
         if is_replaced.any():
-            largest_change_k = self._lower(incoming, is_replaced)
-            staging = self._staging()
+            largest_change_k = self._lower(store, incoming.only(is_replaced))
+            staging = self._staging(store)
         if is_written.any():
             self._stage(staging, incoming.only(is_written), now_s)
             staging.commit()
@@ -197,14 +201,13 @@ class AnalysisArchive(PublishedArchive):
             largest_change_k=largest_change_k,
         )
 
-    def _lower(self, incoming: "_Incoming", is_replaced: npt.NDArray[np.bool_]) -> float:
+    def _lower(self, store: Store, replaced: "_Incoming") -> float:
         """Withdraw the digests of hours about to be replaced; returns their largest change, K.
 
         A writer killed between a field and its digest would otherwise leave a digest that
         vouches for a field that is no longer there.
         """
-        replaced = incoming.only(is_replaced)
-        staging = self._staging()
+        staging = self._staging(store)
         staging.write_rows(SOURCE_DIGEST, replaced.slots, 0)
         change = np.abs(replaced.t2m - staging.rows(T2M, replaced.slots))
         staging.commit()

@@ -42,17 +42,8 @@ class Coverage:
     @property
     def usable(self) -> Times:
         """Hours that hold a true field."""
-        return self._times_where(self._is_usable())
-
-    @property
-    def missing(self) -> Times:
-        """Hours of which nothing is known yet: what an ingest should fetch."""
-        return self._times_where(self.status == Status.MISSING)
-
-    @property
-    def preliminary(self) -> Times:
-        """Hours whose field will be replaced by a final one."""
-        return self._times_where(self.status == Status.PRELIMINARY)
+        usable: Times = self.times[self._is_usable()]
+        return usable
 
     @property
     def is_complete(self) -> bool:
@@ -90,10 +81,6 @@ class Coverage:
                 if not run.status.is_usable
             ],
         }
-
-    def _times_where(self, chosen: npt.NDArray[np.bool_]) -> Times:
-        times: Times = self.times[chosen]
-        return times
 
     def _is_usable(self) -> npt.NDArray[np.bool_]:
         return np.isin(self.status, [status for status in Status if status.is_usable])

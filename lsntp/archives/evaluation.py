@@ -7,28 +7,26 @@ scored is NaN with count 0. Sums add up, so every score is computed from them af
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from zarr.abc.store import Store
 
 from lsntp.archives import layout
-from lsntp.archives.lease import DEFAULT_TIMEOUT_S, writer_lease
-from lsntp.archives.published import Leads, LeadTimeArchive
+from lsntp.archives.lease import DEFAULT_TIMEOUT_S
+from lsntp.archives.published import LeadTimeArchive
 from lsntp.archives.staging import (
     ArraySpec,
     Slots,
     Staging,
     as_slots,
-    local_store,
     open_published,
-    storage_errors,
 )
 from lsntp.errors import ArchiveError
 from lsntp.grid import Grid
 from lsntp.names import INIT_TIME, LATITUDE, LEAD_TIME, LONGITUDE
-from lsntp.times import Duration, Instant, Times
+from lsntp.times import Instant, Times
 
 MODEL: Final = "model"
 MONTH: Final = "month"
@@ -75,6 +73,13 @@ FRAME_SUMS: Final[dict[str, tuple[str, str]]] = {
 }
 """name -> (long name, unit) of each frame's sums; area weights have mean 1."""
 
+ENSEMBLE_SUMS: Final[dict[str, tuple[str, str]]] = {
+    "crps_sum": ("sum of the fair CRPS of the members over the cells of the frame", "K"),
+    "area_crps_sum": ("area-weighted sum of the fair CRPS of the members", "K"),
+}
+"""As :data:`FRAME_SUMS`, of forecasts with members only: an archive has these arrays from the
+first publish on that brings them, NaN for every frame scored before."""
+
 CELL_SUMS: Final[dict[str, tuple[str, str]]] = {
     "map_error_sum": ("sum of prediction minus truth over the month's frames", "K"),
     "map_absolute_error_sum": ("sum of |prediction minus truth| over the month's frames", "K"),
@@ -90,10 +95,11 @@ class ScoredFrames:
     Attributes:
         init_times: (n,) ascending, unique.
         is_scored: (n, K), the frames to store; what is stored of the others is kept.
-        sums: each of :data:`FRAME_SUMS`, (n, K).
+        sums: each of :data:`FRAME_SUMS`, (n, K); any of :data:`ENSEMBLE_SUMS` as well.
         truth_status: (n, K) status of the truth used.
-        inputs: (n, K) int64, identity of forecast, truth and climatology; never 0.
-        model_version: (n,) the version that made each forecast.
+        inputs: (n, K) int64, identity of forecast, truth and climatology; 0 takes a score back,
+            with ``count`` 0 and NaN for the other sums.
+        model_version: (n,) the version that made each forecast; empty where no lead is scored.
     """
 
     init_times: Times
@@ -113,27 +119,9 @@ class EvaluationArchive(LeadTimeArchive):
     _seals = (COUNT, TRUTH_STATUS, INPUTS)
     """Put last: a frame counts as scored once its sums and its month's maps are there."""
 
-    @classmethod
-    def create(
-        cls,
-        path: Path,
-        *,
-        grid: Grid,
-        start: Instant,
-        cadence: Duration,
-        lead_times: Leads,
-        attrs: Mapping[str, str],
-    ) -> Self:
-        """The archive at ``path``, made if it is not there; attributes are brought up to date.
-
-        Raises:
-            ArchiveError: if the existing one has another grid, start, cadence or lead times.
-            ArchiveBusyError: if another writer is at work.
-            StorageError: if the place is not writable.
-        """
-        axis = layout.Axis(start, cadence)
-        arrays = _arrays(grid, axis, lead_times.size)
-        return cls._create(path, arrays, grid=grid, axis=axis, attrs=attrs, lead_times=lead_times)
+    @staticmethod
+    def _specs(grid: Grid, axis: layout.Axis, leads: int) -> list[ArraySpec]:
+        return _arrays(grid, axis, leads)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -144,6 +132,16 @@ class EvaluationArchive(LeadTimeArchive):
     def init_times(self) -> Times:
         """Every init_time of the extent, scored or not."""
         return self._extent(INIT_TIME)
+
+    def scored(self, model: str) -> Times:
+        """The init_times with a scored frame of the model; none of a model never scored."""
+        group = open_published(self.path)
+        names = _names(layout.array(group, MODEL)[:])
+        if model not in names:
+            return self._axis.times(0)
+        stored = np.asarray(layout.array(group, INPUTS)[names.index(model)])
+        found: Times = self._axis.times(len(stored))[(stored != 0).any(axis=1)]
+        return found
 
     def inputs_at(self, model: str, init_times: Times) -> npt.NDArray[np.int64]:
         """What each frame (n, K) was scored from; 0 where it was not."""
@@ -185,16 +183,21 @@ class EvaluationArchive(LeadTimeArchive):
         """
         slots = self._axis.writable_slots(frames.init_times)
         rows = self._month_rows(maps, frames.init_times)
-        with writer_lease(self.path, timeout_s=timeout_s), storage_errors(str(self.path)):
-            self._lower(model, slots, frames)
-            staging = self._staging()
+        with self._writing(timeout_s) as store:
+            self._lower(store, model, slots, frames)
+            staging = self._staging(store)
+            for spec in _frame_specs(ENSEMBLE_SUMS, self.lead_times.size):
+                if spec.name in frames.sums:
+                    staging.create(spec)
             place = self._extend(staging, model, int(slots[-1]) + 1, max(rows.values()) + 1)
             self._stage_frames(staging, place, as_slots(slots), frames)
             for month, row in rows.items():
                 self._stage_maps(staging, place, slice(row, row + 1), maps[month])
             staging.commit()
 
-    def _lower(self, model: str, slots: npt.NDArray[np.int64], frames: ScoredFrames) -> None:
+    def _lower(
+        self, store: Store, model: str, slots: npt.NDArray[np.int64], frames: ScoredFrames
+    ) -> None:
         """Withdraw frames about to be rescored, so that no reader mixes old sums with new.
 
         The digests go first: a writer killed here leaves nothing that looks scored and is not.
@@ -202,7 +205,7 @@ class EvaluationArchive(LeadTimeArchive):
         replaced = frames.is_scored & (self.inputs_at(model, frames.init_times) != 0)
         if not replaced.any():
             return
-        staging = Staging(local_store(self.path), seals=self._seals[::-1])
+        staging = Staging(store, seals=self._seals[::-1])
         chosen = replaced.any(axis=1)
         model_row = self.models.index(model)
         where = (slice(model_row, model_row + 1), as_slots(slots[chosen]), self._leads)
@@ -236,7 +239,12 @@ class EvaluationArchive(LeadTimeArchive):
         self, staging: Staging, model: Slots, slots: Slots, frames: ScoredFrames
     ) -> None:
         where = (model, slots, self._leads)
-        new = {**frames.sums, TRUTH_STATUS: frames.truth_status, INPUTS: frames.inputs}
+        new: dict[str, npt.NDArray[Any]] = {
+            name: np.full(frames.inputs.shape, np.nan)
+            for name in ENSEMBLE_SUMS
+            if name in staging.names
+        }
+        new |= {**frames.sums, TRUTH_STATUS: frames.truth_status, INPUTS: frames.inputs}
         for name, values in new.items():
             kept = staging.read(name, where)
             staging.write(name, where, np.where(frames.is_scored, values, kept))
@@ -272,6 +280,17 @@ class EvaluationArchive(LeadTimeArchive):
     @property
     def _leads(self) -> slice:
         return slice(0, self.lead_times.size)
+
+
+def _frame_specs(sums: Mapping[str, tuple[str, str]], leads: int) -> list[ArraySpec]:
+    """The arrays of sums of frames, before any model or init_time."""
+    specs = []
+    for name, (long_name, units) in sums.items():
+        dtype, fill = ("int64", 0) if name == COUNT else ("float64", np.nan)
+        attrs = _sum_attrs(long_name, units)
+        chunks = (1, _FRAME_CHUNK, leads)
+        specs.append(ArraySpec(name, FRAME_DIMS, (0, 0, leads), chunks, dtype, fill, attrs))
+    return specs
 
 
 def _names(stored: Any) -> tuple[str, ...]:
@@ -328,10 +347,7 @@ def _arrays(grid: Grid, axis: layout.Axis, leads: int) -> list[ArraySpec]:
             {"long_name": "digest of forecast, truth and climatology; 0 where not scored"},
         ),
     ]
-    for name, (long_name, units) in FRAME_SUMS.items():
-        dtype, fill = ("int64", 0) if name == COUNT else ("float64", np.nan)
-        attrs = _sum_attrs(long_name, units)
-        specs.append(ArraySpec(name, FRAME_DIMS, (0, 0, leads), frames, dtype, fill, attrs))
+    specs += _frame_specs(FRAME_SUMS, leads)
     attrs = _sum_attrs("frames in the maps of the month", "1")
     shape, chunks = (0, 0, leads), (1, 12, leads)
     specs.append(ArraySpec(MAP_COUNT, MAP_DIMS[:3], shape, chunks, "int64", 0, attrs))

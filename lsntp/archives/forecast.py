@@ -1,20 +1,20 @@
 """The forecast archive of one model: every forecast it made, by initial time and lead time."""
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Final, Self
+from collections.abc import Collection
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+from zarr.abc.store import Store
 
 from lsntp.archives import layout
-from lsntp.archives.lease import DEFAULT_TIMEOUT_S, writer_lease
-from lsntp.archives.published import Leads, LeadTimeArchive
-from lsntp.archives.staging import ArraySpec, Staging, storage_errors
+from lsntp.archives.lease import DEFAULT_TIMEOUT_S
+from lsntp.archives.published import LeadTimeArchive
+from lsntp.archives.staging import ArraySpec, Staging
 from lsntp.errors import ArchiveError
 from lsntp.grid import Grid
 from lsntp.names import FORECAST_DIMS, INIT_TIME, LEAD_TIME, T2M, VALID_TIME
-from lsntp.times import Duration, Instant, Times
+from lsntp.times import Times
 
 MODEL_VERSION: Final = "model_version"
 ANALYSIS_STATUS: Final = "analysis_status"
@@ -33,28 +33,9 @@ class ForecastArchive(LeadTimeArchive):
 
     _seals = (WRITTEN_LEADS,)
 
-    @classmethod
-    def create(
-        cls,
-        path: Path,
-        *,
-        grid: Grid,
-        start: Instant,
-        cadence: Duration,
-        lead_times: Leads,
-        attrs: Mapping[str, str],
-    ) -> Self:
-        """The archive at ``path``, made if it is not there; attributes are brought up to date.
-
-        Raises:
-            ArchiveError: if the existing one has another grid, axis or lead times.
-            ArchiveBusyError: if another writer is at work.
-            StorageError: if the place is not writable.
-        """
-        axis = layout.Axis(start, cadence)
-        leads = np.asarray(lead_times, "timedelta64[ns]")
-        arrays = _arrays(grid, axis, leads.size)
-        return cls._create(path, arrays, grid=grid, axis=axis, attrs=attrs, lead_times=leads)
+    @staticmethod
+    def _specs(grid: Grid, axis: layout.Axis, leads: int) -> list[ArraySpec]:
+        return _arrays(grid, axis, leads)
 
     @property
     def init_times(self) -> Times:
@@ -86,17 +67,17 @@ class ForecastArchive(LeadTimeArchive):
         *,
         model_version: str,
         analysis_status: npt.NDArray[np.int8],
-        replace: bool = False,
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> int:
         """Write forecasts by their initial time; returns how many were written.
+
+        A forecast that is there already is kept as it was made.
 
         Args:
             init_times: (n,) ascending, each once.
             t2m: (n, K, H, W) kelvin, finite.
             model_version: what made them.
             analysis_status: (n,) status of the inputs.
-            replace: whether a forecast that is there already may change; else it is kept.
             timeout_s: how long to wait for another writer.
 
         Raises:
@@ -106,19 +87,9 @@ class ForecastArchive(LeadTimeArchive):
         """
         self._check(init_times, t2m, analysis_status)
         slots = self._axis.writable_slots(init_times)
-        with writer_lease(self.path, timeout_s=timeout_s), storage_errors(str(self.path)):
-            staging = self._staging()
-            is_written = staging.rows(WRITTEN_LEADS, slots) == self.lead_times.size
-            is_due = ~is_written
-            if replace and is_written.any():
-                is_due |= (
-                    (staging.rows(MODEL_VERSION, slots) != model_version)
-                    | (staging.rows(ANALYSIS_STATUS, slots) != analysis_status)
-                    | (staging.rows(T2M, slots) != t2m).any(axis=(1, 2, 3))
-                )
-            if (is_due & is_written).any():
-                self._lower(slots[is_due & is_written])
-                staging = self._staging()
+        with self._writing(timeout_s) as store:
+            staging = self._staging(store)
+            is_due = staging.rows(WRITTEN_LEADS, slots) != self.lead_times.size
             if is_due.any():
                 due = slots[is_due]
                 self._extend(staging, int(due[-1]) + 1)
@@ -129,10 +100,35 @@ class ForecastArchive(LeadTimeArchive):
                 staging.commit()
         return int(is_due.sum())
 
-    def _lower(self, slots: npt.NDArray[np.int64]) -> None:
-        """Withdraw forecasts about to be replaced, so that no version vouches for another's."""
-        staging = self._staging()
+    def withdraw(self, init_times: Times, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+        """Take forecasts back, so that they can be made again.
+
+        Raises:
+            ArchiveError: if a time does not fit.
+            ArchiveBusyError: if another writer is at work.
+            StorageError: if the storage refuses; repeat it once it is cured.
+        """
+        slots = np.unique(self._axis.writable_slots(init_times))
+        with self._writing(timeout_s) as store:
+            self.blank(store, slots)
+
+    def blank(
+        self, store: Store, slots: npt.NDArray[np.int64], *, unreadable: Collection[str] = ()
+    ) -> None:
+        """Blank forecasts at ascending positions; first of all they stop counting.
+
+        Args:
+            store: the archive's objects, under its lease.
+            slots: positions within the extent.
+            unreadable: keys of damaged chunks; all they held must be among ``slots``.
+        """
+        staging = self._staging(store)
         staging.write_rows(WRITTEN_LEADS, slots, 0)
+        staging.commit()
+        staging = self._staging(store)
+        staging.forget(unreadable)
+        for name, blank in ((T2M, np.nan), (MODEL_VERSION, ""), (ANALYSIS_STATUS, 0)):
+            staging.write_rows(name, slots, blank)
         staging.commit()
 
     def _extend(self, staging: Staging, size: int) -> None:

@@ -1,5 +1,11 @@
-"""One writer per archive: a locked file beside it, released by the system when a process dies."""
+"""One writer per archive: a locked file beside it, released by the system when a process dies.
 
+The lock is only as good as its file: a work folder that is cleaned or restored under a writer
+takes the file away, and the next writer locks another one. So the right to write is looked at
+again before every object (:class:`LeasedStore`), not only at the start.
+"""
+
+import fcntl
 import json
 import os
 import socket
@@ -9,6 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from zarr.abc.store import Store
+from zarr.core.buffer import Buffer
+from zarr.storage import WrapperStore
 
 from lsntp.archives.staging import local_store, storage_errors, sweep
 from lsntp.errors import ArchiveBusyError
@@ -16,8 +25,75 @@ from lsntp.errors import ArchiveBusyError
 DEFAULT_TIMEOUT_S = 10.0
 
 
+class Lease:
+    """The only right to write the archive at ``path``, for as long as its lock file is ours.
+
+    Args:
+        path: the archive.
+        lock: the file that was locked for it just now.
+    """
+
+    def __init__(self, path: Path, lock: Path) -> None:
+        self.path = path
+        self._lock = lock
+        self._identity = _identity(lock)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the locked file is still the one that others would have to lock."""
+        return self._identity is not None and _identity(self._lock) == self._identity
+
+    def check(self) -> None:
+        """Refuse to go on without the lease.
+
+        Raises:
+            ArchiveBusyError: if the lock file was removed or replaced.
+        """
+        if not self.is_held:
+            found = "another file in its place" if self._lock.exists() else "no such file any more"
+            raise ArchiveBusyError(
+                f"Expected to be the only writer of {self.path} by the lock on {self._lock}, found "
+                f"{found}; nothing more was written. Leave the lock files alone while a writer is "
+                "at work, wait for other writers to end, then run the same step again."
+            )
+
+    def store(self) -> Store:
+        """The archive's objects, to be written under this lease only."""
+        return LeasedStore(local_store(self.path), self)
+
+
+class LeasedStore(WrapperStore[Store]):
+    """A store whose every put and delete is refused once the lease is lost.
+
+    On disk a look precedes each put, and no lock can close the moment between the two. A store
+    with conditional puts can: it belongs here, and nothing else has to change.
+    """
+
+    def __init__(self, store: Store, lease: Lease) -> None:
+        super().__init__(store)
+        self._lease = lease
+
+    async def set(self, key: str, value: Buffer) -> None:
+        """Put one object, under the lease."""
+        self._lease.check()
+        await super().set(key, value)
+
+    async def delete(self, key: str) -> None:
+        """Delete one object, under the lease."""
+        self._lease.check()
+        await super().delete(key)
+
+    async def delete_dir(self, prefix: str) -> None:
+        """Delete the objects below a prefix, under the lease."""
+        self._lease.check()
+        await super().delete_dir(prefix)
+
+    def __str__(self) -> str:
+        return str(self._store)
+
+
 @contextmanager
-def writer_lease(path: Path, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> Iterator[None]:
+def writer_lease(path: Path, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> Iterator[Lease]:
     """Hold the only right to write the archive at ``path``.
 
     Two files beside the archive: ``<name>.lock`` is locked, ``<name>.writer`` says who holds
@@ -28,7 +104,7 @@ def writer_lease(path: Path, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> Iterato
         ArchiveBusyError: if another writer holds it for longer than ``timeout_s``.
         StorageError: if the folder is not writable.
     """
-    lock = FileLock(path.with_name(f"{path.name}.lock"), timeout=timeout_s)
+    lock = FileLock(_lock_file(path), timeout=timeout_s)
     note = path.with_name(f"{path.name}.writer")
     with storage_errors(str(path.parent)):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -40,15 +116,42 @@ def writer_lease(path: Path, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> Iterato
                 f"longer than {timeout_s:g} s; wait for it to end, or stop it, and run again."
             ) from error
     try:
+        lease = Lease(path, _lock_file(path))
         with storage_errors(str(note)):
             if note.exists() and path.exists():
                 sweep(local_store(path))
             note.write_text(json.dumps(_owner()), "utf-8")
-        yield
-        with storage_errors(str(note)):
-            note.unlink()
+        yield lease
+        if lease.is_held:
+            with storage_errors(str(note)):
+                note.unlink(missing_ok=True)
     finally:
         lock.release()
+
+
+def is_being_written(path: Path) -> bool:
+    """Whether a writer holds the lease of the archive now; changes nothing on disk."""
+    try:
+        with _lock_file(path).open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _lock_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """What stays the same while a file is not replaced; None where there is none."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _owner() -> dict[str, str | int]:

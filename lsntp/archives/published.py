@@ -1,16 +1,25 @@
 """What all archives share: opening a published one, its axes, making or continuing it."""
 
-from collections.abc import Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
+from zarr.abc.store import Store
 
 from lsntp.archives import layout
-from lsntp.archives.lease import writer_lease
-from lsntp.archives.staging import ArraySpec, Staging, local_store, open_published, storage_errors
+from lsntp.archives.lease import DEFAULT_TIMEOUT_S, writer_lease
+from lsntp.archives.staging import (
+    ArraySpec,
+    Staging,
+    decoding,
+    open_published,
+    storage_errors,
+)
 from lsntp.grid import Grid
 from lsntp.names import LEAD_TIME
 from lsntp.times import Duration, Instant, Times, format_duration_h
@@ -18,7 +27,7 @@ from lsntp.times import Duration, Instant, Times, format_duration_h
 Leads = npt.NDArray[np.timedelta64]
 
 
-class PublishedArchive:
+class PublishedArchive(ABC):
     """Fields on a grid along a regular, growing axis of times, at ``path``."""
 
     _seals: ClassVar[tuple[str, ...]] = ()
@@ -62,30 +71,42 @@ class PublishedArchive:
     def _create(
         cls,
         path: Path,
-        arrays: Sequence[ArraySpec],
         *,
         grid: Grid,
-        axis: layout.Axis,
+        start: Instant,
+        cadence: Duration,
         attrs: Mapping[str, str],
         lead_times: Leads | None = None,
     ) -> Self:
         """The archive at ``path``, made if it is not there; attributes are brought up to date."""
-        path = Path(path)
-        with writer_lease(path), storage_errors(str(path)):
-            staging = Staging(local_store(path), seals=cls._seals)
+        path, axis = Path(path), layout.Axis(start, cadence)
+        with _writing(path) as store:
+            staging = cls._staging(store)
             if not staging.is_new:
                 layout.refuse(path, cls(path)._differences(grid, axis, lead_times))
             staging.attributes = layout.root_attrs(attrs, axis, staging.attributes)
             layout.stage_grid(staging, grid)
             if lead_times is not None:
                 layout.stage_lead_times(staging, axis, lead_times)
-            for spec in arrays:
+            for spec in cls._specs(grid, axis, 0 if lead_times is None else lead_times.size):
                 staging.create(spec)
             staging.commit()
         return cls(path)
 
-    def _staging(self) -> Staging:
-        return Staging(local_store(self.path), seals=self._seals)
+    @staticmethod
+    @abstractmethod
+    def _specs(grid: Grid, axis: layout.Axis, leads: int) -> list[ArraySpec]:
+        """The arrays of a new archive, coordinates of the grid and lead times apart."""
+
+    @contextmanager
+    def _writing(self, timeout_s: float) -> Iterator[Store]:
+        """The archive's objects under the writer lease; storage errors carry their remedy."""
+        with _writing(self.path, timeout_s) as store:
+            yield store
+
+    @classmethod
+    def _staging(cls, store: Store) -> Staging:
+        return Staging(store, seals=cls._seals)
 
     def _array(self, name: str) -> Any:
         return layout.array(open_published(self.path), name)
@@ -95,15 +116,46 @@ class PublishedArchive:
         return self._axis.times(self._array(dim).shape[0])
 
     def _rows(self, name: str, times: Times, missing: float | str) -> npt.NDArray[Any]:
-        return layout.read_rows(self._array(name), self._axis.slots(times), missing=missing)
+        slots = self._axis.slots(times)
+        with decoding(str(self.path)):
+            return layout.read_rows(self._array(name), slots, missing=missing)
 
     def _differences(self, grid: Grid, axis: layout.Axis, _lead_times: Leads | None) -> list[str]:
         """In what this archive is not the one that is wanted."""
         return layout.differences(self.grid, self._axis, grid, axis)
 
 
+@contextmanager
+def _writing(path: Path, timeout_s: float = DEFAULT_TIMEOUT_S) -> Iterator[Store]:
+    with writer_lease(path, timeout_s=timeout_s) as lease, storage_errors(str(path)):
+        yield lease.store()
+
+
 class LeadTimeArchive(PublishedArchive):
     """An archive whose times are initial times, each with the same lead times (K,)."""
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        *,
+        grid: Grid,
+        start: Instant,
+        cadence: Duration,
+        lead_times: Leads,
+        attrs: Mapping[str, str],
+    ) -> Self:
+        """The archive at ``path``, made if it is not there; attributes are brought up to date.
+
+        Raises:
+            ArchiveError: if the existing one has another grid, axis or lead times.
+            ArchiveBusyError: if another writer is at work.
+            StorageError: if the place is not writable.
+        """
+        leads = np.asarray(lead_times, "timedelta64[ns]")
+        return cls._create(
+            path, grid=grid, start=start, cadence=cadence, attrs=attrs, lead_times=leads
+        )
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)

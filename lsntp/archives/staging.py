@@ -17,6 +17,7 @@ Works on any :class:`zarr.abc.store.Store` whose single ``set`` is atomic, such 
 """
 
 import asyncio
+import copy
 import errno
 import itertools
 import json
@@ -31,7 +32,7 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 from zarr.abc.store import Store
-from zarr.codecs import BloscCodec, ZstdCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.core.sync import collect_aiterator, sync
 from zarr.storage import LocalStore, MemoryStore
@@ -99,17 +100,24 @@ class Staging:
         store: where the archive lives or will live.
         seals: names of the arrays that tell which slots hold what; put after all other chunks,
             in this order.
+        root: the root metadata to go by, where the published one is damaged.
     """
 
-    def __init__(self, store: Store, *, seals: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        seals: Sequence[str] = (),
+        root: Mapping[str, Any] | None = None,
+    ) -> None:
         self._store = store
         self._seals = tuple(seals)
         self._staged: dict[str, Buffer] = {}
         self._stored: dict[str, bytes | None] = {}
         self._memory = MemoryStore(self._staged)
-        root = _get(store, ROOT_KEY)
-        self._is_new = root is None
-        document = _parsed(root, store) if root is not None else {}
+        stored = _get(store, ROOT_KEY)
+        self._is_new = stored is None and root is None
+        document = copy.deepcopy(dict(root)) if root else _parsed(stored, store) if stored else {}
         self.attributes: dict[str, Any] = document.get("attributes", {})
         self._arrays: dict[str, dict[str, Any]] = document.get("consolidated_metadata", {}).get(
             "metadata", {}
@@ -127,6 +135,14 @@ class Staging:
         """The arrays, those created in this transaction included."""
         return tuple(self._arrays)
 
+    def document(self, name: str) -> dict[str, Any]:
+        """The metadata of an array, as staged."""
+        return self._arrays[name]
+
+    def fill_value(self, name: str) -> Any:
+        """What a slot of an array that was never written reads as."""
+        return self._array(name).fill_value
+
     def size(self, dim: str) -> int:
         """The extent of a dimension, as staged.
 
@@ -139,19 +155,29 @@ class Staging:
         raise ArchiveError(f"Expected dimension {dim} in {self._store}, found none of that name.")
 
     def create(self, spec: ArraySpec, values: npt.ArrayLike | None = None) -> None:
-        """Add an array, with ``values`` if given; does nothing when it exists."""
+        """Add an array, with ``values`` if given; does nothing when it exists.
+
+        A dimension that other arrays have already has their extent.
+        """
         if spec.name in self._arrays:
             return
+        extents = {
+            dim: size
+            for document in self._arrays.values()
+            for dim, size in zip(document["dimension_names"], document["shape"], strict=True)
+        }
+        sizes = zip(spec.dims, spec.shape, strict=True)
+        shape = tuple(extents.get(dim, size) for dim, size in sizes)
         # Whatever a writer killed before its first publish left under this name is nobody's.
         sync(self._store.delete_dir(f"{spec.name}/c"))
         zarr.create_array(
             MemoryStore(self._staged),
             name=spec.name,
-            shape=spec.shape,
+            shape=shape,
             chunks=spec.chunks,
             dtype=spec.dtype,
             fill_value=spec.fill_value,
-            compressors=_compressor(spec.dtype),
+            compressors=(_compressor(spec.dtype), Crc32cCodec()),
             dimension_names=spec.dims,
             attributes=dict(spec.attrs),
         )
@@ -174,12 +200,14 @@ class Staging:
     def read(self, name: str, selection: tuple[Slots, ...]) -> npt.NDArray[Any]:
         """The values of a region as staged."""
         self._load(name, selection)
-        return np.asarray(self._array(name).oindex[selection])
+        with decoding(str(self._store)):
+            return np.asarray(self._array(name).oindex[selection])
 
     def write(self, name: str, selection: tuple[Slots, ...], values: npt.ArrayLike) -> None:
         """Stage the values of a region; slots around it are kept bit for bit."""
         self._load(name, selection)
-        self._array(name).oindex[selection] = np.asarray(values)
+        with decoding(str(self._store)):
+            self._array(name).oindex[selection] = np.asarray(values)
 
     def rows(self, name: str, slots: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         """Whole rows at ascending positions of the first axis; the fill value beyond the extent."""
@@ -192,9 +220,17 @@ class Staging:
 
     def write_rows(self, name: str, slots: npt.NDArray[np.int64], values: npt.ArrayLike) -> None:
         """Stage whole rows at ascending positions of the first axis; one value may fill all."""
+        if not slots.size:
+            return
         array = self._array(name)
         shape = (slots.size, *array.shape[1:])
         self.write(name, _whole_rows(array, slots), np.broadcast_to(values, shape))
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Take the chunks at ``keys`` for absent: they cannot be read, and will be written anew."""
+        for key in keys:
+            self._stored[key] = _content(_get(self._store, key))
+            self._staged.pop(key, None)
 
     def commit(self) -> None:
         """Publish everything staged, the root metadata last.
@@ -315,6 +351,18 @@ def storage_errors(place: str) -> Iterator[None]:
             f"Expected to write {error.filename or place}, found: {error.strerror or error}; "
             f"{_remedy(error.errno)}, then run the same step again. What was published before "
             "is unchanged."
+        ) from error
+
+
+@contextmanager
+def decoding(place: str) -> Iterator[None]:
+    """Turn what a codec says of a damaged chunk into an :class:`ArchiveError` with its remedy."""
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        raise ArchiveError(
+            f"Expected whole objects in {place}, found damage: {error} `lsntp verify` says where, "
+            "`lsntp repair` makes it good."
         ) from error
 
 

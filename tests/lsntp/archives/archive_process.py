@@ -5,6 +5,7 @@ done but no threads. A line is ``after SECONDS`` (kill it then), ``within NUMBER
 the put of that object) or ``never``.
 ``poll PATH`` reads the whole archive again and again until standard input closes.
 ``hold PATH`` takes the writer's lease and keeps it.
+``stall PATH`` publishes, but stops after its first object until a line comes.
 """
 
 import itertools
@@ -23,6 +24,7 @@ from zarr.storage import LocalStore
 
 from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.lease import writer_lease
+from lsntp.errors import ArchiveBusyError
 from lsntp.grid import Grid
 from lsntp.names import Status
 
@@ -166,5 +168,25 @@ def _hold(path: Path) -> None:
         sys.stdin.read()
 
 
+def _stall(path: Path) -> None:
+    numbers = itertools.count(1)
+    put = LocalStore.set
+
+    async def put_and_stop(self: LocalStore, key: str, value: Any) -> None:
+        await put(self, key, value)
+        if next(numbers) == 1:
+            print("stalled", flush=True)
+            sys.stdin.readline()
+
+    LocalStore.set = put_and_stop  # type: ignore[method-assign]
+    try:
+        AnalysisArchive.open(path).publish(disputed_frames(), now=NOW)
+    except ArchiveBusyError as error:
+        print(f"refused: {error}", flush=True)
+    else:
+        print("published", flush=True)
+
+
 if __name__ == "__main__":
-    {"serve": _serve, "poll": _poll, "hold": _hold}[sys.argv[1]](Path(sys.argv[2]))
+    roles = {"serve": _serve, "poll": _poll, "hold": _hold, "stall": _stall}
+    roles[sys.argv[1]](Path(sys.argv[2]))

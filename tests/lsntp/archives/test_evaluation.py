@@ -1,5 +1,6 @@
 """The evaluation archive: readable by anyone, repeatable, extensible, safe to interrupt."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -9,6 +10,7 @@ import xarray as xr
 from lsntp.archives.evaluation import (
     CELL_SUMS,
     COUNT,
+    ENSEMBLE_SUMS,
     FRAME_SUMS,
     INPUTS,
     MAP_COUNT,
@@ -170,6 +172,72 @@ def test_a_killed_publish_never_counts_as_scored_and_the_rerun_completes(
     undisturbed.publish("ridge", frames([0, 1]), {JANUARY: maps(1.0, count=2)})
     undisturbed.publish("ridge", later, {JANUARY: maps(4.0, count=4)})
     xr.testing.assert_identical(archive.dataset().load(), undisturbed.dataset().load())
+
+
+def test_sums_that_come_later_are_new_arrays_and_change_nothing_that_is_there(tmp_path):
+    archive = create(tmp_path / "d.zarr")
+    archive.publish("ridge", frames([0, 1]), {JANUARY: maps()})
+    archive.publish("lsntp", frames([1]), {JANUARY: maps()})
+    before = archive.dataset().load()
+    stored = {p: p.read_bytes() for p in (tmp_path / "d.zarr").rglob("*/c/*") if p.is_file()}
+    assert not set(ENSEMBLE_SUMS) & set(before.data_vars)
+
+    ensemble = frames([1])
+    crps = {name: np.full((1, 2), 0.5) for name in ENSEMBLE_SUMS}
+    ensemble = dataclasses.replace(ensemble, sums={**ensemble.sums, **crps})
+    create(tmp_path / "d.zarr")
+    archive.publish("ensemble", ensemble, {JANUARY: maps()})
+    after = archive.dataset().load()
+    xr.testing.assert_identical(
+        before, after.drop_vars(list(ENSEMBLE_SUMS)).sel(model=["ridge", "lsntp"])
+    )
+    for name in ENSEMBLE_SUMS:
+        values = after[name]
+        assert dict(values.sizes) == {**before["error_sum"].sizes, "model": 3}
+        assert np.isnan(values.values[:2]).all()
+        assert values.sel(model="ensemble").values[:, 0].tolist()[1] == 0.5
+        assert np.isnan(values.values[2, 0]).all()
+    assert all(
+        path.read_bytes() == content
+        for path, content in stored.items()
+        if "/error_sum/" in str(path) and "/c/2/" not in str(path)
+    )
+
+    # a later forecast without members has none, even where the extent grows
+    archive.publish("ridge", frames([0, 5]), {JANUARY: maps(), FEBRUARY: maps()})
+    assert np.isnan(archive.dataset()["crps_sum"].sel(model="ridge").values).all()
+    assert archive.dataset()["crps_sum"].shape == (3, 6, 2)
+
+
+def test_a_sum_that_every_archive_is_to_have_is_added_at_full_extent(tmp_path, monkeypatch):
+    archive = create(tmp_path / "d.zarr")
+    archive.publish("ridge", frames([0, 3]), {JANUARY: maps()})
+    monkeypatch.setitem(FRAME_SUMS, "cubed_error_sum", ("sum of the cubed error", "K3"))
+    again = create(tmp_path / "d.zarr")
+    with again.dataset() as data:
+        assert data["cubed_error_sum"].shape == (1, 4, 2)
+        assert np.isnan(data["cubed_error_sum"].values).all()
+    again.publish("lsntp", frames([5], value=2.0), {JANUARY: maps(), FEBRUARY: maps()})
+    with again.dataset() as data:
+        assert data["cubed_error_sum"].shape == data["error_sum"].shape == (2, 6, 2)
+        assert data["cubed_error_sum"].values[1, 5].tolist() == [2.0, 2.0]
+
+
+def test_a_score_can_be_taken_back(tmp_path):
+    archive = create(tmp_path / "d.zarr")
+    archive.publish("ridge", frames([0, 1]), {JANUARY: maps()})
+    nothing = dataclasses.replace(
+        frames([1], value=np.nan, inputs=0),
+        truth_status=np.zeros((1, 2), np.int8),
+        model_version=[""],
+    )
+    nothing = dataclasses.replace(nothing, sums=nothing.sums | {COUNT: np.zeros((1, 2), int)})
+    archive.publish("ridge", nothing, {JANUARY: maps(count=1)})
+    assert (archive.scored("ridge") == np.array([START])).all()
+    assert archive.scored("nobody").size == 0
+    ridge = archive.dataset().sel(model="ridge").load()
+    assert ridge[COUNT].values.tolist() == [[12, 12], [0, 0]]
+    assert np.isnan(ridge["error_sum"].values[1]).all()
 
 
 def test_frames_without_their_months_maps_are_refused(tmp_path):

@@ -85,20 +85,22 @@ def test_reading_gives_nan_and_no_version_where_there_is_no_forecast(archive, in
     assert archive.init_times.size == 5
 
 
-def test_a_written_forecast_is_kept_unless_replacing_is_asked_for(archive, inits, objects):
+def test_a_written_forecast_is_kept_until_it_is_withdrawn(archive, inits, objects):
     assert publish(archive, inits(0, 1), forecasts(2)) == 2
     before = objects(archive.path)
     assert publish(archive, inits(0, 1), forecasts(2, 5.0), "ridge-2") == 0
     assert objects(archive.path) == before
-    assert publish(archive, inits(0, 1), forecasts(2), replace=True) == 0
-    assert objects(archive.path) == before
-    assert publish(archive, inits(1, 2), forecasts(2, 5.0), "ridge-2", replace=True) == 2
+    archive.withdraw(inits(1))
+    assert archive.written().tolist() == inits(0).tolist()
+    assert np.isnan(archive.read(inits(1))).all()
+    assert archive.model_versions(inits(0, 1)) == ["ridge-1", ""]
+    assert publish(archive, inits(1, 2), forecasts(2, 5.0), "ridge-2") == 2
     assert archive.model_versions(inits(0, 1, 2)) == ["ridge-1", "ridge-2", "ridge-2"]
     assert (archive.read(inits(1, 2)) == forecasts(2, 5.0)).all()
     assert (archive.read(inits(0)) == forecasts(1)).all()
 
 
-def test_a_replacement_that_fails_leaves_no_version_vouching_for_another_ones_field(
+def test_a_withdrawal_that_fails_leaves_no_version_vouching_for_another_ones_field(
     archive, inits, monkeypatch
 ):
     publish(archive, inits(0, 1), forecasts(2))
@@ -112,7 +114,7 @@ def test_a_replacement_that_fails_leaves_no_version_vouching_for_another_ones_fi
     with monkeypatch.context() as patched:
         patched.setattr(LocalStore, "set", put_or_refuse)
         with pytest.raises(StorageError):
-            publish(archive, inits(1), forecasts(1, 5.0), "ridge-2", replace=True)
+            archive.withdraw(inits(1))
     assert archive.written().tolist() == inits(0).tolist()
     assert publish(archive, inits(1), forecasts(1, 5.0), "ridge-2") == 1
     assert archive.model_versions(inits(0, 1)) == ["ridge-1", "ridge-2"]
@@ -121,9 +123,10 @@ def test_a_replacement_that_fails_leaves_no_version_vouching_for_another_ones_fi
 def test_any_order_gives_the_same_bytes(archive, tmp_path, lab, inits, objects):
     publish(archive, inits(0, 3, 7), forecasts(3))
     other = create(lab, tmp_path / "other" / "ridge.zarr")
-    publish(other, inits(7), forecasts(3)[2:], "ridge-0")
+    publish(other, inits(7), forecasts(3)[2:] + 1, "ridge-0")
     publish(other, inits(3), forecasts(3)[1:2])
-    publish(other, inits(0, 7), forecasts(3)[[0, 2]], replace=True)
+    other.withdraw(inits(7))
+    publish(other, inits(0, 7), forecasts(3)[[0, 2]])
     assert objects(other.path) == objects(archive.path)
 
 

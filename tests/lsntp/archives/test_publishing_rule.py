@@ -18,7 +18,11 @@ from lsntp.archives.lease import writer_lease
 from lsntp.errors import ArchiveBusyError, StorageError
 from lsntp.names import Status
 
-RANDOM_KILLS = 20
+KILLS = [pytest.param(20, id="20"), pytest.param(200, id="200", marks=pytest.mark.slow)]
+POLLED_DAYS = [
+    pytest.param(24, 0.0, id="24-days"),
+    pytest.param(60, 120.0, id="two-minutes", marks=pytest.mark.slow),
+]
 
 
 @pytest.fixture(scope="module")
@@ -64,17 +68,18 @@ def rerun_completes(path: Path, lab, objects, undisturbed) -> None:
     assert objects(path) == undisturbed
 
 
+@pytest.mark.parametrize("kills", KILLS)
 def test_a_writer_killed_at_a_random_instant_leaves_a_true_archive_and_a_rerun_completes_it(
-    tmp_path, lab, before, undisturbed, objects, start_process
+    kills, tmp_path, lab, before, undisturbed, objects, start_process
 ):
     path = tmp_path / "x.zarr"
     random = np.random.default_rng(20)
     with start_process("serve", path) as server:
         publish_s = min(seconds_to_publish(server, before, path) for _ in range(3))
         extents = []
-        for trial in range(RANDOM_KILLS):
+        for trial in range(kills):
             reset(before, path)
-            delay_s = publish_s * (trial + random.random()) / RANDOM_KILLS
+            delay_s = publish_s * (trial + random.random()) / kills
             write_until(server, f"after {delay_s}")
             extents.append(lab.check(path))
             rerun_completes(path, lab, objects, undisturbed)
@@ -185,8 +190,9 @@ def test_what_a_killed_writer_left_beyond_the_extent_never_surfaces(
     assert all(left[key] == right[key] for key in left.keys() - inside)
 
 
+@pytest.mark.parametrize(("days", "at_least_s"), POLLED_DAYS)
 def test_a_reader_polling_during_publishes_sees_only_whole_true_fields(
-    tmp_path, lab, start_process
+    days, at_least_s, tmp_path, lab, start_process
 ):
     path = tmp_path / "x.zarr"
     archive = lab.create(path)
@@ -194,7 +200,10 @@ def test_a_reader_polling_during_publishes_sees_only_whole_true_fields(
     publishes = 0
     with start_process("poll", path) as reader:
         assert reader.stdout.readline() == "ready\n"
-        for day in range(24):
+        started = time.monotonic()
+        for day in itertools.count():
+            if day >= days and time.monotonic() - started >= at_least_s:
+                break
             slots = np.arange(24 * day, 24 * day + 30)
             archive.publish(lab.make_frames(slots[::2], Status.PRELIMINARY))
             archive.publish(lab.make_frames(slots))
@@ -226,3 +235,43 @@ def test_a_writer_in_the_same_process_is_refused_too(tmp_path, lab):
     archive = lab.create(tmp_path / "x.zarr")
     with writer_lease(archive.path), pytest.raises(ArchiveBusyError, match=str(os.getpid())):
         archive.publish(lab.make_frames([0]), timeout_s=0.05)
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+def test_a_writer_that_lost_its_lease_is_refused_at_the_next_object(
+    how, tmp_path, lab, before, start_process, objects
+):
+    path, alone = tmp_path / "x.zarr", tmp_path / "alone.zarr"
+    reset(before, path)
+    with start_process("stall", path) as stalled:
+        assert stalled.stdout.readline() == "stalled\n"
+        with pytest.raises(ArchiveBusyError, match=f"process {stalled.pid}"):
+            AnalysisArchive.open(path).publish(lab.make_frames([50]), timeout_s=0.05)
+        lock = path.with_name("x.zarr.lock")
+        lock.rename(tmp_path / "taken away")
+        if how == "replaced":
+            lock.touch()
+        shutil.copytree(path, alone)
+        for archive in (AnalysisArchive.open(path), AnalysisArchive.open(alone)):
+            archive.publish(lab.make_frames(np.arange(26, 60)), now=lab.NOW)
+        print(file=stalled.stdin, flush=True)
+        said = stalled.stdout.readline()
+    assert said.startswith(f"refused: Expected to be the only writer of {path}")
+    assert "then run the same step again" in said
+    # Whatever it had staged of hours 4 to 100, nothing came after its first object.
+    assert objects(path) == objects(alone)
+    assert lab.check(path) == 60
+
+
+def test_a_writer_that_lost_its_lease_leaves_the_note_of_the_next_one(tmp_path):
+    path = tmp_path / "x.zarr"
+    note = tmp_path / "x.zarr.writer"
+    with writer_lease(path) as lost:
+        (tmp_path / "x.zarr.lock").unlink()
+        with writer_lease(path) as held:
+            assert (lost.is_held, held.is_held) == (False, True)
+            with pytest.raises(ArchiveBusyError, match="another file in its place"):
+                lost.check()
+            held.check()
+            note.write_text("next")
+    assert not lost.is_held

@@ -1,0 +1,307 @@
+"""Repair damaged archives: withdraw what a verification found damaged, and make it again.
+
+Hours come from the source again, forecasts from the models, scores from both. A final hour is
+written again only because it is damaged. What cannot be made again stays missing, and is said.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from lsntp.archives.analysis import AnalysisArchive
+from lsntp.archives.findings import ArchiveReport, Fault, Finding, Kind, VerifyReport, runs
+from lsntp.archives.forecast import ForecastArchive
+from lsntp.archives.layout import frames_per_chunk
+from lsntp.archives.mending import is_mendable, mend, mend_metadata
+from lsntp.archives.quarantine import Quarantine
+from lsntp.archives.verification import archives_of, verify, verify_archive
+from lsntp.config import Domain
+from lsntp.errors import LsntpError
+from lsntp.ingest import ingest, utc_now
+from lsntp.names import DIGEST_BYTES, SOURCE_DIGEST, STATUS, T2M, TIME, Status
+from lsntp.regrid import regrid
+from lsntp.sources import open_source
+from lsntp.times import Instant, Period, Times, format_time
+from lsntp.workspace import Workspace
+
+_ROUNDS: Final = 5
+"""Metadata, coordinates, status and fields can each hide damage of the next."""
+Digests = npt.NDArray[np.uint8]
+_NONE: Final[Times] = np.array([], "datetime64[ns]")
+
+
+@dataclass(frozen=True)
+class RepairReport:
+    """What a repair found and did.
+
+    Attributes:
+        found: the verification before.
+        done: one sentence for each thing that was made again; of a dry run, that would be.
+        lost: one sentence for each thing that could not be made again, with its remedy.
+        is_dry_run: whether nothing was changed.
+    """
+
+    found: VerifyReport
+    done: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+    is_dry_run: bool = False
+
+    @property
+    def did_nothing(self) -> bool:
+        """Whether every archive was whole."""
+        return not self.found.findings
+
+    def to_json(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {
+            "did_nothing": self.did_nothing,
+            "is_dry_run": self.is_dry_run,
+            "done": list(self.done),
+            "lost": list(self.lost),
+            "found": self.found.to_json(),
+        }
+
+
+def repair(
+    domain: Domain, *, dry_run: bool = False, clock: Callable[[], Instant] = utc_now
+) -> RepairReport:
+    """Verify every object of a domain's archives and make again what is damaged.
+
+    With an unchanged source the analysis archive is afterwards what it would be undisturbed,
+    ``ingested_at`` apart. A second run does nothing. Killed in the middle, what was withdrawn
+    is missing, and the next ingest, forecast or evaluate makes it.
+
+    Args:
+        domain: whose archives.
+        dry_run: only say what would be done.
+        clock: gives the time recorded as ``ingested_at``.
+
+    Raises:
+        ArchiveNotFoundError: if the domain has no archive.
+        ArchiveBusyError: if a writer is at work.
+        StorageError: if the storage refuses; run it again once it is cured.
+    """
+    found = verify(domain, sample=None)
+    if dry_run or not found.findings:
+        done, lost = _plan(found)
+        return RepairReport(found, done, lost, is_dry_run=dry_run)
+    work = _Repair(domain, clock)
+    damaged = {archive.path for archive in found.archives if archive.findings}
+    for kind, path in archives_of(domain):
+        if path in damaged:
+            work.mend(kind, path)
+    work.refill()
+    return RepairReport(found, tuple(work.done), tuple(work.lost))
+
+
+def _plan(found: VerifyReport) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What would be done, and what cannot be."""
+    done: list[str] = []
+    lost: list[str] = []
+    for archive in found.archives:
+        for finding in archive.findings:
+            line = (
+                f"{archive.path.name}: {finding.array or 'root metadata'} {finding.what} "
+                f"({finding.where}): {finding.remedy}"
+            )
+            (done if is_mendable(finding, archive.kind) else lost).append(line)
+    return tuple(done), tuple(lost)
+
+
+@dataclass
+class _Repair:
+    """One repair: archives are mended first, then what they lost is made again in order."""
+
+    domain: Domain
+    clock: Callable[[], Instant]
+    done: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    _mended: list[tuple[Kind, Path]] = field(default_factory=list)
+    _hours: Times = field(default_factory=_NONE.copy)
+    _digests: Digests = field(default_factory=lambda: np.zeros((0, DIGEST_BYTES), np.uint8))
+    _forecasts: dict[str, Times] = field(default_factory=dict)
+    _models: set[str] = field(default_factory=set)
+
+    def mend(self, kind: Kind, path: Path) -> None:
+        """Make one archive whole, without what was damaged."""
+        before: list[Finding] = []
+        for _ in range(_ROUNDS):
+            report = verify_archive(path, kind, domain=self.domain)
+            todo = [found for found in report.findings if is_mendable(found, kind)]
+            if (
+                not todo
+                or todo == before
+                or any(found.fault == Fault.FOREIGN for found in report.findings)
+            ):
+                break
+            before = todo
+            if any(found.fault == Fault.METADATA for found in todo):
+                mend_metadata(self.domain, path, kind)
+                self.done.append(f"{path.name}: metadata written again")
+                continue
+            withdrawn = mend(self.domain, path, kind, now=self.clock())
+            self.done.append(f"{path.name}: {_counted(todo)} mended")
+            if kind == "analysis":
+                self._remember(withdrawn.times, withdrawn.digests)
+            elif kind == "forecast":
+                known = self._forecasts.get(path.stem, _NONE)
+                self._forecasts[path.stem] = np.union1d(known, withdrawn.times)
+            else:
+                self._models |= set(withdrawn.models)
+        self._mended.append((kind, path))
+
+    def _remember(self, times: Times, digests: Digests) -> None:
+        """Hours withdrawn in several rounds: their digests as first found."""
+        is_new = ~np.isin(times, self._hours)
+        self._hours = np.concatenate([self._hours, times[is_new]])
+        self._digests = np.concatenate([self._digests, digests[is_new]])
+
+    def refill(self) -> None:
+        """Make again what the archives lost."""
+        gone = self._refill_analysis() if self._hours.size else False
+        for model, init_times in self._forecasts.items():
+            if init_times.size:
+                self._refill_forecasts(model, init_times)
+        if self._models or self._forecasts or gone:
+            self._refill_scores()
+        for kind, path in self._mended:
+            self._report_rest(verify_archive(path, kind, domain=self.domain))
+
+    def _refill_analysis(self) -> bool:
+        """Fetch the hours again; whether some stay missing."""
+        path = Workspace.of(self.domain).analysis
+        whole = Period(self._hours.min(), self._hours.max() + self.domain.cadence)
+        remedy = "`lsntp ingest` fetches these hours later"
+        self._attempt(self._restore_hours, remedy)
+        self._attempt(partial(ingest, self.domain, period=whole, clock=self.clock), remedy)
+        archive = AnalysisArchive.open(path)
+        held = Quarantine(Workspace.of(self.domain).quarantine).held(
+            self.domain.quality.model_dump_json()
+        )
+        never_fit = np.isin(self._hours, np.array(list(held), "datetime64[ns]"))
+        rejected = self._hours[never_fit & ~self._digests.any(axis=1)]
+        if rejected.size:
+            archive.mark(rejected, Status.QUARANTINED, now=self.clock())
+        status = archive.status_at(self._hours)
+        absent = self._hours[status == Status.MISSING]
+        has_digest = archive.digests_at(self._hours).any(axis=1)
+        unsure = self._hours[(status == Status.PRELIMINARY) & ~has_digest]
+        if again := self._hours.size - absent.size - unsure.size:
+            self.done.append(f"{path.name}: {again} hours as the source has them")
+        for times, text in (
+            (absent, "missing now (NaN): the source has no field for them any more"),
+            (unsure, "kept as preliminary: their digest is lost and the source has no field"),
+        ):
+            if times.size:
+                self.lost.append(
+                    f"{path.name}: {times.size} hours, {_span(times)}, are {text}; restore the "
+                    "source's files or the archive from a backup, then run `lsntp ingest`"
+                )
+        return bool(absent.size)
+
+    def _restore_hours(self) -> None:
+        """Publish the very fields that were stored: accepted before, they are not judged again.
+
+        Alone, without the neighbours they came with, fields may look worse than among them.
+        """
+        stored = {
+            (time, digest.tobytes())
+            for time, digest in zip(self._hours, self._digests, strict=True)
+            if digest.any()
+        }
+        if not stored:
+            return
+        times = np.unique(np.array([time for time, _ in stored], "datetime64[ns]"))
+        archive = AnalysisArchive.open(Workspace.of(self.domain).analysis)
+        for frames in open_source(self.domain.source, self.domain).fetch(times, archive.grid):
+            digests = frames[SOURCE_DIGEST].to_numpy()
+            keys = [
+                (time, digest.tobytes())
+                for time, digest in zip(frames[TIME].to_numpy(), digests, strict=True)
+            ]
+            is_stored = [key in stored and key not in keys[:at] for at, key in enumerate(keys)]
+            if any(is_stored):
+                same = frames.isel({TIME: np.flatnonzero(is_stored)})
+                chunk = frames_per_chunk(self.domain.cadence)
+                fields = regrid(same[T2M].chunk({TIME: chunk}), archive.grid).compute()
+                variables = {T2M: fields, STATUS: same[STATUS], SOURCE_DIGEST: same[SOURCE_DIGEST]}
+                archive.publish(xr.Dataset(variables), now=self.clock())
+
+    def _refill_forecasts(self, model: str, init_times: Times) -> None:
+        from lsntp.forecasting import forecast  # torch: only when it is needed
+
+        for period in self._periods(init_times):
+            self._attempt(
+                partial(forecast, self.domain, models=[model], period=period),
+                f"`lsntp forecast` with a trained {model} makes these forecasts later",
+            )
+        path = Workspace.of(self.domain).forecast(model)
+        absent = np.setdiff1d(init_times, ForecastArchive.open(path).written())
+        if init_times.size > absent.size:
+            count = init_times.size - absent.size
+            self.done.append(f"{path.name}: {count} forecasts made again by the newest version")
+        if absent.size:
+            self.lost.append(
+                f"{path.name}: {absent.size} forecasts, {_span(absent)}, are missing now; "
+                f"run `lsntp train` for {model} and make sure the hours before them are there, "
+                "then `lsntp forecast`"
+            )
+
+    def _refill_scores(self) -> None:
+        path = Workspace.of(self.domain).evaluation
+        if not path.is_dir():
+            return
+        from lsntp.evaluation.scoring import evaluate
+
+        if self._attempt(partial(evaluate, self.domain), "`lsntp evaluate` scores them later"):
+            self.done.append(f"{path.name}: scored again where forecast and truth are there")
+        unknown = sorted(self._models - set(self.domain.model_names))
+        if unknown:
+            self.lost.append(
+                f"{path.name}: scores of {', '.join(unknown)} in damaged months are gone; add the "
+                "model to the domain file and run `lsntp evaluate`"
+            )
+
+    def _attempt(self, step: Callable[[], object], remedy: str) -> bool:
+        """Whether a step ended well; if not, why and what then is noted."""
+        try:
+            step()
+        except LsntpError as error:
+            self.lost.append(f"{error} Then {remedy}.")
+            return False
+        return True
+
+    def _periods(self, times: Times) -> list[Period]:
+        """Consecutive steps together."""
+        slots = ((times - self.domain.start) // self.domain.cadence).astype(np.int64)
+        flags = np.zeros(int(slots.max()) + 1, np.bool_)
+        flags[slots] = True
+        steps = [
+            self.domain.start + np.array(bounds) * self.domain.cadence for bounds in runs(flags)
+        ]
+        return [Period(first, end) for first, end in steps]
+
+    def _report_rest(self, report: ArchiveReport) -> None:
+        for finding in report.findings:
+            if finding.array == SOURCE_DIGEST:
+                continue  # told with the hours
+            self.lost.append(
+                f"{report.path.name}: {finding.array or 'root metadata'} {finding.what} "
+                f"({finding.where}): {finding.remedy}"
+            )
+
+
+def _counted(findings: list[Finding]) -> str:
+    counts = {fault: sum(found.fault == fault for found in findings) for fault in Fault}
+    return ", ".join(f"{count} {fault.value}" for fault, count in counts.items() if count)
+
+
+def _span(times: Times) -> str:
+    first, last = format_time(times.min()), format_time(times.max())
+    return first if first == last else f"{first} to {last}"

@@ -1,0 +1,290 @@
+"""Damage is made good from the source, the models and the scores; what cannot be is said."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+
+from lsntp.archives import verification
+from lsntp.archives.analysis import AnalysisArchive
+from lsntp.archives.forecast import ForecastArchive
+from lsntp.archives.lease import writer_lease
+from lsntp.archives.verification import verify
+from lsntp.config import Domain, load_domain
+from lsntp.errors import ArchiveBusyError
+from lsntp.grid import regular_grid
+from lsntp.ingest import ingest
+from lsntp.names import Status
+from lsntp.repair import repair
+from lsntp.times import Period, hours
+from lsntp.workspace import Workspace
+
+START = np.datetime64("2019-03-01", "ns")
+NOW = np.datetime64("2019-05-01T12:00", "ns")
+NATIVE = regular_grid(north=60, south=40, west=-12, east=4, spacing=1)
+YAML = """
+domain: tiny
+source: {{name: files, paths: ["*.nc"]}}
+grid: {{kind: regular, north: 58, south: 42, west: -10, east: 2, spacing: 2}}
+cadence_h: 1
+archive: {{start: 2019-03-01}}
+split:
+  train: {{start: 2019-03-01, end: 2019-03-02}}
+  validation: {{start: 2019-03-02, end: 2019-03-03}}
+  test: {{start: 2019-03-03, end: 2019-03-04}}
+root: "{root}"
+"""
+
+
+@pytest.fixture(autouse=True)
+def _quick_second_look(monkeypatch):
+    monkeypatch.setattr(verification, "PAUSE_S", 0.01)
+
+
+def write_source(file: Path, day: int, expver: str = "0001") -> None:
+    """A day of plain weather; hour 7 of each day is broken and goes to quarantine."""
+    lat, lon = np.meshgrid(NATIVE.latitude, NATIVE.longitude, indexing="ij")
+    hour = 24 * day + np.arange(24)
+    diurnal = 3 * np.sin(2 * np.pi * (hour - 8.7) / 24)[:, None, None]
+    values = (310 - 0.6 * lat + np.sin(np.radians(20 * lon + 7 * lat)) + diurnal).astype("f4")
+    values[7] = 0
+    xr.Dataset(
+        {"t2m": (("valid_time", "latitude", "longitude"), values, {"units": "K"})},
+        {
+            "valid_time": START + hour * hours(1),
+            "latitude": ("latitude", NATIVE.latitude, {"units": "degrees_north"}),
+            "longitude": ("longitude", NATIVE.longitude, {"units": "degrees_east"}),
+            "expver": ("valid_time", [expver] * 24),
+        },
+    ).to_netcdf(file, engine="netcdf4")
+
+
+def domain_at(folder: Path) -> Domain:
+    file = folder / "tiny.yaml"
+    file.write_text(YAML.format(root=folder / "root"))
+    return load_domain(file)
+
+
+@pytest.fixture(scope="module")
+def _world(tmp_path_factory) -> Path:
+    """Three days of source and their archive; the last day is preliminary."""
+    folder = tmp_path_factory.mktemp("world") / "w"
+    folder.mkdir()
+    for day in range(3):
+        write_source(folder / f"day{day}.nc", day, "0005" if day == 2 else "0001")
+    ingest(domain_at(folder), clock=lambda: NOW)
+    return folder
+
+
+@pytest.fixture
+def world(_world, tmp_path) -> Domain:
+    """A copy to damage, at the same path for every test, as the archive records it."""
+    shutil.copytree(_world, tmp_path / "w")
+    return domain_at(tmp_path / "w")
+
+
+def stored(path: Path) -> dict[str, bytes]:
+    return {
+        str(file.relative_to(path)): file.read_bytes()
+        for file in sorted(path.rglob("*"))
+        if file.is_file()
+    }
+
+
+def analysis(domain: Domain) -> Path:
+    return Workspace.of(domain).analysis
+
+
+def truncate(file: Path) -> None:
+    os.truncate(file, file.stat().st_size // 2)
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 16
+    file.write_bytes(content)
+
+
+def say_final(path: Path) -> None:
+    zarr.open_group(path, mode="r+")["status"][7] = Status.FINAL
+
+
+def say_missing(path: Path) -> None:
+    zarr.open_group(path, mode="r+")["status"][30] = Status.MISSING
+
+
+def power_loss(path: Path) -> None:
+    """Everything the last publish rewrote is empty, as on a disk that was not told to sync."""
+    for name in ("status/c/0", "source_digest/c/0/0", "ingested_at/c/0", "time/c/0"):
+        os.truncate(path / name, 0)
+
+
+DAMAGES: list[Callable[[Path], object]] = [
+    lambda path: flip(path / "t2m/c/1/0/0"),
+    lambda path: (path / "t2m/c/2/0/0").unlink(),
+    lambda path: truncate(path / "status/c/0"),
+    lambda path: (path / "status/c/0").unlink(),
+    lambda path: truncate(path / "source_digest/c/0/0"),
+    lambda path: (path / "ingested_at/c/0").unlink(),
+    lambda path: truncate(path / "time/c/0"),
+    lambda path: (path / "latitude/c/0").unlink(),
+    lambda path: truncate(path / "zarr.json"),
+    lambda path: (path / "t2m/zarr.json").unlink(),
+    say_final,
+    say_missing,
+    power_loss,
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_repaired_archive_is_the_undisturbed_one_byte_for_byte(world, damage):
+    # The source folder moved with the copy, so its paths in the root are brought up to date.
+    repaired = stored(analysis(world))
+    damage(analysis(world))
+    assert stored(analysis(world)) != repaired
+
+    report = repair(world, clock=lambda: NOW)
+
+    assert not report.did_nothing
+    assert report.lost == ()
+    after = stored(analysis(world))
+    assert after.keys() == repaired.keys()
+    assert [key for key in after if after[key] != repaired[key]] in ([], ["zarr.json"])
+    assert xr.open_zarr(analysis(world)).attrs.keys() >= {"title", "lsntp_start"}
+    second = repair(world)
+    assert second.did_nothing
+    assert second.done == second.lost == ()
+    assert stored(analysis(world)) == after
+
+
+def test_a_lost_root_is_made_from_the_arrays_and_the_domain_file(world):
+    path = analysis(world)
+    before = xr.open_zarr(path).load()
+    (path / "zarr.json").unlink()
+    assert repair(world).lost == ()
+    after = xr.open_zarr(path).load()
+    xr.testing.assert_equal(after, before)
+    assert after.attrs["lsntp_start"] == "2019-03-01T00:00:00Z"
+    assert ingest(world).did_nothing
+
+
+def test_a_dry_run_says_what_it_would_do_and_changes_nothing(world):
+    flip(analysis(world) / "t2m/c/1/0/0")
+    before = stored(Workspace.of(world).root)
+    report = repair(world, dry_run=True)
+    assert len(report.done) == 1
+    assert "2019-03-02T00:00Z to 2019-03-02T23:00Z" in report.done[0]
+    assert "from the source again" in report.done[0]
+    assert stored(Workspace.of(world).root) == before
+
+
+def test_hours_that_the_source_lost_are_missing_and_not_a_number(world, tmp_path):
+    before = AnalysisArchive.open(analysis(world)).status[24:48]
+    usable = int(np.isin(before, [Status.PRELIMINARY, Status.FINAL]).sum())
+    flip(analysis(world) / "t2m/c/1/0/0")
+    (tmp_path / "w" / "day1.nc").unlink()
+
+    report = repair(world)
+
+    (lost,) = report.lost
+    assert f"{usable} hours, 2019-03-02T00:00Z to 2019-03-02T23:00Z" in lost
+    assert "restore" in lost
+    archive = AnalysisArchive.open(analysis(world))
+    expected = np.where(before == Status.QUARANTINED, Status.QUARANTINED, Status.MISSING)
+    assert usable >= 20
+    assert archive.status[24:48].tolist() == expected.tolist()
+    day_2 = START + np.arange(24, 48) * hours(1)
+    assert np.isnan(archive.read(day_2)).all()
+    assert not archive.digests_at(day_2).any()
+    assert verify(world).findings == 0
+    assert repair(world).did_nothing
+    write_source(tmp_path / "w" / "day1.nc", 1)
+    assert ingest(world).written > 0
+
+
+def test_a_lost_status_costs_no_field_even_without_the_source(world, tmp_path):
+    path = analysis(world)
+    before = xr.open_zarr(path)["t2m"].load()
+    was_usable = AnalysisArchive.open(path).status != Status.QUARANTINED
+    assert 2 * was_usable.sum() > was_usable.size > was_usable.sum()
+    os.truncate(path / "status/c/0", 0)
+    for day in range(3):
+        (tmp_path / "w" / f"day{day}.nc").rename(tmp_path / f"day{day}.nc")
+    write_source(tmp_path / "w" / "later.nc", 9)
+    report = repair(world)
+    assert report.lost == ()
+    xr.testing.assert_equal(xr.open_zarr(path)["t2m"].isel(time=slice(0, 72)).load(), before)
+    status = AnalysisArchive.open(path).status[:72]
+    assert (status[was_usable] == Status.PRELIMINARY).all()
+    assert (status[~was_usable] == Status.QUARANTINED).all()
+
+
+def test_an_archive_of_another_domain_is_left_alone(world, tmp_path):
+    other = world.model_copy(update={"cadence_h": 3.0})
+    before = stored(analysis(world))
+    report = repair(other)
+    assert report.lost
+    assert "give the domain a new name" in report.lost[0]
+    assert stored(analysis(world)) == before
+
+
+def test_a_repair_waits_for_no_writer_for_ever(world, monkeypatch):
+    monkeypatch.setattr(verification, "PATIENCE_S", 0.1)
+    flip(analysis(world) / "t2m/c/1/0/0")
+    before = stored(analysis(world))
+    with writer_lease(analysis(world)), pytest.raises(ArchiveBusyError, match="only writer"):
+        repair(world)
+    assert stored(analysis(world)) == before
+
+
+def test_damaged_forecasts_and_scores_are_made_again(trained):
+    from lsntp.evaluation.scoring import evaluate
+    from lsntp.forecasting import forecast
+
+    test = trained.split.test.period
+    forecast(trained, models=["persistence"], period=Period(test.start, test.start + hours(30)))
+    evaluate(trained)
+    workspace = Workspace.of(trained)
+    archive, scores = workspace.forecast("persistence"), workspace.evaluation
+    forecasts_before, scores_before = stored(archive), stored(scores)
+    assert [one.findings for one in verify(trained).archives] == [(), (), ()]
+    first = int((test.start - trained.start) / hours(1))
+    flip(archive / f"t2m/c/{first + 3}/0/0/0")
+    (archive / f"t2m/c/{first + 9}/0/0/0").unlink()
+    truncate(archive / "written_leads/c/0")
+    truncate(scores / "squared_error_sum/c/0/0/0")
+    (scores / "map_error_sum/c/0/0/0/0/0").unlink()
+
+    report = repair(trained)
+
+    assert report.lost == ()
+    assert stored(archive) == forecasts_before
+    assert stored(scores) == scores_before
+    assert repair(trained).did_nothing
+
+
+def test_forecasts_without_a_model_stay_missing_and_are_named(trained):
+    from lsntp.forecasting import forecast
+
+    test = trained.split.test.period
+    forecast(trained, models=["persistence"], period=Period(test.start, test.start + hours(4)))
+    workspace = Workspace.of(trained)
+    path = workspace.forecast("persistence")
+    first = int((test.start - trained.start) / hours(1))
+    flip(path / f"t2m/c/{first + 1}/0/0/0")
+    for version in workspace.models.glob("persistence-*"):
+        shutil.rmtree(version)
+
+    report = repair(trained)
+
+    assert any("1 forecasts, 2021-01-12T01:00Z" in line for line in report.lost)
+    assert any("lsntp train" in line for line in report.lost)
+    archive = ForecastArchive.open(path)
+    assert archive.written().size == 3
+    assert np.isnan(archive.read(np.array([test.start + hours(1)]))).all()
+    assert verify(trained).findings == 0
