@@ -1,5 +1,6 @@
 """Score forecasts whose truth has arrived, and show the skill table."""
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -20,10 +21,7 @@ def score_forecasts(domain: Domain, *, models: Sequence[str] | None = None) -> d
     with slots(archive_slot(domain, "evaluation")):
         report = evaluate(domain, models=models)
     outcome = {
-        "models": {
-            model: {"scored": counts.scored, "already": counts.already, "waiting": counts.waiting}
-            for model, counts in report.models.items()
-        },
+        "models": {model: dataclasses.asdict(counts) for model, counts in report.models.items()},
         "did_nothing": report.did_nothing,
     }
     get_run_logger().info("%s: evaluate %s", domain.domain, outcome)

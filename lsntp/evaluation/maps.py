@@ -13,7 +13,7 @@ from lsntp.config import Domain
 from lsntp.evaluation.sums import Sums, cell_sums, merge
 from lsntp.grid import Grid
 from lsntp.names import LATITUDE, LEAD_TIME, LONGITUDE
-from lsntp.times import Times
+from lsntp.times import Instant, Times
 from lsntp.training_data.blocks import USABLE_CODES
 from lsntp.training_data.statistics import LeadTimes
 from lsntp.workspace import Workspace
@@ -75,19 +75,10 @@ def error_maps(domain: Domain, model: str, init_times: Times) -> xr.Dataset:
         ``map_count(lead_time)`` and each of :data:`~lsntp.archives.evaluation.CELL_SUMS`
         (lead_time, latitude, longitude): divide a sum by the count for the mean.
     """
-    workspace = Workspace.of(domain)
-    archive = EvaluationArchive.open(workspace.evaluation)
+    archive = EvaluationArchive.open(Workspace.of(domain).evaluation)
     sums = no_cell_sums(archive.lead_times.size, archive.grid)
-    month_of = init_times.astype("datetime64[M]")
-    with archive.dataset() as stored:
-        of_model = stored[[MAP_COUNT, *CELL_SUMS]].sel(model=model)
-        for month in np.unique(month_of):
-            asked = init_times[month_of == month]
-            monthly = of_model.sel(month=month)
-            if (monthly[MAP_COUNT].values == asked.size).all():
-                sums = merge(sums, {name: monthly[name].values for name in sums})
-            else:
-                sums = merge(sums, _compute(domain, model, asked))
+    for _, monthly in monthly_sums(domain, model, init_times):
+        sums = merge(sums, monthly)
     dims = (LEAD_TIME, LATITUDE, LONGITUDE)
     return xr.Dataset(
         {name: (dims[: values.ndim], values) for name, values in sums.items()},
@@ -97,6 +88,28 @@ def error_maps(domain: Domain, model: str, init_times: Times) -> xr.Dataset:
             LONGITUDE: archive.grid.longitude,
         },
     )
+
+
+def monthly_sums(domain: Domain, model: str, init_times: Times) -> Iterator[tuple[Instant, Sums]]:
+    """The error sums of each cell over the ``init_times`` of each month, one month in memory.
+
+    A month of which every scored forecast is asked for is read from the evaluation archive,
+    any other is computed from forecasts and truth.
+
+    Yields:
+        The month (its first instant, ``datetime64[M]``), and the sums as in :func:`error_maps`.
+    """
+    archive = EvaluationArchive.open(Workspace.of(domain).evaluation)
+    month_of = init_times.astype("datetime64[M]")
+    with archive.dataset() as stored:
+        of_model = stored[[MAP_COUNT, *CELL_SUMS]].sel(model=model)
+        for month in np.unique(month_of):
+            asked = init_times[month_of == month]
+            monthly = of_model.sel(month=month)
+            if (monthly[MAP_COUNT].values == asked.size).all():
+                yield month, {name: monthly[name].values for name in (MAP_COUNT, *CELL_SUMS)}
+            else:
+                yield month, _compute(domain, model, asked)
 
 
 def _compute(domain: Domain, model: str, init_times: Times) -> Sums:

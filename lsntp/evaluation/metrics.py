@@ -37,6 +37,15 @@ METRICS: Final = (
     "psnr_paper",
     "psnr_data_range",
 )
+_CELL_TERMS: Final = (
+    "error",
+    "absolute_error",
+    "squared_error",
+    "anomaly_product",
+    "forecast_anomaly_square",
+    "truth_anomaly_square",
+)
+_FRAME_TERMS: Final = ("ssim_paper", "ssim_data_range", "psnr_paper", "psnr_data_range")
 ANOMALY_FLOOR_K: Final = 1e-3
 """Below this rms anomaly a frame set has no pattern, only float32 rounding: its ACC is NaN."""
 
@@ -57,39 +66,50 @@ def lead_metrics(sums: xr.Dataset, *, weighting: Weighting) -> xr.Dataset:
     References:
         ACC: Wilks, Statistical Methods in the Atmospheric Sciences, eq. for uncentred AC.
     """
+    return scores_from(frame_terms(sums, weighting=weighting).sum(INIT_TIME, skipna=False))
+
+
+def frame_terms(sums: xr.Dataset, *, weighting: Weighting) -> xr.Dataset:
+    """What of each frame adds up: summed over any frames, it gives :func:`scores_from`.
+
+    Args:
+        sums: frame sums with dims (…, init_time, lead_time).
+        weighting: ``area`` for area-weighted cells; SSIM and PSNR are unweighted in both.
+
+    Returns:
+        The same dims, float64; 0 where a frame was not scored (``count`` 0).
+    """
     is_scored = sums["count"] > 0
-    frames = is_scored.sum(INIT_TIME)
-    cells = sums["count"].sum(INIT_TIME)
     prefix = "area_" if weighting == "area" else ""
+    terms = {name: sums[f"{prefix}{name}_sum"] for name in _CELL_TERMS}
+    terms |= {name: sums[name] for name in _FRAME_TERMS}
+    terms["rmse"] = (terms["squared_error"] / sums["count"].where(is_scored)) ** 0.5
+    terms |= {"frames": is_scored.astype(np.float64), "cells": sums["count"].astype(np.float64)}
+    return xr.Dataset(terms).where(is_scored, 0.0)
 
-    def total(values: xr.DataArray) -> xr.DataArray:
-        return values.where(is_scored, 0.0).sum(INIT_TIME, skipna=False)
 
-    def pooled(name: str) -> xr.DataArray:
-        return total(sums[f"{prefix}{name}"]) / cells.where(cells > 0)
-
-    def mean_of_frames(values: xr.DataArray) -> xr.DataArray:
-        return total(values) / frames.where(frames > 0)
-
-    frame_mse = sums[f"{prefix}squared_error_sum"] / sums["count"].where(is_scored)
-    psnr_paper = mean_of_frames(sums["psnr_paper"])
-    forecast_square = pooled("forecast_anomaly_square_sum")
-    truth_square = pooled("truth_anomaly_square_sum")
+def scores_from(totals: xr.Dataset) -> xr.Dataset:
+    """The scores of summed :func:`frame_terms`: see :func:`lead_metrics`."""
+    cells = totals["cells"].where(totals["cells"] > 0)
+    frames = totals["frames"].where(totals["frames"] > 0)
+    psnr_paper = totals["psnr_paper"] / frames
+    forecast_square = totals["forecast_anomaly_square"] / cells
+    truth_square = totals["truth_anomaly_square"] / cells
     floor = ANOMALY_FLOOR_K**2
     has_pattern = (forecast_square > floor) & (truth_square > floor)
     return xr.Dataset(
         {
-            "mae": pooled("absolute_error_sum"),
-            "bias": pooled("error_sum"),
-            "rmse_pooled": pooled("squared_error_sum") ** 0.5,
-            "rmse_per_image": mean_of_frames(frame_mse**0.5),
+            "mae": totals["absolute_error"] / cells,
+            "bias": totals["error"] / cells,
+            "rmse_pooled": (totals["squared_error"] / cells) ** 0.5,
+            "rmse_per_image": totals["rmse"] / frames,
             "rmse_psnr": PAPER_PSNR_RANGE * 10.0 ** (-psnr_paper / 20.0),
-            "acc": pooled("anomaly_product_sum")
+            "acc": (totals["anomaly_product"] / cells)
             / (forecast_square * truth_square).where(has_pattern) ** 0.5,
-            "ssim_paper": mean_of_frames(sums["ssim_paper"]),
-            "ssim_data_range": mean_of_frames(sums["ssim_data_range"]),
+            "ssim_paper": totals["ssim_paper"] / frames,
+            "ssim_data_range": totals["ssim_data_range"] / frames,
             "psnr_paper": psnr_paper,
-            "psnr_data_range": mean_of_frames(sums["psnr_data_range"]),
+            "psnr_data_range": totals["psnr_data_range"] / frames,
         }
     )
 

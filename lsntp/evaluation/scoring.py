@@ -23,6 +23,7 @@ from lsntp.evaluation.maps import (
 )
 from lsntp.evaluation.reference import Reference, newest_reference
 from lsntp.evaluation.sums import Sums, cell_sums, frame_sums, merge
+from lsntp.names import Status
 from lsntp.progress import track
 from lsntp.times import Instant, Times, format_time
 from lsntp.workspace import Workspace
@@ -38,11 +39,13 @@ class FrameCounts:
         scored: scored now, or again because forecast, truth or climatology changed.
         already: scored before from the same inputs.
         waiting: without a truth yet.
+        dropped: whose score was taken back, because forecast or truth was withdrawn.
     """
 
     scored: int
     already: int
     waiting: int
+    dropped: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,27 +57,36 @@ class EvaluationReport:
     @property
     def did_nothing(self) -> bool:
         """Whether every frame with a truth was scored already."""
-        return not any(counts.scored for counts in self.models.values())
+        return not any(counts.scored or counts.dropped for counts in self.models.values())
 
 
 @dataclass(frozen=True, eq=False)
 class _Work:
     """The forecasts of one model and which of their frames to score.
 
-    ``init_times`` (n,) are all written ones; the flags and digests are (n, K).
+    ``init_times`` (n,) are all written ones, and those with a score whose forecast was
+    withdrawn; ``is_written`` (n,) tells them apart. Status (of the truth), digests and flags
+    are (n, K). A frame without forecast or truth has the digest 0, as one never scored.
     """
 
     model: str
     forecasts: ForecastArchive
     init_times: Times
+    is_written: Flags
     status: npt.NDArray[np.int8]
     inputs: npt.NDArray[np.int64]
     is_due: Flags
 
     @property
     def counts(self) -> FrameCounts:
-        usable, due = int(is_usable(self.status).sum()), int(self.is_due.sum())
-        return FrameCounts(scored=due, already=usable - due, waiting=self.status.size - usable)
+        has_score = self.inputs != 0
+        scored = int((self.is_due & has_score).sum())
+        return FrameCounts(
+            scored=scored,
+            already=int(has_score.sum()) - scored,
+            waiting=int((~has_score)[self.is_written].sum()),
+            dropped=int((self.is_due & ~has_score).sum()),
+        )
 
     @property
     def months(self) -> list[Instant]:
@@ -93,6 +105,7 @@ class _Work:
             self.model,
             self.forecasts,
             self.init_times[chosen],
+            self.is_written[chosen],
             self.status[chosen],
             self.inputs[chosen],
             self.is_due[chosen],
@@ -103,8 +116,9 @@ def evaluate(domain: Domain, *, models: Sequence[str] | None = None) -> Evaluati
     """Score the frames that are due and recompute the maps of the months they are in.
 
     A frame is due when its truth is usable and it was never scored, or was scored from
-    another forecast, truth (preliminary, now final) or climatology. So the archive always
-    equals that of scoring everything once, now; a second run does nothing.
+    another forecast, truth (preliminary, now final) or climatology. A score whose forecast or
+    truth was withdrawn is taken back. So the archive always equals that of scoring everything
+    once, now (but for the order of the models); a second run does nothing.
 
     Args:
         domain: whose forecasts.
@@ -168,16 +182,26 @@ def _work_list(
     analysis: AnalysisArchive,
     reference: Reference,
 ) -> _Work:
-    init_times = forecasts.written()
-    status = truth_status(analysis, init_times, forecasts.lead_times)
-    inputs = _inputs_digest(forecasts, analysis, init_times, reference)
+    written = forecasts.written()
     try:
         stored = EvaluationArchive.open(Workspace.of(domain).evaluation)
-        known = stored.inputs_at(model, init_times)
+        scored = stored.scored(model)
     except ArchiveNotFoundError:
-        known = np.zeros_like(inputs)
+        stored, scored = None, written[:0]
+    init_times = np.union1d(written, scored)
+    is_written = np.isin(init_times, written)
+    status = truth_status(analysis, init_times, forecasts.lead_times)
+    inputs = _inputs_digest(forecasts, analysis, init_times, reference)
+    inputs = np.where(is_usable(status) & is_written[:, None], inputs, 0)
+    known = np.zeros_like(inputs) if stored is None else stored.inputs_at(model, init_times)
     return _Work(
-        model, forecasts, init_times, status, inputs, is_usable(status) & (known != inputs)
+        model,
+        forecasts,
+        init_times,
+        is_written=is_written,
+        status=status,
+        inputs=inputs,
+        is_due=known != inputs,
     )
 
 
@@ -247,19 +271,23 @@ def _score_month(
     parts: list[Sums] = []
     for block in blocks_of(work.init_times, leads, archive.grid):
         part = work.in_block(block)
-        has_truth = is_usable(part.status)[:, :, None, None]
-        truth = np.where(has_truth, read_truth(analysis, part.init_times, leads), np.nan)
-        prediction = work.forecasts.read(part.init_times)
+        counts = (part.inputs != 0)[:, :, None, None]
+        truth = np.where(counts, read_truth(analysis, part.init_times, leads), np.nan)
+        prediction = np.where(counts, work.forecasts.read(part.init_times), np.nan)
         maps = merge(maps, cell_sums(prediction=prediction, target=truth))
         parts.append(_score_block(archive, part, prediction, truth, reference))
     due = work.is_due.any(axis=1)
+    inputs = work.inputs[due]
+    versions = work.forecasts.model_versions(work.init_times[due])
     scored = ScoredFrames(
         init_times=work.init_times[due],
         is_scored=work.is_due[due],
         sums={name: np.concatenate([part[name] for part in parts]) for name in FRAME_SUMS},
-        truth_status=work.status[due],
-        inputs=work.inputs[due],
-        model_version=work.forecasts.model_versions(work.init_times[due]),
+        truth_status=np.where(inputs != 0, work.status[due], Status.MISSING).astype(np.int8),
+        inputs=inputs,
+        model_version=[
+            version if row.any() else "" for version, row in zip(versions, inputs, strict=True)
+        ],
     )
     archive.publish(work.model, scored, {month: maps})
 
@@ -282,7 +310,7 @@ def _score_block(
         weights=archive.grid.area_weights,
         value_range=reference.value_range,
     )
-    broken = is_due & (sums["count"] == 0)
+    broken = is_due & (work.inputs[due] != 0) & (sums["count"] == 0)
     if broken.any():
         row = int(np.flatnonzero(broken.any(axis=1))[0])
         raise EvaluationError(

@@ -4,30 +4,19 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import xarray as xr
 
-from lsntp.archives.evaluation import (
-    COUNT,
-    FRAME_SUMS,
-    MAP_COUNT,
-    MODEL,
-    MODEL_VERSION,
-    TRUTH_STATUS,
-    EvaluationArchive,
-)
+from lsntp.archives.evaluation import COUNT, MAP_COUNT, MODEL
 from lsntp.config import BASELINES, Domain
-from lsntp.errors import ArchiveNotFoundError, DomainError, EvaluationError
 from lsntp.evaluation import bootstrap
 from lsntp.evaluation.maps import error_maps
 from lsntp.evaluation.metrics import Weighting, lead_metrics, rmse_per_cell
 from lsntp.evaluation.render import render_table
+from lsntp.evaluation.selection import Contender, Selection, select
 from lsntp.evaluation.table import WEIGHTING, Skill, SkillTable
 from lsntp.grid import Floats
-from lsntp.names import INIT_TIME, LEAD_TIME, Status
-from lsntp.times import Period, Times
-from lsntp.training_data.splits import effective_periods
-from lsntp.workspace import Workspace
+from lsntp.names import LEAD_TIME
+from lsntp.times import Period
 
 __all__ = ["Skill", "SkillTable", "render_table", "skill_table"]
 
@@ -45,7 +34,8 @@ def skill_table(
 
     Args:
         domain: whose evaluation archive.
-        models: which; by default every model of the domain with a scored forecast in the period.
+        models: names, or ``name@version``; by default every model of the domain with a scored
+            forecast in the period.
         period: of init_times. By default the test block, in so far as history and horizon lie
             inside it and behind the purge gap; everything scored if that holds nothing.
         weighting: of cells, for the ranking and the skill; the table holds both scores.
@@ -53,60 +43,20 @@ def skill_table(
     Raises:
         EvaluationError: if nothing is scored, a named model is not, or none is in common.
     """
-    workspace = Workspace.of(domain)
-    try:
-        archive = EvaluationArchive.open(workspace.evaluation)
-    except ArchiveNotFoundError as error:
-        raise EvaluationError(
-            f"Expected scored forecasts in {workspace.evaluation}, found none; run "
-            f"`lsntp forecast {domain.domain}`, then `lsntp evaluate {domain.domain}`."
-        ) from error
-    with archive.dataset() as data:
-        init_times: Times = data[INIT_TIME].values
-        known = [str(name) for name in data[MODEL].values]
-        names = [name for name in (models or domain.model_names) if name in known]
-        is_full = (data[COUNT].sel({MODEL: names}) > 0).all(LEAD_TIME).load()
-        chosen = period or _default_period(domain, init_times, is_full)
-        inside = chosen.contains(init_times)
-        compared = [name for name in names if is_full.sel({MODEL: name}).values[inside].any()]
-        _check_named(domain, models, compared, chosen)
-        common = is_full.sel({MODEL: compared}).values.all(axis=0) & inside
-        if not common.any():
-            raise EvaluationError(_explain_nothing_common(is_full, compared, inside, chosen))
-        scored = data.sel({MODEL: compared}).isel({INIT_TIME: np.flatnonzero(common)})
-        sums = scored[list(FRAME_SUMS)].load()
-        is_preliminary = (scored[TRUTH_STATUS] == Status.PRELIMINARY).any(MODEL)
-        versions = {
-            name: tuple(sorted({str(v) for v in scored[MODEL_VERSION].sel({MODEL: name}).values}))
-            for name in compared
-        }
+    chosen = select(domain, models=models, period=period)
     return _tabulate(
         domain,
-        sums,
-        period=chosen,
-        init_times=init_times[common],
+        chosen,
         weighting=weighting,
-        versions=versions,
-        unscored=tuple(name for name in models or domain.model_names if name not in compared),
-        preliminary_frames=int(is_preliminary.sum()),
-        data_range_k=float(archive.attrs["data_range_k"]),
+        unscored=tuple(n for n in models or domain.model_names if n not in chosen.models),
     )
 
 
 def _tabulate(
-    domain: Domain,
-    sums: xr.Dataset,
-    *,
-    period: Period,
-    init_times: Times,
-    weighting: Weighting,
-    versions: dict[str, tuple[str, ...]],
-    unscored: tuple[str, ...],
-    preliminary_frames: int,
-    data_range_k: float,
+    domain: Domain, chosen: Selection, *, weighting: Weighting, unscored: tuple[str, ...]
 ) -> SkillTable:
-    compared = [str(name) for name in sums[MODEL].values]
-    scores = _scores(domain, sums, init_times)
+    sums, init_times, compared = chosen.sums, chosen.init_times, chosen.models
+    scores = _scores(domain, chosen)
     order = np.argsort(scores["mae"].sel({WEIGHTING: weighting}).mean(LEAD_TIME).values)
     ranked = [compared[index] for index in order]
     losses = _losses(sums, weighting)
@@ -125,40 +75,41 @@ def _tabulate(
 
     return SkillTable(
         domain=domain.domain,
-        period=period,
+        period=chosen.period,
         init_times=init_times,
         scores=scores.sel({MODEL: ranked}),
-        kinds={name: _kind(name) for name in ranked},
-        versions=versions,
+        kinds={name: kind_of(name) for name in ranked},
+        versions=chosen.versions,
         skill={
             name: {
                 other: against(name, other)
                 for other in ranked
-                if other != name and _kind(other) == "baseline"
+                if other != name and kind_of(other) == "baseline"
             }
             for name in ranked
         },
         winner_skill=against(*ranked[:2]) if len(ranked) > 1 else None,
         weighting=weighting,
         unscored=unscored,
-        seen=int((init_times + domain.lead_times[0] < domain.split.validation.period.end).sum()),
-        preliminary_frames=preliminary_frames,
-        data_range_k=data_range_k,
+        seen=chosen.seen,
+        preliminary_frames=chosen.preliminary_frames,
+        data_range_k=chosen.data_range_k,
     )
 
 
-def _scores(domain: Domain, sums: xr.Dataset, init_times: Times) -> xr.Dataset:
+def _scores(domain: Domain, chosen: Selection) -> xr.Dataset:
     """Every metric, dims (weighting, model, lead_time)."""
-    names = [str(name) for name in sums[MODEL].values]
-    maps = xr.concat([error_maps(domain, name, init_times) for name in names], dim=MODEL)
-    maps = maps.assign_coords({MODEL: names})
+    maps = xr.concat(
+        [error_maps(domain, entry.model, chosen.init_times) for entry in chosen.contenders],
+        dim=MODEL,
+    ).assign_coords({MODEL: list(chosen.models)})
     weights: dict[Weighting, Floats | None] = {
         "plain": None,
         "area": domain.target_grid.area_weights,
     }
     tables = []
     for weighting in _WEIGHTINGS:
-        table = lead_metrics(sums, weighting=weighting)
+        table = lead_metrics(chosen.sums, weighting=weighting)
         table["rmse_per_cell"] = rmse_per_cell(
             maps["map_squared_error_sum"], maps[MAP_COUNT], weights=weights[weighting]
         )
@@ -177,45 +128,6 @@ def _losses(sums: xr.Dataset, weighting: Weighting) -> xr.Dataset:
     )
 
 
-def _kind(model: str) -> Literal["baseline", "network"]:
-    return "baseline" if model in BASELINES else "network"
-
-
-def _default_period(domain: Domain, init_times: Times, is_full: xr.DataArray) -> Period:
-    """The init_times of windows inside the test block if one was scored, else all."""
-    last = init_times[-1] if init_times.size else domain.start
-    everything = Period(domain.start, last + domain.cadence)
-    block = effective_periods(domain)["test"]
-    try:
-        test = Period(
-            block.start + (domain.history - 1) * domain.cadence,
-            block.end - domain.horizon * domain.cadence,
-        )
-    except DomainError:
-        return everything
-    return test if is_full.values[:, test.contains(init_times)].any() else everything
-
-
-def _check_named(
-    domain: Domain, models: Sequence[str] | None, compared: Sequence[str], period: Period
-) -> None:
-    """Every named model, or at least one, must have a fully scored forecast."""
-    absent = [name for name in (models or []) if name not in compared]
-    if absent or not compared:
-        raise EvaluationError(
-            f"Expected fully scored forecasts of {', '.join(absent) or 'any model'} in {period}, "
-            f"found none; run `lsntp forecast {domain.domain}`, then "
-            f"`lsntp evaluate {domain.domain}`."
-        )
-
-
-def _explain_nothing_common(
-    is_full: xr.DataArray, compared: Sequence[str], inside: npt.NDArray[np.bool_], period: Period
-) -> str:
-    counts = ", ".join(
-        f"{name} {int(is_full.sel({MODEL: name}).values[inside].sum())}" for name in compared
-    )
-    return (
-        f"Expected initial times in {period} that every model has fully scored, found none in "
-        f"common ({counts}); forecast and evaluate them, or name fewer models."
-    )
+def kind_of(model: str) -> Literal["baseline", "network"]:
+    """What a model, or ``model@version``, is."""
+    return "baseline" if Contender.parse(model).model in BASELINES else "network"

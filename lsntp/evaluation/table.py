@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from lsntp.evaluation.bootstrap import Interval
+from lsntp.evaluation.bootstrap import FEWEST_BLOCKS, Interval
 from lsntp.evaluation.metrics import METRICS, Weighting, mean_over_leads
 from lsntp.grid import Floats
 from lsntp.names import LEAD_TIME
@@ -266,7 +266,7 @@ def _doubt(interval: Interval, *, is_clear: bool) -> str:
 
 def _text(interval: Interval) -> str:
     if not math.isfinite(interval.low):
-        return f"skill {interval.estimate:+.3f}; fewer than two days give no interval"
+        return f"skill {interval.estimate:+.3f}; fewer than {FEWEST_BLOCKS} days give no interval"
     return (
         f"skill {interval.estimate:+.3f}, 95 % interval {interval.low:+.3f} to {interval.high:+.3f}"
     )

@@ -95,7 +95,10 @@ class World:
         build_training_archive(self.domain, analysis, self.workspace.training, "standard")
 
     def forecast(self, model, init_times, error, version=None):
-        """Forecasts that miss the truth by ``error``, K: a number, or f(init_times) -> (n, ...)."""
+        """Forecasts that miss the truth by ``error``, K.
+
+        A number, or f(init_times) -> (n,), a map for each (n, H, W), or everything (n, K, H, W).
+        """
         archive = ForecastArchive.create(
             self.workspace.forecast(model),
             grid=self.domain.target_grid,
@@ -107,12 +110,14 @@ class World:
         valid = init_times[:, None] + self.domain.lead_times
         fields = self.truth(valid.ravel()).reshape(*valid.shape, 8, 8)
         missed = error(init_times) if callable(error) else np.full(init_times.size, error)
+        if missed.ndim < 4:
+            missed = missed.reshape(-1, 1, *(missed.shape[1:] or (1, 1)))
+        archive.withdraw(np.intersect1d(init_times, archive.written()))
         archive.publish(
             init_times,
-            (fields + missed.reshape(-1, 1, *(missed.shape[1:] or (1, 1)))).astype(np.float32),
+            (fields + missed).astype(np.float32),
             model_version=version or f"{model}-0123456789ab",
             analysis_status=np.full(init_times.size, Status.FINAL, np.int8),
-            replace=True,
         )
 
     def noisy(self, level, seed):
@@ -167,5 +172,52 @@ def scored(prepared_once, tmp_path_factory):
     world = prepared_once.copy(tmp_path_factory.mktemp("scored"))
     for model, level, seed in (("persistence", 2.0, 1), ("ridge", 1.0, 2), ("lsntp", 1.5, 3)):
         world.forecast(model, world.times[36:56], world.noisy(level, seed))
+    evaluate(world.domain)
+    return world
+
+
+@pytest.fixture(scope="session")
+def preliminary_once(tmp_path_factory):
+    """Final truth in slots 0..43, preliminary in 44..55, 0.5 K warmer; no forecasts. To copy."""
+    world = make_world(tmp_path_factory.mktemp("preliminary"))
+    world.ingest(world.times[:44])
+    world.ingest(world.times[44:56], Status.PRELIMINARY, change=0.5)
+    world.prepare()
+    return world
+
+
+def ramp(times):
+    """0.5 K before slot 40 (30 January), then 0, 1, 2 … K: one more with each init_time."""
+    slot = (times - np.datetime64("2024-01-20", "ns")) // np.timedelta64(6, "h")
+    return np.where(slot < 40, 0.5, slot - 40.0)
+
+
+def west_and_east(times):
+    """1 K in the western half, 3 K in the eastern one; twice that at the second lead."""
+    halves = np.where(np.arange(8) < 4, 1.0, 3.0)
+    return np.broadcast_to(np.array([1.0, 2.0])[:, None, None] * halves, (times.size, 2, 8, 8))
+
+
+@pytest.fixture(scope="session")
+def stepped(prepared_once, tmp_path_factory):
+    """A world whose errors are known: slots 24..53 by three models; not to be changed.
+
+    ridge: see ``ramp``; persistence: 2 K; lsntp: see ``west_and_east``, by another version from
+    slot 47 on. climatology has forecasts from slots 40..43 and 52..53 only, 1 K wrong.
+    """
+    world = prepared_once.copy(tmp_path_factory.mktemp("stepped"))
+    times = world.times
+    world.forecast("ridge", times[24:54], ramp)
+    world.forecast("persistence", times[24:54], 2.0)
+    world.forecast("lsntp", times[24:47], west_and_east, version="lsntp-aaaaaaaaaaaa")
+    world.forecast("lsntp", times[47:54], west_and_east, version="lsntp-bbbbbbbbbbbb")
+    world.forecast("climatology", times[[40, 41, 42, 43, 52, 53]], 1.0)
+    boxes = {
+        "west": {"north": 57, "south": 50, "west": 0, "east": 3.4},
+        "north-east": {"north": 57, "south": 54, "west": 4, "east": 7},
+    }
+    world.domain = type(world.domain).model_validate(
+        world.domain.model_dump(mode="json") | {"regions": boxes}
+    )
     evaluate(world.domain)
     return world
