@@ -1,6 +1,7 @@
 """LS-Conv: one operator for long-range (graph) and short-range (kernel) correlations.
 
-Equations as in Xu et al., Neural Networks 155 (2022) 242-257, doi 10.1016/j.neunet.2022.07.022.
+Equations as in Xu et al., Neural Networks 155 (2022) 242-257, doi 10.1016/j.neunet.2022.07.022;
+divergences of the authors' code are switches of :class:`lsntp.config.LsntpConfig`.
 Shapes: b batch, c channels, f filters, h x w grid, N = h * w nodes, row-major over (h, w).
 """
 
@@ -8,17 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lsntp.models.graph import Graph
 
-def adaptive_adjacency(embedding: Tensor) -> Tensor:
-    """Long-range adaptive graph constructor (LAGC): A = SoftMax(ReLU(E Eᵀ)), by rows.
-
-    Args:
-        embedding: E, one learned vector per node (N, e).
-
-    Returns:
-        A (N, N), every row positive with sum 1. It takes the place of D^-½ A D^-½.
-    """
-    return torch.softmax(torch.relu(embedding @ embedding.T), dim=1)
+ALL = slice(None)
 
 
 class NodeSpatialAttention(nn.Module):
@@ -27,22 +20,41 @@ class NodeSpatialAttention(nn.Module):
     X₁ = ReLU(GroupNorm(Conv1@1(X))), X₂ = ReLU(GroupNorm(Conv1@1(X₁))),
     NSA(X) = X · Sigmoid(X₂), so the attention lies in [½, 1). GroupNorm has one group,
     as in the authors' code: all channels and cells of a sample together.
+
+    With three layers, as in the authors' code, NSA(X) = X · Sigmoid(Conv1@1(X₂)), and the
+    attention lies in (0, 1).
+
+    Args:
+        channels: c.
+        layers: 2 or 3.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, layers: int = 2) -> None:
         super().__init__()
         self.first = _normalised_pointwise(channels)
         self.second = _normalised_pointwise(channels)
+        self.third = nn.Conv2d(channels, channels, kernel_size=1) if layers == 3 else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """NSA(X), (b, c, h, w) as ``x``."""
-        x1 = self.first(x)
+    def forward(self, x: Tensor, channels: slice = ALL) -> Tensor:
+        """NSA(X), (b, c, h, w) as ``x``.
+
+        Args:
+            x: the ``channels`` of X; all others are zero, and so is NSA(X) there. They still
+                have a part in GroupNorm, through the bias of the first layer.
+            channels: which channels of X these are.
+        """
+        weight = self.first.get_parameter("0.weight")[:, channels]
+        mixed = functional.conv2d(x, weight, self.first.get_parameter("0.bias"))
+        x1 = self.first[1:](mixed)
         x2 = self.second(x1)
-        return x * torch.sigmoid(x2)
+        if self.third is None:
+            return x * torch.sigmoid(x2[:, channels])
+        bias = None if self.third.bias is None else self.third.bias[channels]
+        return x * torch.sigmoid(functional.conv2d(x2, self.third.weight[channels], bias))
 
 
 class LSConv(nn.Module):
-    """X ⋆ Θ: the graph product of the attended nodes, then a k x k convolution.
+    """X ⋆ Θ: the graph product of the attended nodes, then a k x k convolution (LSI).
 
     X = [NSA(X)]_(nm,c), L = (I + A) X,
     (X ⋆ Θ)(i, j, :) = Σ_p Σ_q [L Θ_pq]_(n,m,f)(i - p, j - q, :).
@@ -50,28 +62,80 @@ class LSConv(nn.Module):
     The k² products L Θ_pq, shifted and summed, are one ordinary convolution of L with the
     kernel Θ; it is centred and padded with zeros, so the grid keeps its size. PyTorch
     counts p and q the other way round, which only renames the learned Θ_pq. There is no
-    bias: LS-Conv of zero is zero.
+    bias: LS-Conv of zero is zero, and channels that are zero need no product.
+
+    Args:
+        channels: c.
+        filters: f.
+        kernel: k; 1 is LS-Conv without LSI.
+        attention_layers: of NSA; 0 for LS-Conv without NSA.
+        relu: whether ReLU follows, as in the authors' code.
     """
 
-    def __init__(self, channels: int, filters: int, kernel: int) -> None:
+    def __init__(
+        self,
+        channels: int,
+        filters: int,
+        kernel: int,
+        *,
+        attention_layers: int = 2,
+        relu: bool = False,
+    ) -> None:
         super().__init__()
-        self.attention = NodeSpatialAttention(channels)
+        self.attention = (
+            NodeSpatialAttention(channels, attention_layers) if attention_layers else None
+        )
         self.theta = nn.Parameter(torch.empty(filters, channels, kernel, kernel))
         nn.init.xavier_normal_(self.theta)
+        self.relu = relu
 
-    def forward(self, x: Tensor, graph: Tensor) -> Tensor:
+    def forward(self, x: Tensor, graph: Graph, channels: slice = ALL) -> Tensor:
         """X ⋆ Θ.
 
         Args:
-            x: (b, c, h, w).
-            graph: I + A, (N, N).
+            x: (b, c, h, w); only the ``channels`` of X that are not zero throughout.
+            graph: I + A.
+            channels: which channels of X these are.
 
         Returns:
             (b, f, h, w).
         """
-        nodes = self.attention(x).flatten(2)  # (b, c, N), so (I + A) acts from the right
-        long_range = (nodes @ graph.T).view_as(x)
-        return functional.conv2d(long_range, self.theta, padding="same")
+        attended = x if self.attention is None else self.attention(x, channels)
+        long_range = graph.mix(attended.flatten(2)).view_as(x)
+        result = functional.conv2d(long_range, self.theta[:, channels], padding="same")
+        return torch.relu(result) if self.relu else result
+
+
+class DaggConv(nn.Module):
+    """AGCRN's node-adaptive graph convolution, in place of LS-Conv in DAGG-ConvLSTM.
+
+    Z_n = X_n Θ⁰_n + (A X)_n Θ¹_n with Θᵏ_n = Σ_e E_ne Θᵏ_e, every node its own weights. No
+    attention, no kernel; the node-wise bias of AGCRN is left to the cell's own.
+
+    References:
+        Bai et al., NeurIPS 2020, arXiv 2007.02842, eq. 4 and 5.
+
+    Args:
+        channels: c.
+        filters: f.
+        embedding: e.
+        relu: whether ReLU follows, as behind LS-Conv in the authors' code.
+    """
+
+    def __init__(self, channels: int, filters: int, embedding: int, *, relu: bool = False) -> None:
+        super().__init__()
+        spread = (2 / (channels + filters)) ** 0.5  # Xavier's, for each Θᵏ_e
+        self.theta = nn.Parameter(torch.empty(embedding, 2, channels, filters).normal_(std=spread))
+        self.relu = relu
+
+    def forward(self, x: Tensor, graph: Graph, channels: slice = ALL) -> Tensor:
+        """Z (b, f, h, w); arguments as of :meth:`LSConv.forward`."""
+        nodes = x.flatten(2)  # (b, c, N)
+        theta = torch.einsum("ne,ekcf->kncf", graph.embedding, self.theta[:, :, channels])
+        own = torch.einsum("bcn,ncf->bfn", nodes, theta[0])
+        others = torch.einsum("bcn,ncf->bfn", graph.mix(nodes) - nodes, theta[1])
+        result = (own + others).view(len(x), -1, *x.shape[2:])
+        return torch.relu(result) if self.relu else result
 
 
 def _normalised_pointwise(channels: int) -> nn.Sequential:

@@ -6,7 +6,6 @@ domain's grid, h x w the grid of the recurrence, N = h * w nodes, row-major over
 """
 
 import math
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,98 +13,34 @@ from torch.nn import functional
 
 from lsntp.config import LsntpConfig
 from lsntp.errors import ModelError
-from lsntp.models.lsconv import LSConv, adaptive_adjacency
-
-
-class State(NamedTuple):
-    """What a recurrent layer remembers: H and C, each (b, d, h, w)."""
-
-    hidden: Tensor
-    cell: Tensor
-
-
-class LSConvLSTM(nn.Module):
-    """A ConvLSTM layer with LS-Conv in the place of the convolution.
-
-    i_t = σ(W_xi ⋆ X_t + W_hi ⋆ H_{t-1} + W_ci ∘ C_{t-1} + b_i)
-    f_t = σ(W_xf ⋆ X_t + W_hf ⋆ H_{t-1} + W_cf ∘ C_{t-1} + b_f)
-    C̃_t = tanh(W_xc ⋆ X_t + W_hc ⋆ H_{t-1} + b_c)
-    C_t = f_t ∘ C_{t-1} + i_t ∘ C̃_t
-    o_t = σ(W_xo ⋆ X_t + W_ho ⋆ H_{t-1} + W_co ∘ C_t + b_o)
-    H_t = o_t ∘ tanh(C_t)
-
-    The four W_x· share one LS-Conv (one attention, 4d filters in the order i, f, C̃, o), the
-    four W_h· another. ∘ is element-wise, so the peepholes W_c· have one weight per channel
-    and cell, as in ConvLSTM.
-
-    Args:
-        channels: of X; 0 for a layer whose input is always zero, which then has no W_x:
-            LS-Conv of zero is zero.
-        hidden: d.
-        kernel: side k of the LS-Conv kernels.
-        shape: (h, w).
-    """
-
-    def __init__(self, channels: int, hidden: int, kernel: int, shape: tuple[int, int]) -> None:
-        super().__init__()
-        self.W_x = LSConv(channels, 4 * hidden, kernel) if channels else None
-        self.W_h = LSConv(hidden, 4 * hidden, kernel)
-        self.W_ci, self.W_cf, self.W_co = (_peephole(hidden, shape) for _ in range(3))
-        self.b = nn.Parameter(torch.zeros(4 * hidden, 1, 1))
-
-    def forward(
-        self, inputs: Tensor | None, state: State | None, graph: Tensor, *, steps: int
-    ) -> tuple[Tensor, State]:
-        """Run ``steps`` steps.
-
-        Args:
-            inputs: X_1 … X_steps (b, steps, c, h, w); None for a layer without input.
-            state: H_0 and C_0; None for zeros. A layer without input needs one.
-            graph: I + A, (N, N).
-            steps: at least 1.
-
-        Returns:
-            H_1 … H_steps (b, steps, d, h, w) and the last state.
-        """
-        driven = self._drive(inputs, graph, steps)
-        states = []
-        for gates in driven:
-            state = self._step(gates, state, graph)
-            states.append(state)
-        return torch.stack([state.hidden for state in states], dim=1), states[-1]
-
-    def _drive(self, inputs: Tensor | None, graph: Tensor, steps: int) -> tuple[Tensor, ...]:
-        """W_x· ⋆ X_t + b· for every step, all steps in one LS-Conv: each (b, 4d, h, w)."""
-        if self.W_x is None or inputs is None:
-            return (self.b,) * steps
-        driven = _stepwise(self.W_x, inputs, graph) + self.b
-        return driven.unbind(dim=1)
-
-    def _step(self, gates: Tensor, state: State | None, graph: Tensor) -> State:
-        """One step from W_x· ⋆ X_t + b·; a state of zeros is not multiplied out."""
-        if state is not None:
-            gates = gates + self.W_h(state.hidden, graph)
-        i, f, candidate, o = gates.chunk(4, dim=-3)
-        previous = torch.zeros_like(i) if state is None else state.cell
-        i = torch.sigmoid(i + self.W_ci * previous)
-        f = torch.sigmoid(f + self.W_cf * previous)
-        cell = f * previous + i * torch.tanh(candidate)
-        o = torch.sigmoid(o + self.W_co * cell)
-        return State(o * torch.tanh(cell), cell)
+from lsntp.grid import Grid
+from lsntp.models.cell import LSConvLSTM, State, stepwise
+from lsntp.models.graph import (
+    Graph,
+    NoGraph,
+    Reach,
+    adaptive_adjacency,
+    adjacency_column,
+    adjacency_row,
+    make_graph,
+    node_places,
+)
 
 
 class LSNTP(nn.Module):
-    """LS-NTP, configuration ``paper``: the published equations.
+    """LS-NTP; ``architecture.configuration`` names the equations it follows.
 
     Encoder: two layers over the history. Decoder: two layers, the third starting from the
     last state of the first, the fourth from the last state of the second (Fig. 5). A
-    convolution turns every decoder state into a frame.
+    convolution turns every decoder state into a frame. ``paper`` is the published equations,
+    ``official`` the authors' code; every difference is a switch of
+    :class:`~lsntp.config.LsntpConfig`, which says which side it reproduces.
 
-    Where the publication is silent, as in the authors' code: one group in GroupNorm,
-    decoder inputs of zero, a 3 x 3 head, and with ``downsample`` one stride-2 3 x 3
-    convolution in front and a transposed one as the head. There, an axis of even length is
-    extended by one replicated row or column and cut back afterwards, so that every cell is
-    seen and forecast. The decoder runs ``horizon`` steps, which may differ from the history.
+    Where the publication is silent, both do as the authors' code: one group in GroupNorm, a
+    3 x 3 head, and with ``downsample`` one stride-2 3 x 3 convolution in front and a
+    transposed one as the head. There, ``even_grid: extend`` replicates one row or column of
+    an axis of even length and cuts it back afterwards, so that every cell is seen and
+    forecast.
 
     E is shared by the four layers, and A is computed once per forward.
 
@@ -115,7 +50,13 @@ class LSNTP(nn.Module):
         history: T.
         horizon: K.
         channels: c of the history.
+        grid: where the cells are; needed for a ``reach_km`` between 0 and ``all``.
+
+    Raises:
+        ModelError: if the architecture does not fit the grid, T, K or c.
     """
+
+    places: Tensor | None
 
     def __init__(
         self,
@@ -125,10 +66,13 @@ class LSNTP(nn.Module):
         history: int,
         horizon: int,
         channels: int = 1,
+        grid: Grid | None = None,
     ) -> None:
         super().__init__()
+        self.architecture = architecture
         self.shape, self.history, self.horizon, self.channels = shape, history, horizon, channels
-        hidden, kernel = architecture.hidden, architecture.kernel
+        _check_fits(architecture, shape, history, horizon, channels, grid)
+        hidden = architecture.hidden
         self.front: nn.Conv2d | None = None
         self.head: nn.Conv2d | nn.ConvTranspose2d
         if architecture.downsample:
@@ -138,15 +82,18 @@ class LSNTP(nn.Module):
         else:
             self.head = nn.Conv2d(hidden, 1, kernel_size=3, padding=1)
             self.node_shape = shape
-        if min(self.node_shape) < 1:
-            raise ModelError(f"Expected at least 2 x 2 cells to downsample, found {shape}.")
-        nodes = math.prod(self.node_shape)
-        self.E = nn.Parameter(torch.empty(nodes, architecture.embedding))
-        nn.init.xavier_normal_(self.E)
-        self.encoder1 = LSConvLSTM(channels, hidden, kernel, self.node_shape)
-        self.encoder2 = LSConvLSTM(hidden, hidden, kernel, self.node_shape)
-        self.decoder3 = LSConvLSTM(0, hidden, kernel, self.node_shape)
-        self.decoder4 = LSConvLSTM(hidden, hidden, kernel, self.node_shape)
+        self.E: nn.Parameter | None = None
+        if architecture.long_range:
+            nodes = math.prod(self.node_shape)
+            self.E = nn.Parameter(torch.empty(nodes, architecture.embedding))
+            nn.init.xavier_normal_(self.E)
+        places = None if grid is None else node_places(self.node_grid(grid))
+        self.register_buffer("places", places, persistent=False)
+        into_decoder = {"none": 0, "zeros": hidden, "forecast": 1}[architecture.decoder_input]
+        self.encoder1 = LSConvLSTM(channels, architecture, self.node_shape)
+        self.encoder2 = LSConvLSTM(hidden, architecture, self.node_shape)
+        self.decoder3 = LSConvLSTM(into_decoder, architecture, self.node_shape)
+        self.decoder4 = LSConvLSTM(hidden, architecture, self.node_shape)
 
     def forward(
         self, history: Tensor, known_future: Tensor | None = None, static: Tensor | None = None
@@ -155,8 +102,8 @@ class LSNTP(nn.Module):
 
         Args:
             history: the last T frames (b, T, c, H, W), normalised.
-            known_future: not used by this configuration; must be None.
-            static: not used by this configuration; must be None.
+            known_future: not used by these configurations; must be None.
+            static: not used by these configurations; must be None.
 
         Raises:
             ModelError: if the history has another shape than built for or holds NaN.
@@ -166,13 +113,40 @@ class LSNTP(nn.Module):
         x = self._to_nodes(history)
         states1, last1 = self.encoder1(x, None, graph, steps=self.history)
         _, last2 = self.encoder2(states1, None, graph, steps=self.history)
+        if self.architecture.decoder_input == "forecast":
+            return self._feed_back(x[:, -1], last1, last2, graph)
         states3, _ = self.decoder3(None, last1, graph, steps=self.horizon)
         states4, _ = self.decoder4(states3, last2, graph, steps=self.horizon)
         return self._to_frames(states4)
 
+    def _feed_back(self, x: Tensor, state3: State, state4: State, graph: Graph) -> Tensor:
+        """K frames, the first from the last analysis X_T, each later one from the one before."""
+        frames: list[Tensor] = []
+        for step in range(self.horizon):
+            if step:
+                x = self._to_nodes(frames[-1])[:, 0]
+            state3 = self.decoder3.step(x, state3, graph)
+            state4 = self.decoder4.step(state3.hidden, state4, graph)
+            frames.append(self._to_frames(state4.hidden[:, None]))
+        return torch.cat(frames, dim=1)
+
     def adjacency(self) -> Tensor:
-        """A (N, N) as learned so far, without gradient; N nodes of :attr:`node_shape`."""
-        return adaptive_adjacency(self.E.detach())
+        """A (N, N) as learned so far, without gradient; N nodes of :attr:`node_shape`.
+
+        Raises:
+            ModelError: if the network has no LAGC.
+        """
+        adjacency = adaptive_adjacency(self._embedding())
+        reach = self._reach()
+        return adjacency if reach is None else adjacency * reach.keeps()
+
+    def adjacency_row(self, node: int) -> Tensor:
+        """A_nj (N,): how much node n takes from every node; memory O(N). Raises as above."""
+        return adjacency_row(self._embedding(), node, self._reach())
+
+    def adjacency_column(self, node: int) -> Tensor:
+        """A_in (N,): how much every node takes from node n; memory O(N). Raises as above."""
+        return adjacency_column(self._embedding(), node, self._reach())
 
     def node_of(self, row: int, column: int) -> int:
         """The node of a cell of the domain's grid."""
@@ -180,10 +154,35 @@ class LSNTP(nn.Module):
         stride = 1 if self.front is None else 2
         return min(row // stride, height - 1) * width + min(column // stride, width - 1)
 
-    def _graph(self) -> Tensor:
+    def node_grid(self, grid: Grid) -> Grid:
+        """The grid of the nodes: the cells themselves, or the middle ones of every 3 x 3."""
+        if self.front is None:
+            return grid
+        return Grid(grid.latitude[1::2], grid.longitude[1::2])
+
+    def _embedding(self) -> Tensor:
+        if self.E is None:
+            raise ModelError(
+                "Expected a network that learns an adjacency, found one without LAGC "
+                "(architecture.long_range: false)."
+            )
+        return self.E.detach()
+
+    def _reach(self) -> Reach | None:
+        reach_km = self.architecture.reach_km
+        if reach_km == "all":
+            return None
+        if self.places is None:
+            raise ModelError("Expected the grid of a network with architecture.reach_km.")
+        return Reach(self.places, reach_km)
+
+    def _graph(self) -> Graph:
         """I + A."""
-        adjacency = adaptive_adjacency(self.E)
-        return adjacency + torch.eye(len(self.E), dtype=self.E.dtype, device=self.E.device)
+        if self.E is None:
+            return NoGraph()
+        if self.architecture.reach_km == 0:
+            return NoGraph(self.E)
+        return make_graph(self.E, self.architecture.graph, self._reach())
 
     def _to_nodes(self, history: Tensor) -> Tensor:
         """(b, T, c, H, W) -> (b, T, c, h, w)."""
@@ -192,12 +191,12 @@ class LSNTP(nn.Module):
         height, width = self.shape
         to_odd = (0, (width + 1) % 2, 0, (height + 1) % 2)  # left, right, top, bottom
         odd = functional.pad(history.flatten(0, 1), to_odd, mode="replicate")
-        return _stepwise(self.front, odd.view(*history.shape[:3], *odd.shape[-2:]))
+        return stepwise(self.front, odd.view(*history.shape[:3], *odd.shape[-2:]))
 
     def _to_frames(self, states: Tensor) -> Tensor:
         """(b, K, d, h, w) -> (b, K, 1, H, W)."""
         height, width = self.shape
-        return _stepwise(self.head, states)[..., :height, :width]
+        return stepwise(self.head, states)[..., :height, :width]
 
     def _check(self, history: Tensor, known_future: Tensor | None, static: Tensor | None) -> None:
         expected = (self.history, self.channels, *self.shape)
@@ -208,20 +207,48 @@ class LSNTP(nn.Module):
             )
         if known_future is not None or static is not None:
             raise ModelError(
-                "Expected a history alone: LS-NTP `paper` has no known-future or static inputs, "
+                f"Expected a history alone: LS-NTP `{self.architecture.configuration}` has no "
+                "known-future or static inputs, "
                 f"found known_future={known_future is not None}, static={static is not None}."
             )
         if not torch.isfinite(history).all():
             raise ModelError("Expected a complete history, found NaN or infinite values.")
 
 
-def _stepwise(module: nn.Module, sequence: Tensor, *arguments: Tensor) -> Tensor:
-    """``module`` on every step of (b, steps, c, h, w) at once."""
-    flat: Tensor = module(sequence.flatten(0, 1), *arguments)
-    return flat.view(*sequence.shape[:2], *flat.shape[1:])
-
-
-def _peephole(hidden: int, shape: tuple[int, int]) -> nn.Parameter:
-    """A weight per channel and cell (d, h, w), in the bounds of the authors' (1, d, 1, 1)."""
-    bound = math.sqrt(6 / (hidden + 1))
-    return nn.Parameter(torch.empty(hidden, *shape).uniform_(-bound, bound))
+def _check_fits(
+    architecture: LsntpConfig,
+    shape: tuple[int, int],
+    history: int,
+    horizon: int,
+    channels: int,
+    grid: Grid | None,
+) -> None:
+    """Refuse what the architecture cannot be built for, naming every fault and its cure."""
+    faults = []
+    if architecture.downsample and min(shape) < 2:
+        faults.append(f"at least 2 x 2 cells to downsample, found {shape}")
+    even = [size for size in shape if size % 2 == 0]
+    if architecture.downsample and architecture.even_grid == "refuse" and even:
+        faults.append(
+            f"axes of odd length to downsample as the authors' code does, found {shape}; set "
+            "even_grid: extend"
+        )
+    if architecture.decoder_steps == "history" and history != horizon:
+        faults.append(
+            f"as many output as input steps, as the authors' code gives, found history {history} "
+            f"and horizon {horizon}; set decoder_steps: horizon"
+        )
+    if architecture.decoder_input == "forecast" and channels != 1:
+        faults.append(
+            f"one input channel to feed forecasts back into, found {channels}; set "
+            "decoder_input: none"
+        )
+    if architecture.reach_km not in (0, "all") and grid is None:
+        faults.append("a grid to measure reach_km on, found none")
+    if grid is not None and grid.shape != shape:
+        faults.append(f"a grid of the shape {shape}, found {grid}")
+    if faults:
+        raise ModelError(
+            "LS-NTP cannot be built as configured under architecture: expected "
+            f"{'; expected '.join(faults)}."
+        )

@@ -6,6 +6,7 @@ from torch import nn
 
 from lsntp.config import LsntpConfig
 from lsntp.errors import ModelError
+from lsntp.grid import Grid
 from lsntp.models.lsntp import LSNTP
 
 _NETWORKS: dict[str, Callable[..., nn.Module]] = {"lsntp": LSNTP}
@@ -18,6 +19,7 @@ def build_network(
     history: int,
     horizon: int,
     channels: int = 1,
+    grid: Grid | None = None,
 ) -> nn.Module:
     """An untrained network; seed torch first for the same weights again.
 
@@ -30,16 +32,22 @@ def build_network(
         history: T, input steps.
         horizon: K, forecast steps.
         channels: c, of the history.
+        grid: the domain's grid, for networks that measure distances on it.
 
     Raises:
-        ModelError: if the network is unknown or the grid too small for it.
+        ModelError: if the network is unknown or does not fit grid, history or horizon.
     """
     if architecture.name not in _NETWORKS:
         raise ModelError(
             f"Expected a network out of {', '.join(_NETWORKS)}, found {architecture.name!r}."
         )
     return _NETWORKS[architecture.name](
-        architecture, shape=shape, history=history, horizon=horizon, channels=channels
+        architecture,
+        shape=shape,
+        history=history,
+        horizon=horizon,
+        channels=channels,
+        grid=grid,
     )
 
 

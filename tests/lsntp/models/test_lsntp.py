@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-import lsntp.models.lsntp as module_under_test
+import lsntp.models.graph as module_under_test
 from lsntp.config import LsntpConfig
 from lsntp.errors import ModelError
+from lsntp.models.graph import DenseGraph
 from lsntp.models.lsntp import LSNTP
 
 Parameters = Mapping[str, Tensor]
@@ -275,7 +276,9 @@ def test_biases_of_the_gates_start_at_zero_and_states_are_bounded() -> None:
     network = LSNTP(LsntpConfig(hidden=6, embedding=8), shape=(5, 6), history=3, horizon=2)
     layers = (network.encoder1, network.encoder2, network.decoder3, network.decoder4)
     assert not any(layer.b.any() for layer in layers)
-    states, last = network.encoder1(torch.randn(2, 3, 1, 5, 6), None, torch.eye(30), steps=3)
+    states, last = network.encoder1(
+        torch.randn(2, 3, 1, 5, 6), None, DenseGraph(torch.eye(30)), steps=3
+    )
     assert states.abs().max() < 1  # H = o ∘ tanh(C)
     assert last.cell.abs().max() < 3  # |C| grows by less than one a step
 
