@@ -1,6 +1,5 @@
 """From the analysis archive to model versions: baselines and networks that do not exist yet."""
 
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -27,7 +26,14 @@ from lsntp.training.provenance import (
     source_commit,
 )
 from lsntp.training.scores import Scores, validation_scores
-from lsntp.training.versions import ModelVersion, Tensors, open_version, save_version
+from lsntp.training.unfinished import begin, finish
+from lsntp.training.versions import (
+    ModelVersion,
+    Tensors,
+    open_version,
+    save_version,
+    time_of_making,
+)
 from lsntp.training_data.archive import TrainingArchive, build_training_archive
 from lsntp.training_data.blocks import usable_at
 from lsntp.training_data.splits import Split, effective_periods, make_split
@@ -106,11 +112,12 @@ def train(
 
 @dataclass(frozen=True)
 class _Fit:
-    """What came of a fit, ready to be stored."""
+    """What came of a fit that took ``seconds``, ready to be stored."""
 
     forecaster: Forecaster
     tensors: Tensors
     parameters: int
+    seconds: float
     accelerator: str = "cpu"
     notes: dict[str, float] = field(default_factory=dict)
 
@@ -137,28 +144,29 @@ class _Workshop:
         recipe = self._recipe(model, archive)
         while force and self._path(recipe).exists():
             recipe = recipe.model_copy(update={"repeat": recipe.repeat + 1})
-        if self._path(recipe).exists():
-            return _report(ModelVersion.open(self._path(recipe)), created=False)
         work = self.workspace.work / "training" / recipe.version
+        if self._path(recipe).exists():
+            finish(work)  # a run may have been killed between storing the version and this
+            return _report(ModelVersion.open(self._path(recipe)), created=False)
         with writer_lease(work):
             if self._path(recipe).exists():
                 return _report(ModelVersion.open(self._path(recipe)), created=False)
             version = self._make(recipe, archive, work)
-            shutil.rmtree(work / "checkpoints", ignore_errors=True)
+            finish(work)
         return _report(version, created=True)
 
     def _make(self, recipe: Recipe, archive: TrainingArchive, work: Path) -> ModelVersion:
         """Fit, validate and store."""
-        started = time.perf_counter()
         if recipe.kind == "network":
-            fit = self._fit_network(recipe.model, archive, work)
+            begin(work, recipe)
+            fit = self._fit_network(recipe, archive, work)
         else:
             fit = self._fit_baseline(recipe.model, archive)
         fitted = time.perf_counter()
         scores = validation_scores(
             fit.forecaster, self.analysis, self.split.validation, self.domain.lead_times
         )
-        durations_s = {"fit": fitted - started, "validation": time.perf_counter() - fitted}
+        durations_s = {"fit": fit.seconds, "validation": time.perf_counter() - fitted}
         return save_version(
             self.workspace.models,
             Provenance(
@@ -170,7 +178,7 @@ class _Workshop:
                 commit=source_commit(),
                 hardware=hardware(fit.accelerator),
                 durations_s={name: round(value, 3) for name, value in durations_s.items()},
-                created_at=now_utc(),
+                created_at=time_of_making(self.workspace.models, recipe.model, now_utc()),
             ),
             tensors=fit.tensors,
             config=self.domain.to_yaml(),
@@ -179,6 +187,7 @@ class _Workshop:
         )
 
     def _fit_baseline(self, model: str, archive: TrainingArchive) -> _Fit:
+        started = time.perf_counter()
         climatology = archive.statistics.climatology
         lead_times, cadence = self.domain.lead_times, self.domain.cadence
         forecaster: Forecaster
@@ -197,14 +206,15 @@ class _Workshop:
                 model, climatology=climatology, lead_times=lead_times, cadence=cadence
             )
             parameters = climatology.coefficients.size if model in CLIMATOLOGICAL else 0
-        return _Fit(forecaster, baseline_tensors(forecaster, archive.statistics), parameters)
+        tensors = baseline_tensors(forecaster, archive.statistics)
+        return _Fit(forecaster, tensors, parameters, time.perf_counter() - started)
 
     def _fitted_times(self, archive: TrainingArchive) -> Times:
         """The usable times of the training period."""
         times = archive.statistics.period.steps(self.domain.cadence, self.domain.start)
         return times[usable_at(self.analysis, times)]
 
-    def _fit_network(self, model: str, archive: TrainingArchive, work: Path) -> _Fit:
+    def _fit_network(self, recipe: Recipe, archive: TrainingArchive, work: Path) -> _Fit:
         from lightning import seed_everything
 
         from lsntp.models.registry import parameter_count
@@ -212,6 +222,7 @@ class _Workshop:
         from lsntp.training.network_fit import fit_network
         from lsntp.training_data.windows import Windows
 
+        model = recipe.model
         domain, config = self.domain, self.domain.networks[model]
         seed_everything(config.training.seed, verbose=False)
         network = networks.untrained_network(config, domain)
@@ -235,11 +246,13 @@ class _Workshop:
             config=config.training,
             folder=work,
             description=f"train {model}",
+            identity=recipe.version,
         )
         return _Fit(
             forecaster,
             networks.network_tensors(network, archive.statistics),
             parameter_count(network),
+            fitted.seconds,
             fitted.accelerator,
             {"epochs": fitted.epochs, "validation_loss": fitted.validation_loss},
         )
@@ -247,7 +260,8 @@ class _Workshop:
     def _recipe(self, model: str, archive: TrainingArchive) -> Recipe:
         domain = self.domain
         network = domain.networks.get(model)
-        settings: dict[str, Any] = network.model_dump(mode="json") if network else {}
+        undecisive = {"training": {"checkpoint_minutes"}}
+        settings = network.model_dump(mode="json", exclude=undecisive) if network else {}
         if model == Ridge.name:
             settings = {"penalty": domain.ridge_penalty}
         periods = effective_periods(domain)

@@ -91,6 +91,7 @@ def untrained_network(config: NetworkConfig, domain: Domain) -> nn.Module:
         shape=domain.target_grid.shape,
         history=domain.history,
         horizon=domain.horizon,
+        grid=domain.target_grid,
     )
 
 

@@ -1,67 +1,36 @@
-"""Fitting a network with Lightning: resumable, reproducible, within a budget."""
+"""Fitting a network: resumable to the bit, reproducible, within a budget.
 
-import datetime as dt
+What holds. On a CPU, with the same torch and the same number of threads, equal seeds give equal
+weights, and a fit that was killed and run again ends with the weights, optimiser, random
+numbers, log and best epoch of an undisturbed one. Another number of threads may sum in another
+order, so the last digits may differ; a fit that goes on with another number says so. The windows
+are in memory: there are no loading workers whose number could matter. On a GPU torch's
+deterministic algorithms are used. ``max_minutes`` counts the time that went into the weights,
+over all runs of a fit; a fit that it ends stops where the clock says, so repeating it gives other
+weights.
+"""
+
+import hashlib
+import json
 import logging
-import math
-import warnings
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
 
-import numpy as np
 import torch
-from lightning import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
-from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor, nn
-from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset, Sampler
-from tqdm import tqdm
+from torch import nn
 
 from lsntp.config import TrainingConfig
-from lsntp.errors import ModelError, StorageError
-from lsntp.progress import open_bar
-from lsntp.times import Times, format_time
-from lsntp.training_data.windows import Windows
+from lsntp.training.checkpoints import Checkpoints
+from lsntp.training.fit_loop import Examples, FitLoop
+from lsntp.training.fit_state import StoppedBy
+from lsntp.training.unfinished import CHECKPOINTS
 
-CHECKPOINTS = "checkpoints"
-BEST, LAST = "best", "last"
-VAL_LOSS = "val_loss"
-CHATTER = ("lightning.pytorch.utilities.rank_zero", "lightning.fabric.utilities.seed")
-EXPECTED_WARNINGS = (
-    r"`isinstance\(treespec, LeafSpec\)` is deprecated",  # Lightning's own, with torch 2.13
-    r".*does not have many workers.*",  # the windows are in memory: workers would only copy them
-    r"Checkpoint directory .* exists and is not empty",  # that is what a resumed fit looks like
-)
-
-Batch = tuple[Tensor, Tensor, Tensor]
+LOG = "metrics.csv"
 
 _log = logging.getLogger(__name__)
-
-
-class Examples(Dataset[Batch]):
-    """Windows as (history (T, 1, H, W), target (K, 1, H, W), index), normalised.
-
-    The index lets a bad window be named.
-    """
-
-    def __init__(self, windows: Windows) -> None:
-        self.windows = windows
-        self.init_times = windows.init_times
-
-    def __len__(self) -> int:
-        return len(self.windows)
-
-    def __getitem__(self, index: int) -> Batch:
-        return self.__getitems__([index])[0]
-
-    def __getitems__(self, indices: list[int]) -> list[Batch]:
-        """Many at once; what a DataLoader asks for."""
-        history, target = self.windows.batch(indices)
-        return list(zip(history, target, torch.tensor(indices), strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,264 +41,88 @@ class Fitted:
         epochs: finished, those before a resume included.
         validation_loss: the best epoch's MSE on the transformed target.
         accelerator: what it ran on.
+        seconds: that went into the weights, earlier runs included; work lost is not counted.
+        stopped_by: what ended it: its epochs, its patience or its minutes.
     """
 
     epochs: int
     validation_loss: float
     accelerator: str
+    seconds: float
+    stopped_by: StoppedBy
 
 
 def fit_network(
     network: nn.Module,
-    training: Windows,
-    validation: Windows,
+    training: Examples,
+    validation: Examples,
     *,
     config: TrainingConfig,
     folder: Path,
     description: str,
+    identity: str = "",
 ) -> Fitted:
     """Minimise the MSE on the transformed target; stop early on the validation block.
 
-    A fit that was killed left ``checkpoints/last.ckpt`` in ``folder`` and goes on from
-    there; it ends with the weights it would have had undisturbed. Uses the GPU if there is one.
+    A fit that was killed left checkpoints in ``folder``, one an epoch and one every
+    ``checkpoint_minutes``. Called again, it goes on from the last good one and ends as it would
+    have undisturbed. Uses the GPU if there is one.
 
     Args:
-        network: trained in place.
+        network: trained in place; torch was seeded before it was made.
         training: windows of the training block.
         validation: windows of a later block of time.
         config: epochs, budget, optimiser, patience, seed.
-        folder: for checkpoints and the CSV log.
+        folder: for checkpoints and the log ``metrics.csv``.
         description: of the progress bar.
+        identity: names what else decides the weights, such as the digest of the data;
+            checkpoints made under another one are not used.
 
     Raises:
-        ModelError: if the loss stops being finite; names the batch's initial times.
-        StorageError: if a checkpoint cannot be written.
+        ModelError: if a loss or gradient stops being finite; names the batch's initial times.
+        StorageError: if a checkpoint cannot be written; the last good one stays.
     """
-    checkpoints = folder / CHECKPOINTS
-    best = ModelCheckpoint(
-        checkpoints,
-        BEST,
-        monitor=VAL_LOSS,
-        save_last=True,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
-    early = EarlyStopping(VAL_LOSS, patience=config.patience)
-    module = NetworkFit(network, training.init_times, validation.init_times, config)
-    train_loader = DataLoader(
-        Examples(training), config.batch_size, sampler=EpochShuffle(len(training), config.seed)
-    )
-    with _quiet(), _deterministic():
-        trainer = Trainer(
-            accelerator="auto",
-            devices=1,
-            deterministic=True,
-            max_epochs=config.epochs,
-            max_time=dt.timedelta(minutes=config.max_minutes) if config.max_minutes else None,
-            gradient_clip_val=config.gradient_clip,
-            callbacks=[
-                best,
-                early,
-                FitProgress(description, config.epochs, len(train_loader)),
-            ],
-            logger=CSVLogger(folder, name="log"),
-            log_every_n_steps=max(1, min(50, len(train_loader))),
-            num_sanity_val_steps=0,
-            enable_model_summary=False,
-            enable_progress_bar=False,
+    described = _digest(identity, config, network, len(training), len(validation))
+    loop_of = (network, training, validation, config)
+    with _deterministic():
+        loop = FitLoop(*loop_of, Checkpoints(folder / CHECKPOINTS, described))
+        loop.resume()
+        loop.run(description, folder / LOG)
+    network.load_state_dict(loop.state.best)
+    progress = loop.state.progress
+    if progress.stopped_by == "max_minutes":
+        _log.warning(
+            "%s: training.max_minutes (%g) ended the fit in epoch %d of %d.",
+            *(description, config.max_minutes, progress.epoch, config.epochs),
         )
-        try:
-            trainer.fit(
-                module,
-                train_loader,
-                DataLoader(Examples(validation), config.batch_size),
-                ckpt_path=_resumable(checkpoints),
-                weights_only=True,
-            )
-        except OSError as error:
-            raise StorageError(
-                f"Expected to write checkpoints and logs in {folder}: {error}. Free space or "
-                "fix permissions and run `lsntp train` again; it goes on where it stopped."
-            ) from error
-    _restore_best(network, checkpoints / f"{BEST}.ckpt")
     return Fitted(
-        epochs=trainer.current_epoch,
-        validation_loss=float(early.best_score),
-        accelerator=_accelerator(trainer.strategy.root_device),
+        epochs=progress.epoch,
+        validation_loss=progress.best_loss,
+        accelerator=loop.accelerator,
+        seconds=progress.seconds,
+        stopped_by=progress.stopped_by,
     )
 
 
-class NetworkFit(LightningModule):
-    """The loss, and the optimiser that lowers it."""
-
-    def __init__(
-        self,
-        network: nn.Module,
-        training_times: Times,
-        validation_times: Times,
-        config: TrainingConfig,
-    ) -> None:
-        super().__init__()
-        self.network = network
-        self.training_times = training_times
-        self.validation_times = validation_times
-        self.config = config
-
-    def training_step(self, batch: Batch, _: int) -> Tensor:
-        """The MSE of a batch."""
-        loss = self._loss(batch, self.training_times)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, prog_bar=True)
-        return loss
-
-    def validation_step(self, batch: Batch, _: int) -> None:
-        """Log the MSE; Lightning averages over windows."""
-        self.log(VAL_LOSS, self._loss(batch, self.validation_times), prog_bar=True)
-
-    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        """AdamW, warmed up linearly, then annealed to zero along a cosine."""
-        optimizer = torch.optim.AdamW(
-            self.network.parameters(),
-            lr=self.config.learning_rate,
-            weight_decay=self.config.weight_decay,
-        )
-        factor = warmup_cosine(int(self.trainer.estimated_stepping_batches), self.config.warmup)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def _loss(self, batch: Batch, init_times: Times) -> Tensor:
-        history, target, index = batch
-        loss = functional.mse_loss(self.network(history), target)
-        if not torch.isfinite(loss):
-            named = ", ".join(format_time(init_times[i]) for i in index.tolist())
-            raise ModelError(
-                f"Expected a finite loss, found {loss.item()} in epoch {self.current_epoch} on "
-                f"the windows that start at {named}; lower training.learning_rate or set "
-                "training.gradient_clip, and look for extreme fields at these times."
-            )
-        return loss
-
-
-def warmup_cosine(steps: int, warmup: float) -> Callable[[int], float]:
-    """Learning-rate factor of an optimiser step: linear to 1 at ``warmup * steps``, cosine to 0.
-
-    Args:
-        steps: optimiser steps of the whole fit.
-        warmup: share of them, 0 to 1.
-    """
-    rising = max(1, round(warmup * steps))
-
-    def factor(step: int) -> float:
-        if step < rising:
-            return (step + 1) / rising
-        progress = min(1.0, (step - rising) / max(1, steps - rising))
-        return 0.5 * (1.0 + math.cos(math.pi * progress))
-
-    return factor
-
-
-class FitProgress(Callback):
-    """One bar over all batches of all epochs, on standard error."""
-
-    def __init__(self, description: str, epochs: int, batches: int) -> None:
-        self.description = description
-        self.epochs = epochs
-        self.batches = batches
-        self.bar: tqdm[NoReturn] | None = None
-
-    def on_train_start(self, trainer: Trainer, *_: Any) -> None:
-        """Open the bar where an earlier run stopped."""
-        self.bar = open_bar(
-            self.description, total=self.epochs * self.batches, done=trainer.global_step
-        )
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        """One batch further."""
-        if self.bar is not None:
-            self.bar.update()
-
-    def on_validation_end(self, trainer: Trainer, *_: Any) -> None:
-        """Show the validation loss of the epoch."""
-        if self.bar is not None:
-            loss = f"{float(trainer.callback_metrics[VAL_LOSS]):.4g}"
-            self.bar.set_postfix(epoch=trainer.current_epoch + 1, val_loss=loss, refresh=False)
-
-    def on_train_end(self, *_: Any) -> None:
-        """Close the bar."""
-        if self.bar is not None:
-            self.bar.close()
-
-    def on_exception(self, *_: Any) -> None:
-        """Close the bar of a fit that failed."""
-        self.on_train_end()
-
-
-class EpochShuffle(Sampler[int]):
-    """A permutation that depends on seed and epoch alone, so that a resumed fit repeats it."""
-
-    def __init__(self, size: int, seed: int) -> None:
-        self.size = size
-        self.seed = seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.size
-
-    def __iter__(self) -> Iterator[int]:
-        yield from np.random.default_rng((self.seed, self.epoch)).permutation(self.size).tolist()
-
-
-def _resumable(checkpoints: Path) -> Path | None:
-    """The checkpoint to go on from, if it and the best one, which may stay the best, are whole."""
-    last = checkpoints / f"{LAST}.ckpt"
-    if not last.exists():
-        return None
-    for path in (last, checkpoints / f"{BEST}.ckpt"):
-        try:
-            torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # a torn file raises almost anything
-            _log.warning("Start again: %s is damaged (%s).", path, error)
-            return None
-    _log.info("Going on from %s.", last)
-    return last
-
-
-def _restore_best(network: nn.Module, best: Path) -> None:
-    """Copy the best epoch's weights back into the network."""
-    state: dict[str, Any] = torch.load(best, map_location="cpu", weights_only=True)["state_dict"]
-    network.load_state_dict(
-        {name.removeprefix("network."): tensor for name, tensor in state.items()}
-    )
-
-
-def _accelerator(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Lightning's advertisements and the warnings that do not apply here."""
-    loggers = [logging.getLogger(name) for name in CHATTER]
-    levels = [logger.level for logger in loggers]
-    try:
-        for logger in loggers:
-            logger.setLevel(logging.WARNING)
-        with warnings.catch_warnings():
-            for message in EXPECTED_WARNINGS:
-                warnings.filterwarnings("ignore", message)
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+def _digest(
+    identity: str, config: TrainingConfig, network: nn.Module, training: int, validation: int
+) -> str:
+    """Of all that must be equal for a checkpoint to be gone on from."""
+    settings = config.model_dump(mode="json", exclude={"checkpoint_minutes"})
+    tensors = {
+        name: [list(tensor.shape), str(tensor.dtype)]
+        for name, tensor in network.state_dict().items()
+    }
+    text = json.dumps([identity, settings, tensors, training, validation], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @contextmanager
 def _deterministic() -> Iterator[None]:
-    """Undo the trainer's global switch afterwards."""
+    """Use torch's deterministic algorithms; the global switch is undone afterwards."""
     before = torch.are_deterministic_algorithms_enabled()
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
+    torch.use_deterministic_algorithms(True)
     try:
         yield
     finally:

@@ -5,10 +5,10 @@
 and renamed, so it is whole or absent. Nothing in it is ever unpickled.
 """
 
+import datetime as dt
 import hashlib
 import json
 import logging
-import os
 import re
 import shutil
 import uuid
@@ -28,6 +28,7 @@ from safetensors.numpy import save as save_safetensors
 from lsntp.config import Domain
 from lsntp.errors import ModelError, StorageError
 from lsntp.times import Period
+from lsntp.training.durable import write_through
 from lsntp.training.provenance import Provenance
 
 Tensors = Mapping[str, npt.NDArray[Any]]
@@ -252,7 +253,7 @@ def save_version(
             shutil.rmtree(leftover)
         aside.mkdir(parents=True)
         for name, content in contents.items():
-            _write_through(aside / name, content)
+            write_through(aside / name, content)
         if not target.exists():
             aside.rename(target)
     except OSError as error:
@@ -301,14 +302,14 @@ def latest_version(folder: Path, model: str) -> ModelVersion | None:
     return next(reversed(list_versions(folder, model)), None)
 
 
+def time_of_making(folder: Path, model: str, now: dt.datetime) -> dt.datetime:
+    """``now``; where the clock was set back, a moment after the newest version of the model."""
+    newest = latest_version(folder, model)
+    if newest is None:
+        return now
+    return max(now, newest.provenance.created_at + dt.timedelta(microseconds=1))
+
+
 def _json(content: Mapping[str, Any]) -> bytes:
     """Strict JSON: NaN and infinity are refused."""
     return json.dumps(content, indent=2, allow_nan=False).encode() + b"\n"
-
-
-def _write_through(path: Path, content: bytes) -> None:
-    """Write and flush to the device, so that a rename never outlives its content."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

@@ -14,7 +14,7 @@ from lsntp.errors import ArchiveBusyError, ModelError, TrainingDataError
 from lsntp.names import Status
 from lsntp.training import fit as fitting
 from lsntp.training import latest_version, list_versions, prepare, train
-from lsntp.training.network_fit import NetworkFit
+from lsntp.training_data.windows import Windows
 from lsntp.workspace import Workspace
 
 
@@ -75,26 +75,53 @@ def test_force_trains_again_beside_the_old_version(trained):
     assert_equal_tensors(version_of(trained, "ridge"), first)
 
 
-def test_a_killed_fit_goes_on_to_the_weights_of_an_undisturbed_one(ingested, trained, monkeypatch):
-    def killing(self, batch, index):
-        if self.global_step == 8:  # six steps an epoch: inside the second
-            raise SystemExit("killed")
-        return training_step(self, batch, index)
+def test_an_interrupted_fit_goes_on_to_the_weights_of_an_undisturbed_one(
+    ingested, trained, monkeypatch
+):
+    batch = Windows.batch
+    asked = []
 
-    training_step = NetworkFit.training_step
+    def interrupting(self, indices):
+        asked.append(len(indices))
+        if len(asked) == 11:  # six steps and two batches of validation an epoch
+            raise KeyboardInterrupt
+        return batch(self, indices)
+
     with monkeypatch.context() as patch:
-        patch.setattr(NetworkFit, "training_step", killing)
-        with pytest.raises(SystemExit):
+        patch.setattr(Windows, "batch", interrupting)
+        with pytest.raises(KeyboardInterrupt):
             train(ingested, models=["net"])
     assert version_of(ingested) is None
     steps = []
-    monkeypatch.setattr(
-        NetworkFit, "training_step", lambda *a: steps.append(1) or training_step(*a)
-    )
+    monkeypatch.setattr(Windows, "batch", lambda *args: steps.append(1) or batch(*args))
     (report,) = train(ingested, models=["net"])
-    assert len(steps) == 6  # only the second epoch
+    assert len(steps) == 6 + 2  # only the second epoch
     assert report.created
     assert_equal_tensors(version_of(ingested), version_of(trained))
+    logs = [
+        Workspace.of(domain).work / "training" / report.version / "metrics.csv"
+        for domain in (ingested, trained)
+    ]
+    assert logs[0].read_bytes() == logs[1].read_bytes()
+
+
+def test_a_fit_with_other_settings_starts_afresh_and_says_so(ingested, monkeypatch, caplog):
+    def interrupting(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fitting, "validation_scores", interrupting)
+        with pytest.raises(KeyboardInterrupt):
+            train(ingested, models=["net"])
+    (report,) = train(with_training(ingested, epochs=1), models=["net"])
+    assert f"{report.version} starts afresh" in caplog.text
+    assert "settings.training.epochs 1 here, 2 there" in caplog.text
+    assert version_of(ingested).scores["epochs"] == 1
+
+
+def test_the_time_between_checkpoints_does_not_name_another_version(trained):
+    (report,) = train(with_training(trained, checkpoint_minutes=1.0), models=["net"])
+    assert not report.created
 
 
 def test_after_success_the_log_stays_and_the_checkpoints_go(ingested):
@@ -236,27 +263,67 @@ def test_prepare_builds_one_archive_a_scaling(ingested):
     ]
 
 
+TRAIN = """
+import os, signal, sys
+from lsntp.config import load_domain
+from lsntp.training import train
+
+rename = os.rename
+
+def killing(source, target):
+    after = sys.argv[2] == "after"
+    if after:
+        rename(source, target)
+    if "/models/" in str(target):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if not after:
+        rename(source, target)
+
+os.rename = killing
+train(load_domain(sys.argv[1]), models=["net"])
+"""
+
+
+@pytest.mark.parametrize("moment", ["before", pytest.param("after", marks=pytest.mark.slow)])
+def test_a_process_killed_while_it_stores_its_version_is_completed(ingested, trained, moment):
+    """Around the rename that makes the version: all epochs are done, the checkpoints are there."""
+    path = Path(ingested.root) / "small.yaml"
+    path.write_text(ingested.to_yaml())
+    killed = subprocess.run([sys.executable, "-c", TRAIN, path, moment], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert list(Workspace.of(ingested).work.rglob("*.ckpt"))
+    assert (version_of(ingested) is None) == (moment == "before")
+    (report,) = train(ingested, models=["net"])
+    assert report.created == (moment == "before")
+    assert_equal_tensors(version_of(ingested), version_of(trained))
+    assert not list(Workspace.of(ingested).work.rglob("*.ckpt"))
+    assert not list(Workspace.of(ingested).models.glob(".*"))
+
+
 @pytest.mark.slow
-def test_a_training_process_killed_at_once_is_completed_by_the_next(ingested, make_domain):
+def test_a_training_process_killed_again_and_again_is_completed_by_the_last(ingested):
     undisturbed = with_training(ingested, epochs=6)
     killed = undisturbed.model_copy(update={"root": f"{ingested.root}-killed"})
     shutil.copytree(ingested.root, killed.root)
     (report,) = train(undisturbed, models=["net"])
 
     path = Path(killed.root) / "small.yaml"
-    path.write_text(killed.to_yaml())
+    path.write_text(with_training(killed, checkpoint_minutes=1e-9).to_yaml())
     code = (
         "import sys; from lsntp.config import load_domain; from lsntp.training import train; "
         "train(load_domain(sys.argv[1]), models=['net'])"
     )
-    last = Workspace.of(killed).work / "training" / report.version / "checkpoints" / "last.ckpt"
-    with subprocess.Popen([sys.executable, "-c", code, str(path)]) as process:
-        deadline = time.monotonic() + 120
-        while not last.exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        process.kill()
-    assert process.returncode == -signal.SIGKILL
-    assert version_of(killed) is None
+    checkpoints = Workspace.of(killed).work / "training" / report.version / "checkpoints"
+    for number in (3, 10, 25):  # of 36 steps and 6 validations
+        with subprocess.Popen([sys.executable, "-c", code, str(path)]) as process:
+            deadline = time.monotonic() + 120
+            while not any(int(found.name[:8]) >= number for found in checkpoints.glob("*.ckpt")):
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            process.kill()
+        assert process.returncode == -signal.SIGKILL
+        assert version_of(killed) is None
     (repeated,) = train(killed, models=["net"])
     assert repeated.version == report.version
     assert_equal_tensors(version_of(killed), version_of(undisturbed))

@@ -1,5 +1,5 @@
 import csv
-import shutil
+import time
 
 import numpy as np
 import pytest
@@ -8,13 +8,7 @@ from torch import nn
 
 from lsntp.config import TrainingConfig
 from lsntp.errors import ModelError
-from lsntp.training.network_fit import (
-    CHECKPOINTS,
-    EpochShuffle,
-    NetworkFit,
-    fit_network,
-    warmup_cosine,
-)
+from lsntp.training.network_fit import CHECKPOINTS, LOG, fit_network
 
 START = np.datetime64("2021-01-01T00", "ns")
 
@@ -98,31 +92,131 @@ def test_another_seed_shuffles_otherwise(tmp_path):
     assert (weights(networks[0]) != weights(networks[1])).any()
 
 
-@pytest.mark.parametrize("step", [7, 12, 19])
-def test_a_killed_fit_goes_on_to_the_weights_it_would_have_had(tmp_path, monkeypatch, step):
+class Interrupted(Linear):
+    """Stops at its ``count``-th forward in training, or in validation."""
+
+    def __init__(self, count, *, training=True):
+        super().__init__()
+        self.left, self.counted = count, training
+
+    def forward(self, *args):
+        if self.training == self.counted:
+            self.left -= 1
+            if not self.left:
+                raise KeyboardInterrupt
+        return super().forward(*args)
+
+
+def interrupted(folder, count, *, training=True, noise=None, **config):
+    """A fit that ends at that forward, as Ctrl-C would end it."""
+    torch.manual_seed(5)
+    network = Interrupted(count, training=training)
+    with pytest.raises(KeyboardInterrupt):
+        fit(network, folder, training=noise, **config)
+
+
+@pytest.mark.parametrize("count", [8, 13, 20])
+def test_an_interrupted_fit_goes_on_to_the_weights_it_would_have_had(tmp_path, count):
     undisturbed = untrained()
     fit(undisturbed, tmp_path / "undisturbed")
-
-    class KilledError(Exception):
-        pass
-
-    def killing(self, batch, index):
-        if self.global_step == step:
-            raise KilledError
-        return training_step(self, batch, index)
-
-    training_step = NetworkFit.training_step
-    with monkeypatch.context() as patch:
-        patch.setattr(NetworkFit, "training_step", killing)
-        with pytest.raises(KilledError):
-            fit(untrained(), tmp_path / "killed")
-    assert (tmp_path / "killed" / CHECKPOINTS / "last.ckpt").exists()
-
+    interrupted(tmp_path / "killed", count)
     torch.manual_seed(99)  # the state of the new process does not matter
     resumed = Linear()
     fitted = fit(resumed, tmp_path / "killed")
     assert fitted.epochs == 4
     np.testing.assert_array_equal(weights(resumed), weights(undisturbed))
+
+
+@pytest.mark.parametrize(
+    ("minutes", "repeated"),
+    [(1e-9, 0), (1e9, 3)],  # batch 9 of 5 an epoch: with epochs as the only rest, 3 were lost
+)
+def test_checkpoints_inside_an_epoch_save_its_batches(tmp_path, minutes, repeated):
+    steps = []
+
+    class Counting(Linear):
+        def forward(self, *args):
+            steps.append(self.training)
+            return super().forward(*args)
+
+    interrupted(tmp_path, 9, checkpoint_minutes=minutes)
+    fit(Counting(), tmp_path, checkpoint_minutes=minutes)
+    assert sum(steps) == 20 - 8 + repeated
+
+
+def test_the_bar_goes_on_where_the_fit_stopped(tmp_path, capsys):
+    interrupted(tmp_path, 9, checkpoint_minutes=1e-9)
+    capsys.readouterr()
+    fit(Linear(), tmp_path, checkpoint_minutes=1e-9)
+    shown = capsys.readouterr().err
+    assert "fit:  40%" in shown  # 8 of 20
+    assert "8/20" in shown
+    assert "20/20" in shown
+    assert "epoch=4" in shown
+
+
+@pytest.mark.parametrize(
+    ("change", "value"), [("learning_rate", 0.03), ("ema", 0.5), ("max_minutes", 60)]
+)
+def test_other_settings_mean_starting_afresh(tmp_path, caplog, change, value):
+    undisturbed, changed = untrained(), untrained()
+    fit(undisturbed, tmp_path / "undisturbed", **{change: value})
+    interrupted(tmp_path / "killed", 13)
+    fit(changed, tmp_path / "killed", **{change: value})
+    assert "it belongs to a fit of other settings, data or network" in caplog.text
+    np.testing.assert_array_equal(weights(changed), weights(undisturbed))
+
+
+def test_another_time_between_checkpoints_is_no_other_fit(tmp_path, caplog):
+    interrupted(tmp_path, 13)
+    fit(untrained(), tmp_path, checkpoint_minutes=7)
+    assert not caplog.records
+
+
+def test_another_number_of_threads_is_told(tmp_path, caplog):
+    threads = torch.get_num_threads()
+    interrupted(tmp_path, 13)
+    try:
+        torch.set_num_threads(threads + 1)
+        fit(untrained(), tmp_path)
+    finally:
+        torch.set_num_threads(threads)
+    assert (
+        f"goes on with threads {threads + 1}, its checkpoint was made with {threads}" in caplog.text
+    )
+
+
+def test_the_average_is_what_is_validated_and_kept(tmp_path):
+    seen = []
+
+    class Recording(Linear):
+        def forward(self, *args):
+            if self.training:
+                seen.append(weights(self))
+            return super().forward(*args)
+
+    torch.manual_seed(5)
+    network = Recording()
+    fitted = fit(network, tmp_path, ema=0.5, epochs=1)
+    assert fitted.validation_loss == pytest.approx(validation_mse(network), rel=1e-5)
+    # Weights after step n are seen in step n + 1; d = min(0.5, n / (9 + n)) for n = 2 … 5.
+    average = seen[1]
+    for n, d in ((2, 2 / 11), (3, 3 / 12), (4, 4 / 13)):
+        average = d * average + (1 - d) * seen[n]
+    alone = untrained()
+    fit(alone, tmp_path / "alone", epochs=1)
+    average = 5 / 14 * average + 9 / 14 * weights(alone)
+    np.testing.assert_allclose(weights(network), average, rtol=1e-5)
+
+
+def test_bfloat16_rounds_the_forward_pass_not_the_weights(tmp_path):
+    full, half = untrained(), untrained()
+    fit(full, tmp_path / "full")
+    fitted = fit(half, tmp_path / "half", precision="bfloat16")
+    assert {p.dtype for p in half.parameters()} == {torch.float32}
+    assert (weights(half) != weights(full)).any()
+    np.testing.assert_allclose(weights(half), weights(full), atol=0.02)
+    assert fitted.validation_loss == pytest.approx(validation_mse(half), rel=1e-5)
 
 
 def test_a_fit_killed_after_its_last_epoch_only_picks_up_the_weights(tmp_path):
@@ -134,17 +228,19 @@ def test_a_fit_killed_after_its_last_epoch_only_picks_up_the_weights(tmp_path):
     np.testing.assert_array_equal(weights(again), weights(network))
 
 
-@pytest.mark.parametrize("torn", ["last.ckpt", "best.ckpt"])
-def test_a_torn_checkpoint_means_starting_again(tmp_path, caplog, torn):
-    undisturbed, restarted = untrained(), untrained()
+@pytest.mark.parametrize("torn", [1, 2])
+def test_a_torn_checkpoint_costs_what_it_held(tmp_path, caplog, torn):
+    undisturbed, resumed = untrained(), untrained()
     fit(undisturbed, tmp_path / "a")
-    checkpoints = tmp_path / "b" / CHECKPOINTS
-    shutil.copytree(tmp_path / "a" / CHECKPOINTS, checkpoints)
-    whole = (checkpoints / torn).read_bytes()
-    (checkpoints / torn).write_bytes(whole[: len(whole) // 2])
-    fit(restarted, tmp_path / "b")
-    assert "is damaged" in caplog.text
-    np.testing.assert_array_equal(weights(restarted), weights(undisturbed))
+    interrupted(tmp_path / "b", 13)
+    for path in sorted((tmp_path / "b" / CHECKPOINTS).iterdir())[-torn:]:
+        whole = path.read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+    fit(resumed, tmp_path / "b")
+    assert caplog.text.count("cut short or changed") == torn
+    assert ("Start again" in caplog.text) == (torn == 2)
+    np.testing.assert_array_equal(weights(resumed), weights(undisturbed))
+    assert (tmp_path / "b" / LOG).read_bytes() == (tmp_path / "a" / LOG).read_bytes()
 
 
 def test_the_best_epoch_wins_not_the_last(tmp_path):
@@ -157,7 +253,7 @@ def test_the_best_epoch_wins_not_the_last(tmp_path):
 
     network = untrained()
     fitted = fit(network, tmp_path, training=Worse(40), epochs=6, learning_rate=0.5)
-    losses = [float(row["val_loss"]) for row in log_of(tmp_path) if row["val_loss"]]
+    losses = [float(row["val_loss"]) for row in log_of(tmp_path)]
     assert fitted.validation_loss == pytest.approx(min(losses))
     assert losses[-1] > min(losses)
 
@@ -176,52 +272,103 @@ def test_a_fit_killed_after_stopping_early_does_not_go_on(tmp_path):
     np.testing.assert_array_equal(weights(again), weights(network))
 
 
-def test_the_budget_of_minutes_ends_a_fit_with_a_result(tmp_path):
+def test_the_budget_of_minutes_ends_a_fit_with_a_result(tmp_path, caplog):
     network = untrained()
     fitted = fit(network, tmp_path, epochs=100_000, max_minutes=0.3 / 60)
     assert fitted.epochs < 100_000
+    assert fitted.stopped_by == "max_minutes"
     assert np.isfinite(fitted.validation_loss)
+    assert f"training.max_minutes (0.005) ended the fit in epoch {fitted.epochs} of" in caplog.text
 
 
-def test_a_loss_that_is_not_finite_names_the_initial_times(tmp_path):
+def test_a_resumed_fit_has_what_is_left_of_its_minutes(tmp_path):
+    """Stopped in the validation that follows the last minute: no batch may come after it."""
+    steps = []
+
+    class Slow(Noise):
+        def batch(self, indices):
+            time.sleep(0.05)
+            return super().batch(indices)
+
+    class Counting(Linear):
+        def forward(self, *args):
+            steps.append(self.training)
+            return super().forward(*args)
+
+    budget = {"epochs": 9, "max_minutes": 0.12 / 60, "checkpoint_minutes": 1e-9}
+    interrupted(tmp_path, 1, training=False, noise=Slow(40), **budget)
+    fitted = fit(Counting(), tmp_path, training=Slow(40), **budget)
+    assert sum(steps) <= 1  # one, if the clock struck between saving and looking at it
+    assert (fitted.epochs, fitted.stopped_by) == (1, "max_minutes")
+    assert fitted.seconds >= 0.12
+    again = fit(Counting(), tmp_path, training=Slow(40), **budget)
+    assert (again.epochs, again.seconds) == (1, fitted.seconds)
+
+
+def test_a_loss_that_is_not_finite_names_times_step_and_remedy(tmp_path):
     training = Noise(8)
     training.target[5] = torch.nan
-    with pytest.raises(ModelError, match=r"found nan in epoch 0.*2021-01-01T05:00Z"):
-        fit(untrained(), tmp_path, training=training)
+    with pytest.raises(ModelError) as caught:
+        fit(untrained(), tmp_path, training=training, epochs=5, warmup=0.4)
+    message = str(caught.value)
+    # One batch of eight in an order of its own; the first of two rising steps of five.
+    assert "Expected a finite loss, found nan in epoch 1, step 1 of 5" in message
+    assert "at the learning rate 0.01," in message
+    batch, guilty = message.split("init_time ")[1].split(" (it is ")
+    times = [f"2021-01-01T0{hour}:00Z" for hour in range(8)]
+    assert sorted(batch.split(", ")) == times
+    assert guilty.startswith("2021-01-01T05:00Z whose loss is not finite)")
+    assert "Look for extreme fields in these windows" in message
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+@pytest.mark.parametrize("clip", [1.0, None])
+def test_a_gradient_that_is_not_finite_leaves_the_weights_alone(tmp_path, clip):
+    class Steep(Linear):
+        """Its loss is finite, its slope is not: the square root at zero."""
+
+        def forward(self, history, *_):
+            return super().forward(history) + (self.layer.bias.sum() * 0).sqrt()
+
+    torch.manual_seed(5)
+    network = Steep()
+    before = weights(network)
+    with pytest.raises(
+        ModelError,
+        match=r"finite gradient norm, found nan.*gradients of .*bias.*Lower training.learning_rate",
+    ):
+        fit(network, tmp_path, gradient_clip=clip)
+    np.testing.assert_array_equal(weights(network), before)
+
+
+def test_a_validation_loss_that_is_not_finite_names_its_times(tmp_path):
+    class Brittle(Linear):
+        def forward(self, *args):
+            return super().forward(*args) * (1 if self.training else torch.inf)
+
+    with pytest.raises(ModelError, match=r"finite validation loss, found inf.*2021-01-05T04:00Z"):
+        fit(Brittle(), tmp_path)
 
 
 def test_losses_of_every_epoch_are_logged(tmp_path):
     fit(untrained(), tmp_path)
     rows = log_of(tmp_path)
-    assert [int(row["epoch"]) for row in rows if row["val_loss"]] == [0, 1, 2, 3]
-    assert all(float(row["train_loss"]) > 0 for row in rows if row["train_loss"])
+    assert [(int(row["epoch"]), int(row["step"])) for row in rows] == [
+        (1, 5),
+        (2, 10),
+        (3, 15),
+        (4, 20),
+    ]
+    assert all(float(row["train_loss"]) > float(row["val_loss"]) / 10 > 0 for row in rows)
+    rates = [float(row["learning_rate"]) for row in rows]
+    assert rates == sorted(rates, reverse=True)
 
 
 def log_of(folder):
-    (path,) = folder.glob("log/version_*/metrics.csv")
-    with path.open() as file:
+    with (folder / LOG).open() as file:
         return list(csv.DictReader(file))
 
 
 def test_nothing_global_changes(tmp_path):
     fit(untrained(), tmp_path, epochs=1)
     assert not torch.are_deterministic_algorithms_enabled()
-
-
-def test_shuffling_depends_on_seed_and_epoch_alone():
-    first, second = EpochShuffle(50, seed=1), EpochShuffle(50, seed=1)
-    assert sorted(first) == list(range(50))
-    assert list(first) == list(second)
-    second.set_epoch(1)
-    assert list(first) != list(second)
-    first.set_epoch(1)
-    assert list(first) == list(second)
-
-
-def test_the_learning_rate_rises_then_falls_to_zero_along_a_cosine() -> None:
-    factor = warmup_cosine(100, 0.1)
-    # 10 rising steps: 0.1, 0.2 … 1.0; then a cosine over 90: half way (step 55) it is one half.
-    assert [round(factor(step), 6) for step in (0, 4, 9)] == [0.1, 0.5, 1.0]
-    assert factor(55) == pytest.approx(0.5)
-    assert factor(100) == pytest.approx(0.0)
-    assert factor(120) == pytest.approx(0.0)

@@ -1,0 +1,263 @@
+"""The loop over epochs and batches, on Lightning Fabric."""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+import numpy as np
+import torch
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from lsntp.config import TrainingConfig
+from lsntp.progress import open_bar
+from lsntp.times import Times
+from lsntp.training.checkpoints import Checkpoints
+from lsntp.training.fit_log import write_log
+from lsntp.training.fit_state import FitState, moving_average
+from lsntp.training.not_finite import Batch, refusal
+
+FABRIC_PRECISION: Any = {"float32": "32-true", "bfloat16": "bf16-mixed"}
+
+_log = logging.getLogger(__name__)
+
+
+class Examples(Protocol):
+    """What a fit needs of :class:`lsntp.training_data.windows.Windows`."""
+
+    init_times: Times
+
+    def __len__(self) -> int:
+        """How many windows there are."""
+
+    def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """History (B, T, 1, H, W) and target (B, K, 1, H, W), normalised."""
+
+
+class FitLoop:
+    """Everything the loop must remember is in ``state``, and all of it in every checkpoint.
+
+    Args:
+        network: moved to the GPU if there is one, and trained in place.
+        training: windows of the training block.
+        validation: windows of a later block.
+        config: how to fit.
+        checkpoints: where the state is kept.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        training: Examples,
+        validation: Examples,
+        config: TrainingConfig,
+        checkpoints: Checkpoints,
+    ) -> None:
+        self.training = training
+        self.validation = validation
+        self.config = config
+        self.checkpoints = checkpoints
+        self.batches = -(-len(training) // config.batch_size)
+        self.steps = config.epochs * self.batches
+        self.rate = warmup_cosine(self.steps, config.warmup)
+        self.fabric = Fabric(
+            accelerator="cuda" if torch.cuda.is_available() else "cpu",
+            devices=1,
+            precision=FABRIC_PRECISION[config.precision],
+        )
+        optimizer = torch.optim.AdamW(
+            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.module, self.optimizer = self.fabric.setup(network, optimizer)
+        average = moving_average(network, config.ema) if config.ema is not None else None
+        self.state = FitState(network, optimizer, average)
+        self._clock = self._saved = time.monotonic()
+
+    @property
+    def step(self) -> int:
+        """Optimiser steps done."""
+        progress = self.state.progress
+        return progress.epoch * self.batches + progress.batch
+
+    @property
+    def accelerator(self) -> str:
+        """What it runs on."""
+        device = self.fabric.device
+        return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+    def resume(self) -> None:
+        """Go on from the last good checkpoint, if there is one."""
+        content = self.checkpoints.load()
+        if content is None:
+            return
+        self.state.load(content)
+        progress = self.state.progress
+        _log.info(
+            "Going on after %d of %d epochs and %d of %d batches, which took %.1f minutes.",
+            *(progress.epoch, self.config.epochs, progress.batch, self.batches),
+            progress.seconds / 60,
+        )
+        for name, now in self._environment().items():
+            then = content["environment"][name]
+            if then != now:
+                _log.warning(
+                    "The fit goes on with %s %s, its checkpoint was made with %s: the last digits "
+                    "of the weights may differ from those of an undisturbed fit.",
+                    *(name, now, then),
+                )
+
+    def run(self, description: str, log: Path) -> None:
+        """Train until the epochs, the patience or the minutes are used up.
+
+        Args:
+            description: of the progress bar.
+            log: CSV file, one row an epoch; never ahead of the last checkpoint.
+        """
+        progress = self.state.progress
+        write_log(log, progress.history)
+        with closing(open_bar(description, total=self.steps, done=self.step)) as bar:
+            while not progress.stopped_by:
+                self._train_epoch(bar)
+                self._finish_epoch(bar)
+                self._save()
+                write_log(log, progress.history)
+
+    def _train_epoch(self, bar: "tqdm[NoReturn]") -> None:
+        """The batches that are left of the epoch in hand, as long as there is time."""
+        progress, size = self.state.progress, self.config.batch_size
+        order = epoch_order(len(self.training), self.config.seed, progress.epoch)
+        self.state.network.train()
+        while progress.batch < self.batches and not (progress.batch and self._is_time_up()):
+            indices = order[progress.batch * size : (progress.batch + 1) * size]
+            progress.loss_sum += self._train_batch(indices) * len(indices)
+            progress.windows += len(indices)
+            progress.batch += 1
+            bar.update()
+            if time.monotonic() - self._saved >= 60 * self.config.checkpoint_minutes:
+                self._save()
+
+    def _train_batch(self, indices: Sequence[int]) -> float:
+        """One step of the optimiser; the batch's loss.
+
+        Raises:
+            ModelError: if loss or gradient are not finite; the weights are not touched.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.learning_rate * self.rate(self.step)
+        batch = self._batch(self.training, indices)
+        self.optimizer.zero_grad()
+        loss = functional.mse_loss(self.module(batch.history), batch.target)
+        self.fabric.backward(loss)
+        norm = nn.utils.clip_grad_norm_(
+            self.state.network.parameters(), self.config.gradient_clip or math.inf
+        )
+        # One transfer from the device for both.
+        loss_value, norm_value = torch.stack((loss.detach(), norm)).tolist()
+        self._check_finite("loss", loss_value, batch)
+        self._check_finite("gradient norm", norm_value, batch)
+        self.optimizer.step()
+        if self.state.average is not None:
+            self.state.average.update_parameters(self.state.network)
+        return float(loss_value)
+
+    def _finish_epoch(self, bar: "tqdm[NoReturn]") -> None:
+        """Validate, remember the best, decide whether to go on."""
+        progress, config = self.state.progress, self.config
+        loss = self._validation_loss()
+        row = {
+            "epoch": progress.epoch + 1,
+            "step": self.step,
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "train_loss": progress.loss_sum / progress.windows,
+            "val_loss": loss,
+        }
+        progress.history.append(row)
+        progress.epoch += 1
+        progress.batch, progress.windows, progress.loss_sum = 0, 0, 0.0
+        if loss < progress.best_loss:
+            self.state.keep_best(progress.epoch, loss)
+        if progress.epoch >= config.epochs:
+            progress.stopped_by = "epochs"
+        elif progress.epoch - progress.best_epoch >= config.patience:
+            progress.stopped_by = "patience"
+        elif self._is_time_up():
+            progress.stopped_by = "max_minutes"
+        bar.set_postfix(epoch=progress.epoch, val_loss=f"{loss:.4g}", refresh=False)
+
+    def _validation_loss(self) -> float:
+        """The MSE over the validation windows, in float32, as forecasts are made."""
+        network = self.state.candidate.eval()
+        total, size, count = 0.0, self.config.batch_size, len(self.validation)
+        with torch.no_grad():
+            for first in range(0, count, size):
+                batch = self._batch(self.validation, range(first, min(first + size, count)))
+                loss = float(functional.mse_loss(network(batch.history), batch.target))
+                self._check_finite("validation loss", loss, batch)
+                total += loss * len(batch)
+        return total / count
+
+    def _check_finite(self, what: str, value: float, batch: Batch) -> None:
+        if not math.isfinite(value):
+            moment = (
+                f"epoch {self.state.progress.epoch + 1}, step {self.step + 1} of {self.steps}, at "
+                f"the learning rate {self.optimizer.param_groups[0]['lr']:.3g}"
+            )
+            raise refusal(what, value, batch, self.state.network, moment=moment)
+
+    def _batch(self, windows: Examples, indices: Sequence[int]) -> Batch:
+        positions, device = list(indices), self.fabric.device
+        history, target = windows.batch(positions)
+        return Batch(windows.init_times[positions], history.to(device), target.to(device))
+
+    def _is_time_up(self) -> bool:
+        budget = self.config.max_minutes
+        self._count_time()
+        return budget is not None and self.state.progress.seconds >= 60 * budget
+
+    def _count_time(self) -> None:
+        now = time.monotonic()
+        self.state.progress.seconds += now - self._clock
+        self._clock = now
+
+    def _save(self) -> None:
+        self._count_time()
+        self.checkpoints.save(self.state.to_dict() | {"environment": self._environment()})
+        self._saved = time.monotonic()
+
+    def _environment(self) -> dict[str, str | int]:
+        """What the last digits of the weights depend on."""
+        return {
+            "torch": str(torch.__version__),
+            "threads": torch.get_num_threads(),
+            "accelerator": self.accelerator,
+        }
+
+
+def warmup_cosine(steps: int, warmup: float) -> Callable[[int], float]:
+    """Learning-rate factor of an optimiser step: linear to 1 at ``warmup * steps``, cosine to 0.
+
+    Args:
+        steps: optimiser steps of the whole fit.
+        warmup: share of them, 0 to 1.
+    """
+    rising = max(1, round(warmup * steps))
+
+    def factor(step: int) -> float:
+        if step < rising:
+            return (step + 1) / rising
+        progress = min(1.0, (step - rising) / max(1, steps - rising))
+        return 0.5 * (1.0 + math.cos(math.pi * progress))
+
+    return factor
+
+
+def epoch_order(size: int, seed: int, epoch: int) -> list[int]:
+    """A permutation of ``range(size)`` that depends on seed and epoch (from 0) alone."""
+    order: list[int] = np.random.default_rng((seed, epoch)).permutation(size).tolist()
+    return order
