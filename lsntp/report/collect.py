@@ -1,4 +1,4 @@
-"""Everything the page says, read from the archives and model versions of a domain."""
+"""Everything the first page says, read from the archives and model versions of a domain."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ from lsntp.archives.forecast import ForecastArchive
 from lsntp.config import Domain
 from lsntp.errors import ModelError
 from lsntp.evaluation.maps import error_maps, read_truth
-from lsntp.evaluation.skill import SkillTable, skill_table
+from lsntp.evaluation.table import SkillTable
 from lsntp.grid import Floats
 from lsntp.names import INIT_TIME, LEAD_TIME, Status
 from lsntp.report.data import Case, ErrorMap, Links, ReportData
@@ -21,14 +21,13 @@ from lsntp.training.versions import ModelVersion, latest_version, open_version
 from lsntp.workspace import Workspace
 
 
-def collect(domain: Domain) -> ReportData:
-    """The content of a domain's report.
+def collect(domain: Domain, table: SkillTable) -> ReportData:
+    """The content of the first page about a comparison.
 
     Raises:
-        EvaluationError: if no forecast has been scored.
         ArchiveNotFoundError: if an archive behind the scores is gone.
     """
-    workspace, table = Workspace.of(domain), skill_table(domain)
+    workspace = Workspace.of(domain)
     analysis = AnalysisArchive.open(workspace.analysis)
     network = next((name for name in table.models if table.kinds[name] == "network"), None)
     shown = network or table.winner

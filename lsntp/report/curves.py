@@ -2,7 +2,8 @@
 
 import io
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import matplotlib as mpl
@@ -15,6 +16,7 @@ from lsntp.evaluation.table import MODEL, WEIGHTING, SkillTable
 from lsntp.grid import Floats
 from lsntp.names import LEAD_TIME
 from lsntp.report.data import Links
+from lsntp.times import Instant, Times
 
 _INK, _FAINT, _ACCENT = "#010203", "#040506", "#070809"
 _PAGE_COLOURS = {_INK: "var(--muted)", _FAINT: "var(--rule)", _ACCENT: "var(--accent)"}
@@ -25,6 +27,9 @@ _DOCUMENT_ONLY = re.compile(
 )
 """What a separate SVG file needs and an element of an HTML page must not have."""
 _SIZE_INCHES = (4.6, 3.4)
+_MOST_MARKERS = 40
+"""More points than this are drawn as a line alone."""
+_MOST_TICKS, _MOST_WORDS, _MOST_DATES = 8, 5, 4
 _SETTINGS: dict[RcKeyType, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "lsntp",
@@ -59,6 +64,11 @@ class Style:
     marker: str
     width: float
 
+    @property
+    def marker_path(self) -> str:
+        """The marker as SVG path data around the origin, for legends in HTML."""
+        return _MARKER_PATHS[self.marker]
+
 
 _NETWORK_STYLES = (
     Style("#d55e00", (), "o", 2.4),
@@ -76,7 +86,7 @@ _BASELINE_STYLES = {
 }
 """Okabe and Ito's colours, safe for the colour blind, and two quiet ones."""
 
-MARKER_PATHS = {
+_MARKER_PATHS = {
     "o": "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z",
     "s": "M-3.6 -3.6h7.2v7.2h-7.2z",
     "D": "M0 -5L5 0L0 5L-5 0z",
@@ -84,12 +94,11 @@ MARKER_PATHS = {
     "v": "M0 4.4L4.4 -3.8H-4.4z",
     "X": "M-4 -2L-2 -4L0 -2L2 -4L4 -2L2 0L4 2L2 4L0 2L-2 4L-4 2L-2 0z",
 }
-"""The markers as SVG path data around the origin, for legends in HTML."""
 
 
-def styles_of(table: SkillTable) -> dict[str, Style]:
-    """A style per model; a baseline always keeps its own."""
-    networks = sorted(model for model in table.models if table.kinds[model] == "network")
+def styles_of(kinds: Mapping[str, str]) -> dict[str, Style]:
+    """A style per model, from what each is; a baseline always keeps its own."""
+    networks = sorted(model for model in kinds if kinds[model] == "network")
     return _BASELINE_STYLES | {
         name: _NETWORK_STYLES[index % len(_NETWORK_STYLES)] for index, name in enumerate(networks)
     }
@@ -101,36 +110,109 @@ def by_lead(table: SkillTable, model: str, metric: str) -> Floats:
     return np.asarray(chosen.transpose(LEAD_TIME).values, np.float64)
 
 
-def lead_curves(table: SkillTable, styles: dict[str, Style], *, metric: str, name: str) -> str:
-    """An SVG of a metric of every model against lead time.
+@dataclass(frozen=True)
+class Chart:
+    """One drawing; the id of a model's line is ``line-<name>-<model>``."""
+
+    name: str
+    caption: str
+    alt: str
+    svg: str
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Charts of the same models under one legend."""
+
+    legend: list[tuple[str, Style]]
+    charts: list[Chart]
+
+
+def lead_curves(table: SkillTable, styles: Mapping[str, Style]) -> Curves:
+    """MAE and RMSE of every model against lead time."""
+    return Curves(
+        [(model, styles[model]) for model in table.models],
+        [
+            Chart(
+                name,
+                f"{caption}, K",
+                f"{caption} against lead time, every model",
+                line_chart(
+                    table.lead_hours,
+                    {model: by_lead(table, model, metric) for model in table.models},
+                    styles,
+                    name=name,
+                    label="lead time, hours",
+                ),
+            )
+            for name, metric, caption in (
+                ("mae", "mae", "Mean absolute error"),
+                ("rmse", "rmse_pooled", "Root mean square error"),
+            )
+        ],
+    )
+
+
+def line_chart(
+    x: Floats,
+    lines: Mapping[str, Floats],
+    styles: Mapping[str, Style],
+    *,
+    name: str,
+    label: str,
+    tick_labels: Sequence[str] = (),
+) -> str:
+    """An SVG of a line per model, the first on top, from zero up.
 
     Args:
-        table: the scores.
+        x: (n,) common places.
+        lines: (n,) values by model; NaN is a gap.
         styles: of the models.
-        metric: one of :data:`~lsntp.evaluation.metrics.METRICS`.
-        name: of the chart; a line's id is ``line-<name>-<model>``.
+        name: of the chart.
+        label: of the x axis.
+        tick_labels: (n,) names of the places; by default their numbers.
     """
     with mpl.rc_context(_SETTINGS):
         figure, axes = _figure()
-        lead_h = table.lead_hours
-        for model in reversed(table.models):
-            style = styles[model]
-            (line,) = axes.plot(
-                lead_h,
-                by_lead(table, model, metric),
-                color=style.colour,
-                linewidth=style.width,
-                marker=style.marker,
-                markersize=5,
-                markeredgewidth=0,
-                gid=f"line-{name}-{model}",
-                clip_on=False,
-            )
-            if style.dash:
-                line.set_dashes(style.dash)
-        axes.set_xticks(lead_h if lead_h.size <= 8 else lead_h[:: -(-lead_h.size // 8)])
-        axes.set_xlabel("lead time, hours")
+        for model in reversed(list(lines)):
+            _draw_line(axes, x, lines[model], styles[model], gid=f"line-{name}-{model}")
+        most = _MOST_WORDS if tick_labels else _MOST_TICKS
+        shown = slice(None, None, max(1, -(-x.size // most)))
+        axes.set_xticks(x[shown], tick_labels[shown] if tick_labels else None)
+        axes.set_xlabel(label)
         axes.set_ylim(bottom=0)
+        return svg_of(figure, name=name)
+
+
+def time_chart(
+    lines: Mapping[str, tuple[Times, Floats]],
+    styles: Mapping[str, Style],
+    *,
+    name: str,
+    marks: Sequence[Instant] = (),
+) -> str:
+    """An SVG of a line per model through time, the first on top, with a line at zero.
+
+    Args:
+        lines: times (n,) and values (n,) by model; NaN is a gap.
+        styles: of the models.
+        name: of the chart.
+        marks: instants to mark by an upright line.
+    """
+    with mpl.rc_context(_SETTINGS):
+        figure, axes = _figure()
+        axes.axhline(0.0, color=_INK, linewidth=0.9)
+        for mark in marks:
+            axes.axvline(mark, color=_INK, linewidth=0.9, dashes=(2, 3))  # type: ignore[arg-type]
+        for model in reversed(list(lines)):
+            times, values = lines[model]
+            few = times.size <= _MOST_MARKERS
+            style = replace(styles[model], marker=styles[model].marker if few else "")
+            _draw_line(axes, times, values, style, gid=f"line-{name}-{model}")
+        everywhere = np.unique(np.concatenate([times for times, _ in lines.values()]))
+        places = np.linspace(0, everywhere.size - 1, min(everywhere.size, _MOST_DATES)).round()
+        shown = everywhere[places.astype(int)]
+        axes.set_xticks(shown, [str(day) for day in shown.astype("datetime64[D]")])
         return svg_of(figure, name=name)
 
 
@@ -181,6 +263,22 @@ def svg_of(figure: Figure, *, name: str) -> str:
     for placeholder, colour in _PAGE_COLOURS.items():
         svg = svg.replace(placeholder, colour)
     return svg.replace("<svg", '<svg class="chart" aria-hidden="true"', 1).strip()
+
+
+def _draw_line(axes: Axes, x: Any, y: Floats, style: Style, *, gid: str) -> None:
+    (line,) = axes.plot(
+        x,
+        y,
+        color=style.colour,
+        linewidth=style.width,
+        marker=style.marker or None,
+        markersize=5,
+        markeredgewidth=0,
+        gid=gid,
+        clip_on=False,
+    )
+    if style.dash:
+        line.set_dashes(style.dash)
 
 
 def _figure() -> tuple[Figure, Axes]:

@@ -1,109 +1,68 @@
-"""One self-contained HTML page: rendered from :class:`ReportData`, written atomically."""
+"""The first page of a report: forecast, winner, errors, coverage and provenance."""
 
-import contextlib
-import uuid
 from dataclasses import dataclass
-from importlib import resources
-from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 import lsntp
 from lsntp.config import Domain
-from lsntp.errors import StorageError
 from lsntp.evaluation.table import counted
 from lsntp.grid import Floats
 from lsntp.report.animation import animate
 from lsntp.report.calendar import calendar
-from lsntp.report.curves import MARKER_PATHS, lead_curves, styles_of
+from lsntp.report.curves import lead_curves, styles_of
 from lsntp.report.data import ReportData
+from lsntp.report.html import INDEX, render_page
 from lsntp.report.links import links_view, place_mark
 from lsntp.report.maps import Canvas, Frame, Scale, field_image, signed
 from lsntp.report.scores import lead_table, rows_of, sentences, with_true_minus
 from lsntp.report.texts import BASELINES, METRICS, NOTES
 from lsntp.times import Period, format_time
-from lsntp.workspace import Workspace
 
 NARROW = 1.3
 """Pairs of maps less wide than this (width over height) stand beside each other."""
 
 
-def write_report(domain: Domain) -> Path:
-    """Write the report of a domain and say where; an older one is replaced in one step.
-
-    Raises:
-        ArchiveNotFoundError: if there is no analysis, forecast or evaluation archive yet.
-        EvaluationError: if no forecast has been scored.
-        StorageError: if the page cannot be written; an older one stays.
-    """
-    from lsntp.report.collect import collect
-
-    return publish(render(collect(domain)), Workspace.of(domain).report)
-
-
-def publish(page: str, path: Path) -> Path:
-    """Write a page aside, then rename it to ``path``.
-
-    Raises:
-        StorageError: if the storage refuses; what was there stays.
-    """
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        aside.write_text(page, "utf-8")
-        aside.replace(path)
-    except OSError as error:
-        raise StorageError(
-            f"Expected to write the report {path}: {error}. Free space or fix permissions, then "
-            "run `lsntp report` again."
-        ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            aside.unlink()
-    return path
-
-
 def render(data: ReportData) -> str:
     """The page as HTML; the same data give the same bytes."""
     canvas, table = Canvas.of(data.grid), data.table
-    styles = styles_of(table)
     weights = data.grid.area_weights if table.weighting == "area" else np.ones(data.grid.shape)
-    return (
-        _environment()
-        .get_template("page.html")
-        .render(
-            css=_resource("style.css"),
-            js=_resource("script.js"),
-            data=data,
-            canvas=canvas,
-            lead_sentence=_lead_sentence(data),
-            provenance=_provenance_line(data),
-            cases=animate(data.cases, weights, data.grid),
-            place_mark=place_mark(canvas, *data.domain.place) if data.domain.place else "",
-            snippet=snippet(data),
-            forecasts_compared=counted(table.init_times.size, "initial time"),
-            verdict=sentences(with_true_minus(table.verdict)),
-            rows=rows_of(table),
-            notes=NOTES,
-            styles=styles,
-            markers=MARKER_PATHS,
-            lead_labels=[f"+{hour:g} h" for hour in table.lead_hours],
-            lead_tables=[
-                ("MAE", lead_table(table, "mae")),
-                ("RMSE, pooled", lead_table(table, "rmse_pooled")),
-            ],
-            mae_curves=lead_curves(table, styles, metric="mae", name="mae"),
-            rmse_curves=lead_curves(table, styles, metric="rmse_pooled", name="rmse"),
-            error_maps=_error_groups(data),
-            errors_beside=canvas.box.aspect < NARROW or len(data.error_maps) == 1,
-            links=links_view(data.links, data.grid, canvas) if data.links else None,
-            coverage=calendar(data.coverage, _blocks(data.domain)),
-            baselines=[(name, BASELINES[name]) for name in data.domain.baselines],
-            metrics=METRICS.items(),
-            configuration=data.domain.to_yaml(),
-        )
+    return render_page(
+        "index.html",
+        INDEX,
+        data.domain,
+        data=data,
+        canvas=canvas,
+        lead_sentence=_lead_sentence(data),
+        provenance=_provenance_line(data),
+        cases=animate(data.cases, weights, data.grid),
+        place_mark=place_mark(canvas, *data.domain.place) if data.domain.place else "",
+        snippet=snippet(data),
+        forecasts_compared=counted(table.init_times.size, "initial time"),
+        verdict=sentences(with_true_minus(table.verdict)),
+        rows=rows_of(table),
+        notes=NOTES,
+        curves=lead_curves(table, styles_of(table.kinds)),
+        lead_tables=[lead_table(table, "mae"), lead_table(table, "rmse_pooled")],
+        error_maps=_error_groups(data),
+        errors_beside=canvas.box.aspect < NARROW or len(data.error_maps) == 1,
+        links=links_view(data.links, data.grid, canvas) if data.links else None,
+        coverage=calendar(data.coverage, blocks_of(data.domain)),
+        facts=[(fact.label, fact.value) for fact in data.facts],
+        baselines=[(name, BASELINES[name]) for name in data.domain.baselines],
+        metrics=METRICS.items(),
+        configuration=data.domain.to_yaml(),
     )
+
+
+def blocks_of(domain: Domain) -> dict[str, Period]:
+    """The periods that the domain's data are split into, by name."""
+    split = domain.split
+    return {
+        "training": split.train.period,
+        "validation": split.validation.period,
+        "test": split.test.period,
+    }
 
 
 def snippet(data: ReportData) -> str:
@@ -174,15 +133,6 @@ def _error_groups(data: ReportData) -> list[_ErrorMaps]:
     ]
 
 
-def _blocks(domain: Domain) -> dict[str, Period]:
-    split = domain.split
-    return {
-        "training": split.train.period,
-        "validation": split.validation.period,
-        "test": split.test.period,
-    }
-
-
 def _lead_sentence(data: ReportData) -> str:
     height, width = data.grid.shape
     models = counted(len(data.table.models), "model")
@@ -210,17 +160,3 @@ def _span(field: Floats) -> str:
 
 def _short(value: float) -> str:
     return signed(round(float(value), 2))
-
-
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("lsntp", "report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def _resource(name: str) -> str:
-    return (resources.files("lsntp.report") / name).read_text("utf-8")

@@ -3,11 +3,12 @@
 import math
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from lsntp.evaluation.bootstrap import Interval
 from lsntp.evaluation.table import SkillTable
 from lsntp.report.curves import by_lead
+from lsntp.report.html import NumberTable
 
 MAIN: Final = ("mae", "rmse_pooled", "bias", "acc")
 MORE: Final = (
@@ -20,6 +21,7 @@ MORE: Final = (
     "ssim_paper",
     "psnr_paper",
 )
+LEAD_METRICS: Final = {"mae": "MAE", "rmse_pooled": "RMSE, pooled"}
 _UNKNOWN = Interval(math.nan, math.nan, math.nan)
 _WORST_DRAWN = -1.0
 """Skill below this is an arrow at the edge, so that the others stay apart."""
@@ -56,12 +58,16 @@ def rows_of(table: SkillTable) -> list[Row]:
     ]
 
 
-def lead_table(table: SkillTable, metric: str) -> list[tuple[str, list[str]]]:
-    """(model, one number per lead) of a metric, best model first."""
-    return [
-        (model, [fixed(value, 3) for value in by_lead(table, model, metric)])
-        for model in table.models
-    ]
+def lead_table(table: SkillTable, metric: Literal["mae", "rmse_pooled"]) -> NumberTable:
+    """A metric of every model per lead, best model first."""
+    return NumberTable(
+        caption=f"{LEAD_METRICS[metric]}, K, per lead time",
+        columns=["Model", *(f"+{hour:g} h" for hour in table.lead_hours)],
+        rows=[
+            [model, *(fixed(value, 3) for value in by_lead(table, model, metric))]
+            for model in table.models
+        ],
+    )
 
 
 def fixed(value: float, digits: int, *, sign: bool = False) -> str:

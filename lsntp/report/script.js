@@ -50,28 +50,32 @@
   }
 
   const copy = byId("copy");
-  copy.addEventListener("click", async () => {
-    const snippet = byId("snippet");
-    try {
-      await navigator.clipboard.writeText(snippet.textContent);
-      copy.textContent = "Copied";
-    } catch {
-      getSelection().selectAllChildren(snippet);
-      copy.textContent = "Selected";
-    }
-    setTimeout(() => { copy.textContent = "Copy"; }, 1600);
-  });
+  if (copy) {
+    copy.addEventListener("click", async () => {
+      const snippet = byId("snippet");
+      try {
+        await navigator.clipboard.writeText(snippet.textContent);
+        copy.textContent = "Copied";
+      } catch {
+        getSelection().selectAllChildren(snippet);
+        copy.textContent = "Selected";
+      }
+      setTimeout(() => { copy.textContent = "Copy"; }, 1600);
+    });
+  }
 
-  const legend = all(".legend button"), charts = document.querySelector(".charts");
-  const highlight = () => {
-    const chosen = legend.filter((entry) => entry.getAttribute("aria-pressed") === "true")
-      .map((entry) => entry.dataset.model);
-    charts.classList.toggle("focused", chosen.length > 0);
-    all('[id^="line-"]', charts).forEach((line) => line.classList.toggle("on",
-      chosen.some((model) => line.id === `line-mae-${model}` || line.id === `line-rmse-${model}`)));
-  };
-  legend.forEach((entry) => entry.addEventListener("click", () => {
-    entry.setAttribute("aria-pressed", entry.getAttribute("aria-pressed") !== "true");
-    highlight();
-  }));
+  all(".curves").forEach((curves) => {
+    const legend = all(".legend button", curves), charts = curves.dataset.charts.split(" ");
+    const highlight = () => {
+      const chosen = legend.filter((entry) => entry.getAttribute("aria-pressed") === "true")
+        .flatMap((entry) => charts.map((chart) => `line-${chart}-${entry.dataset.model}`));
+      curves.classList.toggle("focused", chosen.length > 0);
+      all('[id^="line-"]', curves).forEach((line) =>
+        line.classList.toggle("on", chosen.includes(line.id)));
+    };
+    legend.forEach((entry) => entry.addEventListener("click", () => {
+      entry.setAttribute("aria-pressed", entry.getAttribute("aria-pressed") !== "true");
+      highlight();
+    }));
+  });
 })();

@@ -1,5 +1,6 @@
 """A page's worth of made-up data on a real grid: the British Isles, or a synthetic domain."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -8,7 +9,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.coverage import Coverage
+from lsntp.archives.quarantine import Quarantine, Rejection
 from lsntp.config import Domain, load_domain
 from lsntp.evaluation.bootstrap import Interval
 from lsntp.evaluation.metrics import METRICS
@@ -16,7 +19,8 @@ from lsntp.evaluation.table import Skill, SkillTable
 from lsntp.grid import Grid
 from lsntp.names import Status
 from lsntp.report.data import Case, ErrorMap, Fact, Links, ReportData
-from lsntp.times import hours, parse_time
+from lsntp.times import Period, hours, parse_time
+from lsntp.workspace import Workspace
 
 NETWORK = "lsntp-increment"
 INIT = parse_time("2019-03-31T12")
@@ -38,6 +42,60 @@ def make_data() -> MakeData:
         return replace(report_data(domain, mae or default_mae(domain)), **changes)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def scored(_trained_root, make_domain, tmp_path_factory):
+    """The small domain, trained, with every forecast of the first two test days scored."""
+    from lsntp.evaluation.scoring import evaluate
+    from lsntp.forecasting import forecast
+
+    root = tmp_path_factory.mktemp("scored") / "root"
+    shutil.copytree(_trained_root, root)
+    domain = make_domain(root, place=(47.0, 3.0), bootstrap_samples=100)
+    forecast(domain, period=Period.parse("2021-01-12", "2021-01-14"))
+    evaluate(domain)
+    return domain
+
+
+@pytest.fixture(scope="session")
+def site(scored, tmp_path_factory):
+    """The small domain's whole report with three rejected fields, read-only: its folder."""
+    from lsntp.report import write_report
+
+    root = tmp_path_factory.mktemp("site") / "root"
+    shutil.copytree(scored.root, root)
+    domain = scored.model_copy(update={"root": str(root)})
+    reject_three(domain)
+    return write_report(domain).parent
+
+
+def reject_three(domain):
+    """Quarantine a field with a hole, a constant one and an infinite one."""
+    archive = AnalysisArchive.open(Workspace.of(domain).analysis)
+    times = archive.times[30:33]
+    fields = archive.read(times)
+    fields[0, 1:3, 2:5], fields[1], fields[2, 0, 0] = np.nan, 280.0, np.inf
+    reasons = (
+        "Expected a temperature in every cell, found 6 of 48 (12%) NaN; the first at 49 N 2 E.",
+        "Expected a field that varies, found 280.00 K in all 48 cells.",
+        "Expected a temperature in every cell, found 1 of 48 (2%) infinite; the first at 50 N 0 E.",
+    )
+    quarantine = Quarantine(Workspace.of(domain).quarantine)
+    for index, (time, reason) in enumerate(zip(times, reasons, strict=True)):
+        frame = xr.Dataset(
+            {
+                "t2m": (("time", "latitude", "longitude"), fields[index : index + 1]),
+                "status": ("time", np.array([Status.FINAL], np.int8)),
+                "source_digest": (("time", "digest_byte"), np.full((1, 32), index, np.uint8)),
+            },
+            {
+                "time": [time],
+                "latitude": archive.grid.latitude,
+                "longitude": archive.grid.longitude,
+            },
+        )
+        quarantine.put(Rejection(time, (reason,)), frame)
 
 
 def default_mae(domain: Domain) -> dict[str, float]:

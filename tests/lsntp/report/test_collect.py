@@ -3,10 +3,9 @@ import shutil
 import numpy as np
 import pytest
 
-from lsntp.errors import EvaluationError
 from lsntp.evaluation.scoring import evaluate
+from lsntp.evaluation.skill import skill_table
 from lsntp.forecasting import forecast
-from lsntp.report import write_report
 from lsntp.report.collect import collect
 from lsntp.report.page import snippet
 from lsntp.times import Period
@@ -15,25 +14,8 @@ from lsntp.workspace import Workspace
 
 
 @pytest.fixture(scope="module")
-def scored(_trained_root, make_domain, tmp_path_factory):
-    """The small domain, trained, with every forecast of the first two test days scored."""
-    root = tmp_path_factory.mktemp("scored") / "root"
-    shutil.copytree(_trained_root, root)
-    domain = make_domain(root, place=(47.0, 3.0), bootstrap_samples=100)
-    forecast(domain, period=Period.parse("2021-01-12", "2021-01-14"))
-    evaluate(domain)
-    return domain
-
-
-@pytest.fixture(scope="module")
 def data(scored):
-    return collect(scored)
-
-
-def test_a_domain_without_scores_is_told_what_to_run(ingested):
-    with pytest.raises(EvaluationError, match="lsntp evaluate"):
-        write_report(ingested)
-    assert not Workspace.of(ingested).report.exists()
+    return collect(scored, skill_table(scored))
 
 
 def test_every_model_is_compared_and_traced(scored, data):
@@ -69,13 +51,6 @@ def test_links_are_the_row_of_the_cell_of_the_place(scored, data):
     np.testing.assert_allclose(data.links.weights, likeness / likeness.sum(), rtol=1e-5)
 
 
-def test_a_second_report_is_the_same_file(scored):
-    path = write_report(scored)
-    assert path == Workspace.of(scored).report
-    page = path.read_bytes()
-    assert write_report(scored).read_bytes() == page
-
-
 def test_the_five_lines_of_the_report_run(data, capsys):
     exec(snippet(data), {})
     assert "days" in capsys.readouterr().out
@@ -89,7 +64,7 @@ def test_the_worst_case_has_the_largest_error(data):
 
 
 def test_without_a_place_there_are_no_links(scored):
-    nowhere = collect(scored.model_copy(update={"place": None}))
+    nowhere = collect(scored.model_copy(update={"place": None}), skill_table(scored))
     assert nowhere.links is None
     assert "names no place" in nowhere.links_note
 
@@ -99,7 +74,7 @@ def test_a_version_that_is_no_longer_stored_is_said_to_be_gone(scored, tmp_path)
     domain = scored.model_copy(update={"root": str(tmp_path / "root")})
     for version in Workspace.of(domain).models.glob("net-*"):
         shutil.rmtree(version)
-    data = collect(domain)
+    data = collect(domain, skill_table(domain))
     assert data.links is None
     assert "no learned correlations to show" in data.links_note
     facts = {fact.label: fact.value for fact in data.facts}
@@ -110,7 +85,10 @@ def test_a_version_that_has_seen_the_truth_it_is_compared_with_is_said_to(scored
     shutil.copytree(scored.root, tmp_path / "root")
     scored = scored.model_copy(update={"root": str(tmp_path / "root")})
     name = latest_version(Workspace.of(scored).models, "net").version
-    assert "no test" not in {f.label: f.value for f in collect(scored).facts}[name]
+    assert (
+        "no test"
+        not in {f.label: f.value for f in collect(scored, skill_table(scored)).facts}[name]
+    )
     earlier = {  # as after moving the blocks back: the version was validated until 12 January
         "train": {"start": "2021-01-01", "end": "2021-01-05"},
         "validation": {"start": "2021-01-05", "end": "2021-01-09"},
@@ -119,6 +97,7 @@ def test_a_version_that_has_seen_the_truth_it_is_compared_with_is_said_to(scored
     split = scored.split.model_validate(earlier)
     forecast(scored, period=Period.parse("2021-01-11", "2021-01-12"))
     evaluate(scored)
-    moved = collect(scored.model_copy(update={"split": split}))
+    later = scored.model_copy(update={"split": split})
+    moved = collect(later, skill_table(later))
     assert moved.table.seen == 0
     assert "no test" in {f.label: f.value for f in moved.facts}[name]

@@ -1,90 +1,163 @@
-"""The page in a real browser: its script runs, it plays, and it fits a phone."""
+"""The report in a real browser: every page, wide and narrow, light and dark, by mouse and keys."""
 
-import html
-import re
-import shutil
-import subprocess
+import json
+from importlib import resources
 
 import pytest
 
-from lsntp.report.page import render
+from lsntp.report.html import PAGES
+from tests.lsntp.report.browser import CHROMIUM, chromium
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 
-ARGUMENTS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--virtual-time-budget=1500",
-    "--window-size=1280,900",
-    "--dump-dom",
-)
+FILES = [page.file for page in PAGES]
+LOOKS = [(1280, "light"), (1280, "dark"), (360, "light"), (360, "dark")]
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+CLIPPED = """
+  [...document.querySelectorAll("body *")].filter((element) => {
+    const box = element.getBoundingClientRect();
+    return box.width && box.right > innerWidth + 1 && !element.closest(".scroll, pre, .skip, svg");
+  }).map((element) => element.outerHTML.slice(0, 120))
+"""
+SHOWN = """
+  [...document.querySelectorAll(".case:not([hidden]) .plate")]
+    .map((plate) => [...plate.querySelectorAll("img")].findIndex((image) => !image.hidden))
+"""
 
 
-def open_in_browser(text, folder, *arguments):
-    """The document after 1.5 s of its own time."""
-    path = folder / "index.html"
-    path.write_text(text, "utf-8")
-    command = [CHROMIUM, *ARGUMENTS, f"--user-data-dir={folder / 'profile'}", *arguments]
-    done = subprocess.run(
-        [*command, path.as_uri()], capture_output=True, text=True, timeout=120, check=True
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    with chromium(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def axe():
+    """The accessibility rules of Deque's axe-core, as JavaScript."""
+    pytest.importorskip("axe_core_python", reason="axe-core-python is not installed")
+    return (resources.files("axe_core_python") / "axe.min.js").read_text("utf-8")
+
+
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
+@pytest.mark.parametrize("file", [*FILES, "../index.html"])
+def test_a_page_fits_its_window_and_asks_for_nothing(browser, site, file, width, scheme):
+    browser.look(width=width, scheme=scheme)
+    browser.open(site / file)
+    assert browser.complaints == []
+    assert [url for url in browser.requests if not url.startswith(("file:", "data:"))] == []
+    assert sum(url.startswith("file:") for url in browser.requests) == 1  # the page itself
+    assert browser.run(OVERFLOW) == 0
+    assert browser.run(CLIPPED) == []
+
+
+@pytest.mark.parametrize(("width", "scheme"), LOOKS)
+def test_no_rule_of_accessibility_is_broken(browser, site, axe, width, scheme):
+    browser.look(width=width, scheme=scheme)
+    options = json.dumps({"runOnly": RULES, "resultTypes": ["violations"]})
+    broken = {}
+    for file in [*FILES, "../index.html"]:
+        browser.open(site / file)
+        browser.run("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+        browser.run(f"{axe}; 0")
+        found = browser.run(
+            f"axe.run({options}).then((result) => result.violations.map((one) =>"
+            " `${one.id}: ${one.nodes.map((node) => node.target.join(' ')).join(', ')}`))"
+        )
+        if found:
+            broken[file] = found
+    assert broken == {}
+
+
+def test_dark_means_dark_and_the_curves_follow(browser, site):
+    brightness = """(() => {
+      const of = (colour) => colour.match(/\\d+/g).slice(0, 3).reduce((a, b) => a + Number(b), 0);
+      const text = document.querySelector(".chart text");
+      return [of(getComputedStyle(document.body).backgroundColor), of(getComputedStyle(text).fill)];
+    })()"""
+    for file in ("index.html", "skill.html", "models.html"):
+        browser.look(width=1280, scheme="light")
+        browser.open(site / file)
+        paper, ink = browser.run(brightness)
+        assert paper > 700 > ink + 200
+        browser.look(width=1280, scheme="dark")
+        paper, ink = browser.run(brightness)
+        assert paper < 120 < ink - 200
+
+
+def test_the_navigation_leads_through_all_pages_and_back(browser, site):
+    browser.look(width=1280)
+    browser.open(site.parent / "index.html")
+    browser.follow("article a")
+    seen = []
+    for file in FILES:
+        browser.follow(f'nav a[href="{file}"]')
+        seen.append(browser.run("document.querySelector('nav [aria-current=page]').innerText"))
+        assert browser.run("location.pathname.split('/').pop()") == file
+        assert browser.run("document.querySelectorAll('main h2').length") > 0
+    assert seen == [page.label for page in PAGES]
+    browser.follow(".eyebrow a")
+    assert browser.run("document.querySelector('h1').innerText") == "Temperature forecasts"
+
+
+def test_the_first_key_skips_to_the_content_and_the_next_ones_reach_everything(browser, site):
+    browser.look(width=360)
+    browser.open(site / "quality.html")
+    browser.press("Tab", 9)
+    assert browser.run("document.activeElement.className") == "skip"
+    assert browser.run("document.activeElement.getBoundingClientRect().left") >= 0
+    browser.run("document.activeElement.click()")
+    assert browser.run("document.activeElement.id") == "main"
+    browser.open(site / "quality.html")
+    reached = set()
+    for _ in range(30):
+        browser.press("Tab", 9)
+        reached.add(browser.run("document.activeElement.outerHTML.slice(0, 200)"))
+    wanted = browser.run(
+        "[...document.querySelectorAll('a[href], button, input, summary, [tabindex=\"0\"]')]"
+        ".map((element) => element.outerHTML.slice(0, 200))"
     )
-    return done.stdout
+    assert set(wanted) <= reached
 
 
-def test_it_plays_by_itself(make_data, tmp_path):
-    document = open_in_browser(render(make_data()), tmp_path)
-    assert 'class="playing"' in document
-    assert 'aria-label="Pause"' in document
-    assert re.search(r'<output id="readout"[^>]*>\+2 h, valid', document)  # one step of 0.9 s
+def test_the_animation_plays_by_itself_and_stands_still_for_those_who_prefer_it(browser, site):
+    browser.look(width=1280, reduced_motion=True)
+    browser.open(site / "index.html")
+    playing = "document.getElementById('play').getAttribute('aria-label')"
+    assert browser.run(playing) == "Play"
+    browser.look(width=1280, reduced_motion=False)
+    browser.open(site / "index.html")
+    assert browser.run(playing) == "Pause"
+    browser.run("new Promise((done) => setTimeout(done, 1100))")
+    assert browser.run("document.getElementById('lead').value") == "1"
 
 
-def test_it_stands_still_for_those_who_prefer_it(make_data, tmp_path):
-    document = open_in_browser(render(make_data()), tmp_path, "--force-prefers-reduced-motion")
-    assert 'class="playing"' not in document
-    assert 'aria-label="Play"' in document
-    assert re.search(r'<output id="readout"[^>]*>\+1 h, valid', document)
+def test_the_buttons_of_the_animation_and_the_legend_work(browser, site):
+    browser.look(width=360, reduced_motion=True)
+    browser.open(site / "index.html")
+    browser.run("document.getElementById('play').click()")
+    assert browser.run("document.getElementById('play').className") == "playing"
+    browser.run("document.getElementById('lead').focus()")
+    browser.press("ArrowRight", 39)
+    assert browser.run("document.getElementById('play').className") == ""
+    browser.press("End", 35)
+    assert browser.run(SHOWN) == [2, 2, 2]
+    assert browser.run("document.getElementById('readout').innerText").startswith("+3 h, valid ")
+    browser.run("document.querySelectorAll('input[name=case]')[1].click()")
+    hidden = "[...document.querySelectorAll('.case')].map((entry) => entry.hidden)"
+    assert browser.run(hidden)[:2] == [True, False]
+    assert browser.run(SHOWN) == [2, 2, 2]
+    browser.run("document.querySelector('.legend button').click()")
+    assert browser.run("document.querySelectorAll('.chart .on').length") == 2
+    browser.run("document.querySelector('.legend button').click()")
+    assert browser.run("document.querySelectorAll('.chart .on').length") == 0
+    assert browser.complaints == []
 
 
-def test_keys_and_buttons_work(make_data, tmp_path):
-    script = """<script>
-      document.getElementById("play").click();
-      const lead = document.getElementById("lead");
-      lead.value = 4; lead.dispatchEvent(new Event("input"));
-      const second = document.querySelectorAll("input[name=case]")[1];
-      second.checked = true; second.dispatchEvent(new Event("change"));
-      document.querySelector(".legend button").click();
-      const shown = [...document.querySelectorAll(".case:not([hidden]) .plate")]
-        .map((plate) => [...plate.querySelectorAll("img")].findIndex((image) => !image.hidden));
-      document.body.dataset.shown = shown.join();
-      document.body.dataset.cases =
-        [...document.querySelectorAll(".case")].map((entry) => entry.hidden).join();
-      document.body.dataset.on = document.querySelectorAll(".chart .on").length;
-    </script></body>"""
-    text = render(make_data()).replace("</body>", script)
-    document = open_in_browser(text, tmp_path)
-    assert 'data-shown="4,4,4"' in document
-    assert 'data-cases="true,false"' in document
-    assert 'data-on="2"' in document
-    assert 'class="playing"' not in document
-
-
-def test_nothing_is_wider_than_a_phone(make_data, tmp_path):
-    framed = f"""<body><iframe style="width:390px;height:800px;border:0"
-      srcdoc="{html.escape(render(make_data()))}"></iframe><script>
-      const frame = document.querySelector("iframe");
-      frame.onload = () => {{
-        const root = frame.contentDocument.documentElement;
-        document.body.dataset.overflow = root.scrollWidth - root.clientWidth;
-        document.body.dataset.wide = root.clientWidth > 390;
-      }};</script></body>"""
-    document = open_in_browser(framed, tmp_path)
-    assert 'data-overflow="0"' in document
-    assert 'data-wide="false"' in document
+def test_copying_puts_the_lines_on_the_clipboard_or_selects_them(browser, site):
+    browser.look(width=1280)
+    browser.open(site / "index.html")
+    browser.run("document.getElementById('copy').click()")
+    browser.run("new Promise((done) => setTimeout(done, 200))")
+    assert browser.run("document.getElementById('copy').textContent") in ("Copied", "Selected")

@@ -21,9 +21,9 @@ def test_hopeless_skill_is_an_arrow_at_the_edge(make_data):
 
 def test_leads_are_listed_best_model_first(make_data):
     data = make_data({"ridge": 1.0, "persistence": 2.0})
-    (first, values), _ = lead_table(data.table, "mae")
-    assert first == "ridge"
-    assert values == ["0.550", "0.730", "0.910", "1.090", "1.270", "1.450"]
+    table = lead_table(data.table, "mae")
+    assert table.columns == ["Model", "+1 h", "+2 h", "+3 h", "+4 h", "+5 h", "+6 h"]
+    assert table.rows[0] == ["ridge", "0.550", "0.730", "0.910", "1.090", "1.270", "1.450"]
 
 
 def test_numbers_carry_a_true_minus_and_nan_is_a_dash():

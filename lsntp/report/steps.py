@@ -1,0 +1,99 @@
+"""What a domain has so far, and the command that makes what it has not."""
+
+from dataclasses import dataclass
+
+from lsntp.archives.analysis import AnalysisArchive
+from lsntp.archives.coverage import Coverage
+from lsntp.archives.evaluation import EvaluationArchive
+from lsntp.archives.forecast import ForecastArchive
+from lsntp.config import Domain
+from lsntp.errors import ArchiveNotFoundError
+from lsntp.evaluation.table import counted
+from lsntp.report.html import INDEX, render_page
+from lsntp.times import format_time
+from lsntp.training.versions import list_versions
+from lsntp.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step from source to scores: what there is, and the command that makes more of it."""
+
+    name: str
+    found: str
+    command: str
+    is_done: bool
+
+
+def steps_of(domain: Domain) -> list[Step]:
+    """The steps in order, each with what it has left on disk.
+
+    Raises:
+        ArchiveError: if an archive is damaged.
+    """
+    name = domain.domain
+    return [
+        _step("Analyses", _analyses(domain), f"lsntp ingest {name}"),
+        _step("Models", _models(domain), f"lsntp train {name}"),
+        _step("Forecasts", _forecasts(domain), f"lsntp forecast {name}"),
+        _step("Scores", _scores(domain), f"lsntp evaluate {name}"),
+    ]
+
+
+def render_steps(domain: Domain, steps: list[Step], reason: str) -> str:
+    """The first page before there is a score: what is there, and what to run next.
+
+    Args:
+        domain: whose report.
+        steps: see :func:`steps_of`.
+        reason: why there is no comparison yet.
+    """
+    following = next((step for step in steps if not step.is_done), steps[-1])
+    return render_page("steps.html", INDEX, domain, steps=steps, following=following, reason=reason)
+
+
+def _step(name: str, found: str, command: str) -> Step:
+    return Step(name, found or "none yet", command, bool(found))
+
+
+def _analyses(domain: Domain) -> str:
+    try:
+        archive = AnalysisArchive.open(Workspace.of(domain).analysis)
+    except ArchiveNotFoundError:
+        return ""
+    held = Coverage(archive.times, archive.status, archive.cadence)
+    if not held.usable.size:
+        return ""
+    return (
+        f"{counted(held.usable.size, 'usable field')}, the last of {format_time(held.usable[-1])}"
+    )
+
+
+def _models(domain: Domain) -> str:
+    versions = list_versions(Workspace.of(domain).models)
+    models = {version.model for version in versions}
+    if not versions:
+        return ""
+    return f"{counted(len(versions), 'version')} of {counted(len(models), 'model')}"
+
+
+def _forecasts(domain: Domain) -> str:
+    written = []
+    for model in domain.model_names:
+        try:
+            written.append(ForecastArchive.open(Workspace.of(domain).forecast(model)).written())
+        except ArchiveNotFoundError:
+            continue
+    written = [times for times in written if times.size]
+    if not written:
+        return ""
+    newest = max(times[-1] for times in written)
+    return f"of {counted(len(written), 'model')}, the last from {format_time(newest)}"
+
+
+def _scores(domain: Domain) -> str:
+    try:
+        archive = EvaluationArchive.open(Workspace.of(domain).evaluation)
+    except ArchiveNotFoundError:
+        return ""
+    return f"of {counted(len(archive.models), 'model')}" if archive.models else ""
