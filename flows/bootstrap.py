@@ -16,10 +16,11 @@ from prefect.client.schemas.actions import DeploymentScheduleCreate, WorkPoolCre
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
 from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectNotFound
-from prefect.settings import PREFECT_API_URL
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 from prefect.utilities.callables import parameter_schema
 from prefect.workers.process import ProcessWorker
 
+from flows.runtime import require_room
 from lsntp.config import Domain, FilesSource, preset_names
 from lsntp.errors import DeploymentError
 from lsntp.workspace import Workspace
@@ -43,7 +44,13 @@ def ensure_limits(domain: Domain) -> list[Change]:
 
     Raises:
         DeploymentError: if the server cannot be reached.
+        StorageError: if an embedded server's database cannot be written.
     """
+    if _is_embedded():
+        from flows.embedded import EmbeddedServer
+
+        require_room(PREFECT_HOME.value())
+        EmbeddedServer()
     with _connected() as client:
         return [_ensure_limit(client, name) for name in slot_names(domain)]
 
@@ -78,6 +85,11 @@ def deploy(domain: Domain, reference: str, overrides: dict[str, Any]) -> list[Ch
     return changes
 
 
+def _is_embedded() -> bool:
+    """Whether no server is chosen, so that Prefect starts one for this process."""
+    return not PREFECT_API_URL.value()
+
+
 @contextmanager
 def _connected() -> Iterator[SyncPrefectClient]:
     """A client whose server answers."""
@@ -86,6 +98,8 @@ def _connected() -> Iterator[SyncPrefectClient]:
             client.hello().raise_for_status()
             yield client
     except (httpx.HTTPError, RuntimeError) as error:
+        if _is_embedded():
+            require_room(PREFECT_HOME.value())
         raise DeploymentError(
             f"Expected a Prefect server at {PREFECT_API_URL.value() or 'the embedded address'}, "
             f"found none that answers ({error}); start it or correct PREFECT_API_URL."

@@ -9,7 +9,8 @@ import typer
 from rich.markup import escape
 
 from flows import runtime
-from flows.commands import look, run
+from flows.commands import analyse, archives, look, models, quarantine, run
+from flows.commands.compare import compare
 from flows.console import err
 from lsntp.errors import LsntpError
 
@@ -38,10 +39,14 @@ for command in (
     run.train,
     run.forecast,
     run.evaluate,
+    compare,
     run.report,
     look.status,
+    archives.verify,
+    archives.repair,
     run.demo,
     run.deploy,
+    models.import_checkpoint,
 ):
     app.command()(command)
 
@@ -49,6 +54,19 @@ config_app = typer.Typer(help="Look at configurations.", no_args_is_help=True)
 config_app.command("show")(look.config_show)
 config_app.command("list")(look.config_list)
 app.add_typer(config_app, name="config")
+
+analyse_app = typer.Typer(help="Look into trained networks.", no_args_is_help=True)
+analyse_app.command("correlations")(analyse.correlations)
+app.add_typer(analyse_app, name="analyse")
+
+quarantine_app = typer.Typer(
+    help="Look at, release or discard rejected fields.", no_args_is_help=True
+)
+quarantine_app.command("list")(quarantine.list_entries)
+quarantine_app.command("show")(quarantine.show)
+quarantine_app.command("release")(quarantine.release)
+quarantine_app.command("discard")(quarantine.discard)
+app.add_typer(quarantine_app, name="quarantine")
 
 
 class _State:
@@ -78,6 +96,9 @@ def main() -> None:
         _print_error(str(error))
         sys.exit(error.exit_code)
     except Exception as error:
+        if (cause := runtime.known_cause(error)) is not None:
+            _print_error(str(cause))
+            sys.exit(cause.exit_code)
         _print_error(
             f"unexpected {type(error).__name__}: {error}; see it whole with lsntp --debug."
         )

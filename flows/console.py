@@ -86,9 +86,10 @@ def print_evaluate(outcome: dict[str, Any]) -> None:
         out.print("evaluate: nothing to do, every forecast with a truth is scored")
         return
     for model, counts in outcome["models"].items():
+        dropped = f", {counts['dropped']} taken back" if counts["dropped"] else ""
         out.print(
             f"evaluate: {model} {counts['scored']} scored, {counts['already']} already there, "
-            f"{counts['waiting']} waiting for truth",
+            f"{counts['waiting']} waiting for truth{dropped}",
             highlight=False,
             soft_wrap=True,
         )

@@ -1,14 +1,14 @@
 """The Prefect settings of a run started from the command line."""
 
+import errno
 import logging
 import os
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tempfile
 from pathlib import Path
 
 from lsntp.archives.staging import storage_errors
 from lsntp.config import Domain
+from lsntp.errors import LsntpError, StorageError
 from lsntp.workspace import Workspace
 
 QUIET = {
@@ -19,13 +19,16 @@ QUIET = {
 }
 EMBEDDED_SERVER_TIMEOUT_S = "120"
 CHOOSES_SERVER = ("PREFECT_API_URL", "PREFECT_HOME", "PREFECT_PROFILES_PATH")
+DATABASE = "prefect.db"
+DATABASE_ROOM_BYTES = 8 * 2**20
+"""What the embedded server's SQLite needs to start (5 MiB with its journal) and run."""
 
 
 def configure(*, debug: bool) -> None:
     """Set what must be set before Prefect or torch is imported; what the user set stays.
 
     Without ``debug`` Prefect keeps its log for the API and its own console silent: the command
-    line prints one line per outcome, one per retry and one per error.
+    line prints one line per outcome, one per retry, one per warning and one per error.
     """
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
@@ -35,7 +38,8 @@ def configure(*, debug: bool) -> None:
     if not debug:
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
         os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL")
-        logging.getLogger("tasks").handlers = [logging.StreamHandler()]
+        for name in ("tasks", "lsntp"):
+            logging.getLogger(name).handlers = [logging.StreamHandler()]
 
 
 def use_private_server(root: Path) -> None:
@@ -62,24 +66,45 @@ def ensure_limits(domain: Domain) -> None:
         use_private_server(Workspace.of(domain).root)
     from flows import bootstrap
 
-    with _interrupts_held_back():
-        bootstrap.ensure_limits(domain)
+    bootstrap.ensure_limits(domain)
+
+
+def require_room(home: Path) -> None:
+    """Refuse a Prefect home in which the embedded server's database cannot be written.
+
+    Its server would end with SQLite's words, after two minutes of trying.
+
+    Raises:
+        StorageError: if the folder or the database is not writable, or there is no room.
+    """
+    with storage_errors(str(home)):
+        home.mkdir(parents=True, exist_ok=True)
+        for file in home.glob(f"{DATABASE}*"):
+            if not os.access(file, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file))
+        with tempfile.TemporaryFile(dir=home) as probe:
+            probe.write(bytes(DATABASE_ROOM_BYTES))
+            probe.flush()
+
+
+def known_cause(error: BaseException) -> LsntpError | None:
+    """The error of ours behind one of the scheduler's, which a full disk strikes as well."""
+    link: BaseException | None = error
+    while link is not None:
+        if isinstance(link, LsntpError):
+            return link
+        link = link.__cause__ or link.__context__
+    home = os.environ.get("PREFECT_HOME")
+    is_schedulers = type(error).__module__.partition(".")[0] in ("prefect", "httpx")
+    if is_schedulers and home and "PREFECT_API_URL" not in os.environ:
+        try:
+            require_room(Path(home))
+        except StorageError as refusal:
+            return refusal
+    return None
 
 
 def _has_chosen_server() -> bool:
     if any(name in os.environ for name in CHOOSES_SERVER):
         return True
     return (Path.home() / ".prefect" / "profiles.toml").exists()
-
-
-@contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """A process started meanwhile never sees Ctrl-C.
-
-    The embedded server must outlive the interrupted flow, which reports its end to it.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -21,11 +21,11 @@ from lsntp.archives.quarantine import DIGEST_LENGTH, LIMITS, Quarantine, Rejecti
 from lsntp.config import Domain
 from lsntp.dask_cluster import on_cluster
 from lsntp.errors import ArchiveNotFoundError, DomainError, SourceDataError
-from lsntp.grid import Floats, Grid
+from lsntp.grid import Grid
 from lsntp.names import LATITUDE, LONGITUDE, SOURCE_DIGEST, STATUS, T2M, TIME, Status
 from lsntp.progress import track
-from lsntp.quality import assess
-from lsntp.regrid import regrid
+from lsntp.quality import History, assess
+from lsntp.regrid import conservative_weights, regrid
 from lsntp.sources import Source, open_source
 from lsntp.times import LAST_INSTANT, Instant, Period, Times, format_time, parse_time
 from lsntp.workspace import Workspace
@@ -35,8 +35,8 @@ SOURCE_GRID = "lsntp_source_grid"
 
 BLOCK = np.timedelta64(30, "D")
 """Fetched and published together; whole chunks of the archive, counted from its start."""
-REFERENCE_MARGIN = np.timedelta64(3, "D")
-REFERENCE_FRAMES = 48
+HISTORY_MARGIN = np.timedelta64(8, "D")
+"""Stored fields this far around a block are what its fields are compared with."""
 
 
 def utc_now() -> Instant:
@@ -150,6 +150,7 @@ class _Run:
         self._quarantine = Quarantine(Workspace.of(domain).quarantine)
         self._limits = domain.quality.model_dump_json()
         self._judged = self._quarantine.held(self._limits)
+        self._released = self._quarantine.released()
         self._is_current = False
 
     def ingest_block(self, times: Times) -> None:
@@ -188,10 +189,11 @@ class _Run:
         assessment = assess(
             frames,
             expected_grid=self._native,
-            reference=self._reference(frames[TIME].to_numpy(), native),
+            history=self._history(frames[TIME].to_numpy(), native),
             limits=self._domain.quality,
             cadence=self._domain.cadence,
             origin=self._domain.start,
+            vouched=self._released,
         )
         if assessment.accepted.sizes[TIME]:
             self._publish(assessment.accepted, native)
@@ -254,23 +256,21 @@ class _Run:
         }
         return attrs if self._native is None else {**attrs, SOURCE_GRID: _to_json(self._native)}
 
-    def _reference(self, times: Times, native: Grid) -> Floats | None:
-        """The mean (H, W) on native cells of archived fields around a block; None without a day."""
+    def _history(self, times: Times, native: Grid) -> History | None:
+        """What the archive holds around some frames; None if it holds nothing there."""
         if self.archive is None:
             return None
-        around = Period(times.min() - REFERENCE_MARGIN, times.max() + REFERENCE_MARGIN)
+        around = Period(times.min() - HISTORY_MARGIN, times.max() + HISTORY_MARGIN)
         usable = coverage(self.archive, self._domain.start, self._domain.cadence, around).usable
-        if usable.size < self._domain.steps_per_day:
+        if not usable.size:
             return None
-        chosen = np.linspace(0, usable.size - 1, min(usable.size, REFERENCE_FRAMES)).round()
-        fields = self.archive.read(usable[chosen.astype(int)])
-        places = {LATITUDE: self._grid.latitude, LONGITUDE: self._grid.longitude}
-        mean = xr.DataArray(fields.mean(axis=0, dtype=np.float64), places, tuple(places))
-        nearest = mean.sel(
-            {LATITUDE: native.latitude, LONGITUDE: native.longitude}, method="nearest"
+        grid = self._grid
+        return History(
+            grid,
+            usable,
+            self.archive.read(usable),
+            lambda fields: conservative_weights(native, grid).apply(fields),
         )
-        reference: Floats = nearest.to_numpy()
-        return reference
 
 
 def _existing_archive(domain: Domain) -> AnalysisArchive | None:

@@ -5,7 +5,19 @@ from typing import Annotated, Any
 import typer
 import yaml
 
-from lsntp.errors import ConfigError
+from lsntp.errors import ConfigError, DomainError
+from lsntp.times import parse_time
+
+
+def _checked_time(option: typer.CallbackParam, value: str | None) -> str | None:
+    """A time that was typed, refused before anything starts if it is none."""
+    if value is not None:
+        try:
+            parse_time(value)
+        except DomainError as error:
+            raise ConfigError(f"{option.opts[0]}: {error}") from error
+    return value
+
 
 DomainArgument = Annotated[
     str, typer.Argument(metavar="DOMAIN", help="A preset name or the path of a domain YAML.")
@@ -15,10 +27,22 @@ SetOption = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a key, e.g. source.seed=3."),
 ]
 FromOption = Annotated[
-    str | None, typer.Option("--from", metavar="TIME", help="First time, ISO 8601, UTC.")
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="TIME",
+        help="First time, ISO 8601; UTC unless it has an offset.",
+        callback=_checked_time,
+    ),
 ]
 ToOption = Annotated[
-    str | None, typer.Option("--to", metavar="TIME", help="End (not included), ISO 8601, UTC.")
+    str | None,
+    typer.Option(
+        "--to",
+        metavar="TIME",
+        help="End (not included), ISO 8601; UTC unless it has an offset.",
+        callback=_checked_time,
+    ),
 ]
 ModelOption = Annotated[
     list[str] | None, typer.Option("--model", metavar="NAME", help="Only this model; repeatable.")

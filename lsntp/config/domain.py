@@ -16,6 +16,9 @@ from pydantic import (
     model_validator,
 )
 
+from lsntp.config.architecture import LsntpConfig
+from lsntp.config.quality import QualityConfig
+from lsntp.config.region import RegionConfig, check_regions
 from lsntp.grid import Grid, gaussian_grid, regular_grid
 from lsntp.times import Duration, Instant, Period, hours, parse_time
 
@@ -26,6 +29,7 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Scaling = Literal["min-max-01", "min-max-11", "standard"]
 Target = Literal["absolute", "anomaly", "increment"]
+Precision = Literal["float32", "bfloat16"]
 
 
 def _to_moment(value: object) -> dt.date:
@@ -166,49 +170,19 @@ class SplitConfig(_Frozen):
         return self
 
 
-# --- quality -------------------------------------------------------------------------------
-
-
-class QualityConfig(_Frozen):
-    """Limits beyond which a field is quarantined."""
-
-    minimum_k: float = Field(180.0, description="Coldest plausible value (record: 184 K).")
-    maximum_k: float = Field(340.0, description="Hottest plausible value (record: 330 K).")
-    maximum_step_k: float = Field(
-        40.0, gt=0, description="Largest plausible median change of the cells between two steps."
-    )
-
-    @model_validator(mode="after")
-    def _check_order(self) -> Self:
-        if self.minimum_k >= self.maximum_k:
-            raise ValueError(
-                f"expected minimum_k below maximum_k, found {self.minimum_k:g} and "
-                f"{self.maximum_k:g}"
-            )
-        return self
-
-
 # --- models --------------------------------------------------------------------------------
-
-
-class LsntpConfig(_Frozen):
-    """LS-NTP: a ConvLSTM encoder-decoder whose convolution is LS-Conv."""
-
-    name: Literal["lsntp"] = "lsntp"
-    configuration: Literal["paper"] = "paper"
-    hidden: int = Field(128, ge=1, le=1024, description="Channels of the recurrent state.")
-    embedding: int = Field(512, ge=1, le=4096, description="Length of a node embedding.")
-    kernel: Literal[1, 3, 5, 7] = 3
-    downsample: bool = Field(
-        False, description="Stride-2 convolution before, transposed one behind the recurrence."
-    )
 
 
 class TrainingConfig(_Frozen):
     """How a network is fitted."""
 
     epochs: int = Field(70, ge=1)
-    max_minutes: float | None = Field(None, gt=0, description="Wall-clock budget of the fit.")
+    max_minutes: float | None = Field(
+        None, gt=0, description="Wall-clock budget of the fit, summed over its resumed runs."
+    )
+    checkpoint_minutes: float = Field(
+        5.0, gt=0, description="Longest time between two checkpoints inside an epoch."
+    )
     batch_size: int = Field(8, ge=1)
     learning_rate: float = Field(1e-3, gt=0, description="Its peak, after the warm-up.")
     warmup: float = Field(
@@ -217,6 +191,12 @@ class TrainingConfig(_Frozen):
     weight_decay: float = Field(0.0, ge=0)
     gradient_clip: float | None = Field(1.0, gt=0)
     patience: int = Field(10, ge=1, description="Epochs without a better validation loss.")
+    ema: float | None = Field(
+        None, gt=0, lt=1, description="Decay a step of a moving average of the weights; null: none."
+    )
+    precision: Precision = Field(
+        "float32", description="Of the forward pass in training; weights and states are float32."
+    )
     seed: int = 0
 
 
@@ -287,6 +267,9 @@ class Domain(_Frozen):
     place: tuple[float, float] | None = Field(
         None, description="(latitude, longitude) whose learned correlations the report shows."
     )
+    regions: dict[Name, RegionConfig] = Field(
+        default_factory=dict, description="Where scores are also taken; land and sea are known."
+    )
     root: str = Field(DEFAULT_ROOT, description=f"Archive root; {ROOT_VARIABLE} beats the file.")
 
     @field_validator("cadence_h")
@@ -325,6 +308,7 @@ class Domain(_Frozen):
             raise ValueError(
                 f"place: expected a place inside the grid ({grid}), found {self.place}"
             )
+        check_regions(self.regions, grid)
         return self
 
     @property

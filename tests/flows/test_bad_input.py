@@ -82,7 +82,7 @@ def write_fields(path: Path, *, first_day: int = 0, days: int = DAYS, **attrs: s
     latitude, longitude = np.arange(60.0, 39.0, -1), np.arange(-12.0, 5.0)
     hour = 24 * first_day + np.arange(24 * days)
     wave = np.sin(np.radians(20 * longitude + 7 * latitude[:, None]))
-    cycle = 3 * np.sin(2 * np.pi * hour / 24)[:, None, None]
+    cycle = (3 * np.sin(2 * np.pi * (hour - 9) / 24) + hour / 100)[:, None, None]
     fields = (310 - 0.6 * latitude[:, None] + wave + cycle).astype(np.float32)
     name = attrs.pop("name", "t2m")
     xr.Dataset(
@@ -214,8 +214,18 @@ BAD_COMMANDS: dict[str, tuple[list[str], int, list[str]]] = {
     ),
     "a time that is none": (
         ["ingest", "small.yaml", "--from", "yesterday"],
+        2,
+        ["--from: Expected", "such as 2019-03-01T06", "yesterday"],
+    ),
+    "a day that the year does not have": (
+        ["forecast", "small.yaml", "--to", "2019-02-29"],
+        2,
+        ["--to: Expected", "2019-02-29"],
+    ),
+    "a period that ends before it starts": (
+        ["ingest", "small.yaml", "--from", "2019-03-09T09:00+09:00", "--to", "2019-03-09"],
         3,
-        ["Expected", "such as 2019-03-01T06", "yesterday"],
+        ["2019-03-09T00:00Z..2019-03-09T00:00Z", "start lies before its end"],
     ),
 }
 
@@ -340,3 +350,23 @@ def test_a_root_below_a_file_is_refused(lsntp: CommandLine, folder: Path, tmp_pa
     refused(lsntp.run(root, "ingest", "small.yaml"), 8, "Expected to write", str(root))
     refused(lsntp.run(root, "demo"), 8, "Expected to write", str(root))
     assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_a_disk_too_full_for_the_embedded_server_is_named_as_such(
+    folder: Path, tmp_path: Path
+) -> None:
+    script = 'mount -t tmpfs -o size=4m tmpfs "$1" || exit 99; shift; exec "$@"'
+    in_a_namespace = ["unshare", "--mount", "sh", "-c", script, "sh", str(tmp_path)]
+    if os.geteuid() or subprocess.run([*in_a_namespace, "true"], capture_output=True).returncode:
+        pytest.skip("this machine does not permit mounting a small disk")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
+    command = [sys.executable, "-m", "flows", "ingest", "small.yaml", f"--set=root={tmp_path}/root"]
+    done = subprocess.run(
+        [*in_a_namespace, *command],
+        cwd=folder,
+        env=kept | {"HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        capture_output=True,
+        text=True,
+    )
+    place = f"{tmp_path}/root/work/prefect"
+    refused(Answer(done.returncode, done.stderr.splitlines()), 8, place, "No space left", "free")

@@ -15,10 +15,14 @@ COMMANDS = [
     "train",
     "forecast",
     "evaluate",
+    "compare",
     "report",
     "status",
+    "verify",
+    "repair",
     "demo",
     "deploy",
+    "import-checkpoint",
 ]
 
 
@@ -29,7 +33,12 @@ def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     return int(caught.value.code or 0)
 
 
-@pytest.mark.parametrize("command", [[name] for name in COMMANDS] + [["config", "show"]])
+@pytest.mark.parametrize(
+    "command",
+    [[name] for name in COMMANDS]
+    + [["config", "show"], ["analyse", "correlations"]]
+    + [["quarantine", name] for name in ("list", "show", "release", "discard")],
+)
 def test_every_command_explains_itself_with_an_example(command: list[str]) -> None:
     result = CliRunner().invoke(app, [*command, "--help"])
     assert result.exit_code == 0
@@ -40,12 +49,14 @@ def test_every_command_explains_itself_with_an_example(command: list[str]) -> No
 def test_the_overview_names_every_command_and_the_exit_codes() -> None:
     result = CliRunner().invoke(app, ["--help"])
     assert result.exit_code == 0
-    for name in [*COMMANDS, "config"]:
+    for name in [*COMMANDS, "config", "analyse", "quarantine"]:
         assert name in result.output
     assert "Exit codes" in result.output
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["status", "demo"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["status", "demo"], ["quarantine", "list", "demo"]]
+)
 def test_quick_answers_import_neither_torch_nor_prefect(arguments: list[str]) -> None:
     script = (
         "import sys\n"

@@ -1,96 +1,30 @@
 """Real files through the real source, quality, regridding and archive."""
 
 import json
-import os
-import shutil
-import subprocess
-import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
-from distributed import LocalCluster, get_worker
 
-import lsntp.dask_cluster
-import lsntp.ingest
-from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.quarantine import Quarantine
-from lsntp.config import Domain, load_domain
-from lsntp.errors import ArchiveError, ClusterError, DomainError, SourceDataError, StorageError
+from lsntp.config import load_domain
 from lsntp.grid import regular_grid
 from lsntp.ingest import ingest
 from lsntp.names import Status
-from lsntp.regrid import ConservativeWeights
 from lsntp.times import Period, hours
 from lsntp.workspace import Workspace
-
-START = np.datetime64("2019-03-01", "ns")
-NOW = np.datetime64("2019-05-01T12:00", "ns")
-NATIVE = regular_grid(north=60, south=40, west=-12, east=4, spacing=1)
-YAML = """
-domain: tiny
-source: {{name: files, paths: ["{paths}"]}}
-grid: {{kind: regular, north: 58, south: 42, west: -10, east: 2, spacing: 2}}
-cadence_h: 1
-archive: {{start: 2019-03-01}}
-split:
-  train: {{start: 2019-03-01, end: 2019-03-02}}
-  validation: {{start: 2019-03-02, end: 2019-03-03}}
-  test: {{start: 2019-03-03, end: 2019-03-04}}
-root: "{root}"
-"""
-
-
-def make_domain(tmp_path: Path, paths: str = "*.nc", **overrides) -> Domain:
-    path = tmp_path / "tiny.yaml"
-    path.write_text(YAML.format(paths=paths, root=tmp_path / "root"))
-    return load_domain(path, overrides=overrides)
-
-
-def weather(count: int = 24, grid=NATIVE) -> np.ndarray:
-    lat, lon = np.meshgrid(grid.latitude, grid.longitude, indexing="ij")
-    wave = np.sin(np.radians(20 * lon + 7 * lat))
-    day = 3 * np.sin(2 * np.pi * np.arange(count) / 24)
-    return (310 - 0.6 * lat + wave + day[:, None, None]).astype(np.float32)
-
-
-def write(path: Path, values, *, grid=NATIVE, times=None, name="t2m", units="K", expver=None):
-    values = np.asarray(values, np.float32)
-    times = START + np.arange(len(values)) * hours(1) if times is None else times
-    dataset = xr.Dataset(
-        {name: (("valid_time", "latitude", "longitude"), values, {"units": units})},
-        {
-            "valid_time": times,
-            "latitude": ("latitude", grid.latitude, {"units": "degrees_north"}),
-            "longitude": ("longitude", grid.longitude, {"units": "degrees_east"}),
-        },
-    )
-    if expver is not None:
-        dataset = dataset.assign_coords(expver=("valid_time", np.full(len(values), expver)))
-    path.unlink(missing_ok=True)
-    dataset.to_netcdf(path, engine="netcdf4")
-
-
-def run(domain: Domain, **arguments):
-    return ingest(domain, clock=lambda: NOW, **arguments)
-
-
-def archive_of(domain: Domain) -> AnalysisArchive:
-    return AnalysisArchive.open(Workspace.of(domain).analysis)
-
-
-def statuses(domain: Domain) -> list[Status]:
-    return [Status(code) for code in archive_of(domain).status]
-
-
-def stored_bytes(root: Path) -> dict[str, bytes]:
-    """Every object below a folder but locks."""
-    return {
-        str(path.relative_to(root)): path.read_bytes()
-        for path in sorted(root.rglob("*"))
-        if path.is_file() and path.suffix not in {".lock", ".writer"}
-    }
+from tests.lsntp.ingest_files import (
+    NATIVE,
+    NOW,
+    START,
+    archive_of,
+    make_domain,
+    run,
+    statuses,
+    stored_bytes,
+    weather,
+    write,
+)
 
 
 def test_a_day_of_files_becomes_a_day_of_fields_on_the_domains_grid(tmp_path):
@@ -343,221 +277,6 @@ def test_synthetic_fields_are_labelled(tmp_path):
     assert report.written == 30
     assert archive_of(domain).attrs["synthetic"] == "true"
     assert run(domain, period=Period(START, START + hours(30))).did_nothing
-
-
-# --- faults of the source: nothing stored is changed -----------------------------------------
-
-
-def broken(path: Path) -> None:
-    path.write_bytes(b"GRIB and nothing behind it")
-
-
-SOURCE_FAULTS = {
-    "missing file": (lambda folder: None, "gone-*.nc", SourceDataError, "found none"),
-    "unreadable file": (lambda folder: broken(folder / "x.grib"), "x.grib", SourceDataError, "x.g"),
-    "wrong variable": (
-        lambda folder: write(folder / "x.nc", weather(), name="d2m"),
-        "x.nc",
-        SourceDataError,
-        "d2m",
-    ),
-    "wrong units": (
-        lambda folder: write(folder / "x.nc", weather(), units="m s-1"),
-        "x.nc",
-        SourceDataError,
-        "m s-1",
-    ),
-    "domain outside the data": (
-        lambda folder: write(
-            folder / "x.nc",
-            weather(24)[:, 5:],
-            grid=regular_grid(north=55, south=40, west=-12, east=4, spacing=1),
-        ),
-        "x.nc",
-        DomainError,
-        "55",
-    ),
-    "nothing after the start": (
-        lambda folder: write(
-            folder / "x.nc", weather(2), times=START - np.array([2, 1]) * hours(1)
-        ),
-        "x.nc",
-        SourceDataError,
-        "archive.start",
-    ),
-}
-
-
-@pytest.mark.parametrize("fault", SOURCE_FAULTS)
-@pytest.mark.parametrize("is_filled", [False, True], ids=["new", "filled"])
-def test_a_fault_of_the_source_changes_nothing_stored(tmp_path, fault, is_filled):
-    make, paths, error, words = SOURCE_FAULTS[fault]
-    if is_filled:
-        write(tmp_path / "good.nc", weather(5))
-        run(make_domain(tmp_path, "good.nc"))
-    before = stored_bytes(tmp_path / "root")
-    make(tmp_path)
-
-    with pytest.raises(error, match=words):
-        run(make_domain(tmp_path, paths))
-
-    assert stored_bytes(tmp_path / "root") == before
-
-
-def test_a_period_before_the_archive_is_refused_with_the_remedy(tmp_path):
-    write(tmp_path / "a.nc", weather())
-    with pytest.raises(DomainError, match=r"another name and an earlier archive\.start"):
-        run(make_domain(tmp_path), period=Period(START - hours(24), START + hours(1)))
-
-
-@pytest.mark.parametrize(
-    "overrides",
-    [{"grid.spacing": 4}, {"archive.start": "2019-02-01"}, {"cadence_h": 2}],
-    ids=["grid", "start", "cadence"],
-)
-def test_a_domain_that_was_changed_does_not_fit_its_archive(tmp_path, overrides):
-    write(tmp_path / "a.nc", weather())
-    run(make_domain(tmp_path))
-    before = stored_bytes(tmp_path / "root")
-    with pytest.raises(ArchiveError, match="give the domain a new name"):
-        run(make_domain(tmp_path, **overrides))
-    assert stored_bytes(tmp_path / "root") == before
-
-
-# --- faults of the storage -------------------------------------------------------------------
-
-
-def test_a_root_that_cannot_be_written_is_a_storage_error(tmp_path):
-    write(tmp_path / "a.nc", weather())
-    (tmp_path / "root").write_text("a file where a folder should be")
-    with pytest.raises(StorageError):
-        run(make_domain(tmp_path))
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 1 MiB, where the machine lets us mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("mounting a small file system needs root")
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    if subprocess.run(command, capture_output=True).returncode != 0:
-        pytest.skip("this machine does not permit mounting a small file system")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def readable(domain: Domain) -> dict[str, np.ndarray]:
-    with xr.open_zarr(Workspace.of(domain).analysis) as archive:
-        return {name: archive[name].values for name in ("time", "t2m", "status", "source_digest")}
-
-
-def test_a_full_disk_is_a_storage_error_and_what_was_stored_stays(tmp_path, small_disk):
-    write(tmp_path / "a.nc", weather(20))
-    domain = make_domain(tmp_path, root=str(small_disk))
-    run(domain)
-    before = readable(domain)
-    filler = small_disk / "filler"
-    filler.write_bytes(b"0" * (shutil.disk_usage(small_disk).free))
-    write(tmp_path / "a.nc", np.concatenate([weather(40), np.zeros((1, *NATIVE.shape))]))
-
-    with pytest.raises(StorageError):
-        run(domain)
-
-    for name, values in readable(domain).items():
-        np.testing.assert_array_equal(values[:20], before[name])
-    filler.unlink()
-    assert run(domain).quarantined == 1
-    assert statuses(domain) == [Status.FINAL] * 40 + [Status.QUARANTINED]
-
-
-def test_a_read_only_root_is_a_storage_error_and_what_was_stored_stays(tmp_path, small_disk):
-    write(tmp_path / "a.nc", weather(5))
-    domain = make_domain(tmp_path, root=str(small_disk))
-    run(domain)
-    before = stored_bytes(small_disk)
-    write(tmp_path / "a.nc", weather(20))
-    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-
-    with pytest.raises(StorageError):
-        run(domain)
-
-    assert stored_bytes(small_disk) == before
-
-
-def test_a_run_killed_between_two_blocks_is_completed_by_the_next(tmp_path, monkeypatch):
-    write(tmp_path / "a.nc", weather(48))
-    monkeypatch.setattr(lsntp.ingest, "BLOCK", hours(24))
-    domain = make_domain(tmp_path)
-    publish = AnalysisArchive.publish
-
-    def die_on_the_second(self, frames, **arguments):
-        if frames["time"].values[0] > START:
-            raise KeyboardInterrupt
-        return publish(self, frames, **arguments)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(AnalysisArchive, "publish", die_on_the_second)
-        with pytest.raises(KeyboardInterrupt):
-            run(domain)
-    assert statuses(domain) == [Status.FINAL] * 24
-    report = run(domain)
-    assert (report.already, report.written) == (24, 24)
-
-
-# --- where the regridding runs ----------------------------------------------------------------
-
-
-def places_of_regridding(monkeypatch) -> set[str]:
-    """Where weights are applied from now on: addresses of Dask workers, or kinds of threads."""
-    places: set[str] = set()
-    original = ConservativeWeights.apply
-
-    def apply(self, frames):
-        try:
-            places.add(get_worker().address)
-        except ValueError:
-            places.add(threading.current_thread().name.split("-")[0])
-        return original(self, frames)
-
-    monkeypatch.setattr(ConservativeWeights, "apply", apply)
-    return places
-
-
-def test_regridding_runs_on_local_threads_unless_told_otherwise(tmp_path, monkeypatch):
-    write(tmp_path / "a.nc", weather(48))
-    places = places_of_regridding(monkeypatch)
-    run(make_domain(tmp_path))
-    assert places == {"ThreadPoolExecutor"}
-
-
-def test_a_dask_cluster_does_the_regridding_and_gives_the_same_bytes(tmp_path, monkeypatch):
-    write(tmp_path / "a.nc", weather(48))
-    run(make_domain(tmp_path, root=str(tmp_path / "local")))
-    places = places_of_regridding(monkeypatch)
-    with LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
-    ) as cluster:
-        domain = make_domain(
-            tmp_path,
-            root=str(tmp_path / "cluster"),
-            **{"dask.cluster": cluster.scheduler_address},
-        )
-        run(domain)
-        assert places == {worker.worker_address for worker in cluster.workers.values()}
-    xr.testing.assert_identical(
-        xr.open_zarr(tmp_path / "local/analysis/tiny.zarr").drop_attrs().load(),
-        xr.open_zarr(tmp_path / "cluster/analysis/tiny.zarr").drop_attrs().load(),
-    )
-
-
-def test_a_cluster_that_does_not_answer_is_named_and_nothing_is_stored(tmp_path, monkeypatch):
-    monkeypatch.setattr(lsntp.dask_cluster, "CONNECT_TIMEOUT_S", 0.2)
-    write(tmp_path / "a.nc", weather())
-    with pytest.raises(ClusterError, match=r"tcp://127\.0\.0\.1:9.*dask\.cluster to local"):
-        run(make_domain(tmp_path, **{"dask.cluster": "tcp://127.0.0.1:9"}))
-    assert not (tmp_path / "root").exists()
 
 
 # --- real data -------------------------------------------------------------------------------

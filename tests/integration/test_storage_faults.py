@@ -1,0 +1,401 @@
+"""The storage refuses, at every stage: nothing stored is lost, and the rerun completes the work.
+
+A refusal is a full disk (a small one of memory, in a mount namespace of the worker's own), a
+limit on the size of files (no privilege needed), a read-only mount, or a permission withdrawn.
+The oracle is the same work on storage that never refused.
+"""
+
+import functools
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from lsntp.training import list_versions
+
+WORKER = Path(__file__).with_name("storage_process.py")
+PROJECT = Path(__file__).resolve().parents[2]
+START = np.datetime64("2024-02-26", "ns")  # the leap day is inside
+HOUR = np.timedelta64(1, "h")
+DOMAIN = """
+domain: small
+source: {name: files, paths: [first.nc]}
+grid: {kind: regular, north: 58, south: 42, west: -10, east: 2, spacing: 2}
+cadence_h: 1
+history: 3
+horizon: 3
+archive: {start: 2024-02-26}
+split:
+  train: {start: 2024-02-26, end: 2024-02-29}
+  validation: {start: 2024-02-29, end: 2024-03-01}
+  test: {start: 2024-03-01, end: 2024-03-02}
+baselines: [persistence, ridge]
+bootstrap_samples: 100
+"""
+STAGES = ("ingest", "prepare", "train", "forecast", "evaluate", "report")
+LATER = {
+    "source.paths": ["first.nc", "later.nc"],
+    "split.train.end": "2024-02-29T06",
+    "split.validation": {"start": "2024-02-29T06", "end": "2024-03-01"},
+    "split.test.end": "2024-03-03",
+}
+"""The second round: more hours, final ones for preliminary ones, another training period."""
+VOLATILE = {"created_at", "durations_s", "tensors_sha256"}
+MEBIBYTE = 2**20
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How a call ended: exit code 0, or the error's with its class and words."""
+
+    code: int
+    error: str
+    message: str
+
+
+class Worker:
+    """The stages in a process of their own; see storage_process.py."""
+
+    def __init__(self, *prefix: str) -> None:
+        self._process = subprocess.Popen(
+            [*prefix, sys.executable, str(WORKER)],
+            env=os.environ | {"PYTHONPATH": str(PROJECT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # progress bars
+            text=True,
+        )
+
+    def seen(self, path: Path) -> Path:
+        """Where this process finds what the worker's mounts show at ``path``."""
+        own = Path(f"/proc/{self._process.pid}/root")
+        return own / path.relative_to("/") if own.exists() else path
+
+    def call(self, *call: Any) -> Answer:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(call) + "\n")
+        self._process.stdin.flush()
+        answer = json.loads(self._process.stdout.readline())
+        return Answer(answer.get("code", 0), answer.get("error", ""), answer.get("message", ""))
+
+    def stage(
+        self, name: str, folder: Path, changes: dict[str, Any], *, largest_file: int | None = None
+    ) -> Answer:
+        """One stage for the domain in ``folder``, below ``folder / "disk" / "root"``."""
+        overrides = {**changes, "root": str(folder / "disk" / "root")}
+        if "source.paths" in overrides:
+            overrides["source.paths"] = [str(folder / path) for path in overrides["source.paths"]]
+        return self.call("stage", name, str(folder / "small.yaml"), overrides, largest_file)
+
+    def close(self) -> None:
+        self._process.communicate()
+
+
+@pytest.fixture(scope="module")
+def worker() -> Iterator[Worker]:
+    """A worker that can mount, where permitted: in a namespace of its own, which ends with it."""
+    prefix = ("unshare", "--mount", "--propagation", "private")
+    if os.geteuid() or subprocess.run([*prefix, "true"], capture_output=True).returncode:
+        prefix = ()
+    worker = Worker(*prefix)
+    yield worker
+    worker.close()
+
+
+@pytest.fixture(scope="module")
+def bound(worker: Worker) -> Iterator[Worker]:
+    """A worker whom permissions bind, whoever runs the tests."""
+    if os.geteuid():
+        yield worker
+        return
+    if shutil.which("setpriv") is None:
+        pytest.skip("permissions bind root only with setpriv")
+    bound = Worker("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+    yield bound
+    bound.close()
+
+
+def write_fields(path: Path, hours: np.ndarray, expver: list[str], warmer_k: float = 0.0) -> None:
+    """Hourly 1 degree fields around the British Isles: cooler to the north, warmest at 15 h."""
+    latitude, longitude = np.arange(60.0, 39.0, -1), np.arange(-12.0, 5.0)
+    wave = np.sin(np.radians(20 * longitude + 7 * latitude[:, None]))
+    cycle = 3 * np.sin(2 * np.pi * (hours - 9) / 24) + hours / 100
+    fields = 310 - 0.6 * latitude[:, None] + wave + cycle[:, None, None] + warmer_k
+    fields[hours == 5 * 24 + 7] = 0.0  # goes to the quarantine
+    xr.Dataset(
+        {"t2m": (("valid_time", "latitude", "longitude"), fields.astype("f4"), {"units": "K"})},
+        {
+            "valid_time": START + hours * HOUR,
+            "latitude": ("latitude", latitude, {"units": "degrees_north"}),
+            "longitude": ("longitude", longitude, {"units": "degrees_east"}),
+            "expver": ("valid_time", expver),
+        },
+    ).to_netcdf(path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The user's folder; everything lies at one path, so that stored paths do not differ."""
+    folder = tmp_path_factory.mktemp("user")
+    (folder / "small.yaml").write_text(DOMAIN)
+    (folder / "disk").mkdir()
+    first = np.arange(5 * 24)
+    is_preliminary = first >= 4 * 24
+    write_fields(folder / "first.nc", first, np.where(is_preliminary, "0005", "0001").tolist())
+    later = np.arange(4 * 24, 6 * 24)
+    write_fields(folder / "later.nc", later, ["0001"] * later.size, warmer_k=0.25)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def states(worker: Worker, folder: Path) -> dict[str, Path]:
+    """The archive root as each stage of the second round finds it, and ``"end"``; undisturbed."""
+    root = folder / "disk" / "root"
+    for stage in STAGES:
+        assert worker.stage(stage, folder, {}) == Answer(0, "", "")
+    states = {}
+    for stage in STAGES:
+        states[stage] = folder / f"before-{stage}"
+        shutil.copytree(root, states[stage])
+        assert worker.stage(stage, folder, LATER) == Answer(0, "", "")
+    states["end"] = folder / "end"
+    shutil.move(root, states["end"])
+    return states
+
+
+def after(stage: str) -> str:
+    """The state that a stage leaves."""
+    return (*STAGES, "end")[STAGES.index(stage) + 1]
+
+
+# --- what is compared ----------------------------------------------------------------------
+
+
+def stored(root: Path) -> dict[str, str]:
+    """Digest of every file a reader may rely on, without what the clock decides."""
+    return {
+        str(path.relative_to(root)): hashlib.sha256(_content(path)).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+        and path.suffix not in (".lock", ".writer")
+        and path.relative_to(root).parts[0] != "work"
+        and not any(part.startswith(".") or ".partial" in part for part in path.parts)
+    }
+
+
+def _content(path: Path) -> bytes:
+    if path.name == "provenance.json":
+        record = json.loads(path.read_text())
+        return json.dumps({k: v for k, v in record.items() if k not in VOLATILE}).encode()
+    if "quarantine" in path.parts:  # the words depend on what was stored when it was judged
+        return b"an entry"
+    if path.name == "index.html":  # tells how long the fits took
+        assert path.read_text().rstrip().endswith("</html>")
+        return b"a whole page"
+    return path.read_bytes()
+
+
+@functools.cache
+def undisturbed(root: Path) -> dict[str, xr.Dataset]:
+    """The archives of a state that no longer changes."""
+    return archives(root)
+
+
+def archives(root: Path) -> dict[str, xr.Dataset]:
+    """Every archive a reader finds, read whole."""
+    found = {}
+    for path in sorted(root.glob("*/**/*.zarr")):
+        with xr.open_zarr(path) as dataset:
+            found[str(path.relative_to(root))] = dataset.load()
+    return found
+
+
+def check_readers(root: Path, before: Path, done: Path) -> None:
+    """Whatever a reader finds is as it was, or as the stage will leave it; never in between."""
+    for version in (root / "models").rglob("provenance.json"):
+        names = [entry.path for entry in list_versions(version.parents[1])]
+        assert version.parent in names or ".partial" in str(version)
+    old, new, found = undisturbed(before), undisturbed(done), archives(root)
+    assert found.keys() >= old.keys()
+    for name, dataset in found.items():
+        if name.startswith("analysis"):
+            check_slots(dataset, old.get(name), new[name], seal="status")
+        elif name.startswith("forecasts"):
+            check_slots(dataset, old.get(name), new[name], seal="written_leads")
+        elif name.startswith("evaluations"):
+            check_scores(dataset, old[name], new[name])
+        else:
+            xr.testing.assert_identical(dataset, new[name])
+
+
+def check_slots(found: xr.Dataset, old: xr.Dataset | None, new: xr.Dataset, *, seal: str) -> None:
+    """Each slot that says it holds a field holds the old or the new one, and none was lost."""
+    size = found[seal].sizes[found[seal].dims[0]]
+    is_sealed = found[seal].values > 0
+    is_true = holds(new, found)
+    if old is not None:
+        is_true |= holds(old, found)
+        known = old[seal].size
+        assert known <= size
+        assert is_sealed[:known][old[seal].values > 0].all()
+    assert size <= new[seal].size
+    assert is_true[is_sealed].all()
+
+
+def holds(other: xr.Dataset, found: xr.Dataset) -> Any:
+    """Which slots of ``found`` hold the field of ``other``, bit for bit."""
+    fields, size = found["t2m"].values, min(found["t2m"].shape[0], other["t2m"].shape[0])
+    equal = np.zeros(fields.shape[0], bool)
+    both = fields[:size], other["t2m"].values[:size]
+    alike = (both[0] == both[1]) | (np.isnan(both[0]) & np.isnan(both[1]))
+    equal[:size] = alike.reshape(size, -1).all(axis=1)
+    return equal
+
+
+def check_scores(found: xr.Dataset, old: xr.Dataset, new: xr.Dataset) -> None:
+    """Each scored frame holds the sums of the inputs it names: the old ones or the new ones."""
+    is_named = found["inputs_digest"] != 0
+    is_known = ~found["inputs_digest"].astype(bool)
+    for version in (old, new):
+        other = version.reindex_like(found[["model", "init_time", "lead_time"]], fill_value=0)
+        is_its = is_named & (found["inputs_digest"] == other["inputs_digest"])
+        is_known = is_known | is_its
+        for sums in ("count", "error_sum", "squared_error_sum"):
+            assert (found[sums] == other[sums]).where(is_its, True).all()
+    assert is_known.all()
+
+
+def refused(answer: Answer, *words: str) -> None:
+    """Exit code 8, and a line that says what was expected, found, and what to do."""
+    assert (answer.code, answer.error) == (8, "StorageError"), answer
+    for word in ("Expected", *words):
+        assert word in answer.message, answer.message
+
+
+# --- a disk that is full, and gets a little more room each time ------------------------------
+
+
+def mount_disk(worker: Worker, point: Path, mebibytes: int = 24) -> None:
+    options = ("-t", "tmpfs", "-o", f"size={mebibytes}m", "tmpfs")
+    answer = worker.call("system", "mount", *options, str(point))
+    if answer.code:
+        pytest.skip(f"this machine does not permit mounting a small disk: {answer.message}")
+
+
+def leave_room(disk: Path, room: int) -> None:
+    """Fill a disk but for ``room`` bytes."""
+    filler = disk / "filler"
+    filler.unlink(missing_ok=True)
+    with filler.open("wb", buffering=0) as file:
+        while (left := shutil.disk_usage(disk).free - room) > 0:
+            file.write(bytes(min(left, MEBIBYTE)))
+
+
+ROOMS = [0, 2**14, 2**16, 2**18, 2**22]
+FEW_ROOMS = [0, 2**16, 2**22]
+
+
+@pytest.mark.parametrize("rooms", [FEW_ROOMS, pytest.param(ROOMS, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_full_disk_at_any_stage_loses_nothing_and_room_lets_the_rerun_finish(
+    worker: Worker, folder: Path, states: dict[str, Path], stage: str, rooms: list[int]
+) -> None:
+    before, done = states[stage], states[after(stage)]
+    point = folder / "disk"
+    mount_disk(worker, point)
+    disk = worker.seen(point)
+    try:
+        shutil.copytree(before, disk / "root")
+        refusals = 0
+        for room in rooms:
+            leave_room(disk, room)
+            answer = worker.stage(stage, folder, LATER)
+            if answer.code == 0:
+                break
+            refused(answer, "o space left", "ree space")
+            refusals += 1
+            check_readers(disk / "root", before, done)
+            if room == 0:
+                assert stored(disk / "root") == stored(before)
+        assert refusals
+        assert answer.code == 0
+        assert stored(disk / "root") == stored(done)
+    finally:
+        worker.call("system", "umount", "--lazy", str(point))
+
+
+# --- refusals that need no privilege, or come midway ------------------------------------------
+
+
+@pytest.fixture
+def fresh(folder: Path, states: dict[str, Path]) -> Iterator[Path]:
+    """The root as the second ingest finds it, on the machine's own disk."""
+    root = folder / "disk" / "root"
+    shutil.copytree(states["ingest"], root)
+    yield root
+    subprocess.run(["chmod", "-R", "u+rwX", root], check=True)
+    shutil.rmtree(root)
+
+
+def test_files_that_may_not_grow_are_refused_and_a_higher_limit_lets_the_rerun_finish(
+    worker: Worker, folder: Path, states: dict[str, Path], fresh: Path
+) -> None:
+    for largest in (0, 200, 1000, 2000):  # metadata, then chunks of fields are too long
+        answer = worker.stage("ingest", folder, LATER, largest_file=largest)
+        refused(answer, "ile too large", "quota")
+        check_readers(fresh, states["ingest"], states["prepare"])
+    assert worker.stage("ingest", folder, LATER).code == 0
+    assert stored(fresh) == stored(states["prepare"])
+
+
+MIDWAY = ["t2m", "source_digest", "status", "time", ""]
+"""What refuses: fields come first, then seals, then the extent; empty for the root metadata."""
+
+
+@pytest.mark.parametrize(
+    "array", [pytest.param(a, marks=[pytest.mark.slow] * (a in MIDWAY[1:4:2])) for a in MIDWAY]
+)
+def test_a_permission_lost_midway_leaves_whole_hours_and_its_return_lets_the_rerun_finish(
+    bound: Worker, folder: Path, states: dict[str, Path], fresh: Path, array: str
+) -> None:
+    place = fresh / "analysis" / "small.zarr" / array
+    for path in [place, *place.glob("c")]:
+        path.chmod(0o500)
+    refused(bound.stage("ingest", folder, LATER), "ermission denied", "writable for this user")
+    for path in [place, *place.glob("c")]:
+        path.chmod(0o700)
+    check_readers(fresh, states["ingest"], states["prepare"])
+    assert bound.stage("ingest", folder, LATER).code == 0
+    assert stored(fresh) == stored(states["prepare"])
+
+
+@pytest.mark.parametrize("array", ["status", "../.."])
+def test_a_place_that_turns_read_only_is_named_and_what_was_stored_stays(
+    worker: Worker, folder: Path, states: dict[str, Path], array: str
+) -> None:
+    point = folder / "disk"
+    mount_disk(worker, point)
+    root = worker.seen(point) / "root"
+    try:
+        shutil.copytree(states["ingest"], root)
+        place = str(point / "root" / "analysis" / "small.zarr" / array)
+        worker.call("system", "mount", "--bind", place, place)
+        assert worker.call("system", "mount", "-o", "remount,bind,ro", place).code == 0
+        refused(worker.stage("ingest", folder, LATER), "ead-only", "writable", str(point))
+        check_readers(root, states["ingest"], states["prepare"])
+        worker.call("system", "umount", place)
+        assert worker.stage("ingest", folder, LATER).code == 0
+        assert stored(root) == stored(states["prepare"])
+    finally:
+        worker.call("system", "umount", "--lazy", str(point))
