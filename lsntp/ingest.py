@@ -86,8 +86,8 @@ def ingest(
 
     Args:
         domain: the resolved configuration.
-        period: what to bring up to date; from ``archive.start`` to the source's last time
-            by default.
+        period: what to bring up to date, by default from ``archive.start`` on; one that goes
+            on to :data:`~lsntp.times.LAST_INSTANT` ends with the source's last time.
         clock: gives the time recorded as ``ingested_at``.
 
     Raises:
@@ -102,16 +102,17 @@ def ingest(
     """
     archive = _existing_archive(domain)
     source = open_source(domain.source, domain)
-    period = period or _whole_period(source, domain)
+    period = period or Period(domain.start, parse_time(LAST_INSTANT))
     _check_start(period, domain)
+    period = _ended(period, source, domain)
     before = coverage(archive, domain.start, domain.cadence, period)
     unfinished = before.times[before.status != Status.FINAL]
     offered = np.intersect1d(unfinished, source.available(period))
 
     run = _Run(domain, archive, source, clock())
-    blocks = _blocks(offered, domain.start)
-    with on_cluster(domain.dask) if blocks else nullcontext():
-        for block in track(blocks, f"ingest {domain.domain}"):
+    work = blocks(offered, domain.start)
+    with on_cluster(domain.dask) if work else nullcontext():
+        for block in track(work, f"ingest {domain.domain}"):
             run.ingest_block(block)
 
     after = coverage(run.archive, domain.start, domain.cadence, period)
@@ -283,15 +284,19 @@ def _existing_archive(domain: Domain) -> AnalysisArchive | None:
     return archive
 
 
-def _whole_period(source: Source, domain: Domain) -> Period:
-    """From the first step of the archive to the last that the source has."""
-    times = source.available(Period(domain.start, parse_time(LAST_INSTANT)))
+def _ended(period: Period, source: Source, domain: Domain) -> Period:
+    """The period; one without end up to the last time that the source has."""
+    if period.end < LAST_INSTANT:
+        return period
+    times = source.available(period)
     if not times.size:
+        is_start = " (archive.start)" if period.start == domain.start else ""
+        remedy = "archive.start" if is_start else "the first time asked for"
         raise SourceDataError(
-            f"Expected analyses from {format_time(domain.start)} (archive.start) on in source "
-            f"{source.name}, found none; correct archive.start or the source's paths."
+            f"Expected analyses from {format_time(period.start)}{is_start} on in source "
+            f"{source.name}, found none; correct {remedy} or the source's paths."
         )
-    return Period(domain.start, times[-1] + domain.cadence)
+    return Period(period.start, times[-1] + domain.cadence)
 
 
 def _check_start(period: Period, domain: Domain) -> None:
@@ -303,7 +308,7 @@ def _check_start(period: Period, domain: Domain) -> None:
         )
 
 
-def _blocks(times: Times, origin: Instant) -> Sequence[Times]:
+def blocks(times: Times, origin: Instant) -> Sequence[Times]:
     """Sorted times cut at multiples of :data:`BLOCK` after ``origin``."""
     if not times.size:
         return []

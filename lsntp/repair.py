@@ -23,7 +23,7 @@ from lsntp.archives.quarantine import Quarantine
 from lsntp.archives.verification import archives_of, verify, verify_archive
 from lsntp.config import Domain
 from lsntp.errors import LsntpError
-from lsntp.ingest import ingest, utc_now
+from lsntp.ingest import blocks, ingest, utc_now
 from lsntp.names import DIGEST_BYTES, SOURCE_DIGEST, STATUS, T2M, TIME, Status
 from lsntp.regrid import regrid
 from lsntp.sources import open_source
@@ -74,8 +74,9 @@ def repair(
     """Verify every object of a domain's archives and make again what is damaged.
 
     With an unchanged source the analysis archive is afterwards what it would be undisturbed,
-    ``ingested_at`` apart. A second run does nothing. Killed in the middle, what was withdrawn
-    is missing, and the next ingest, forecast or evaluate makes it.
+    ``ingested_at`` apart. A second run does nothing. Killed in the middle, another run makes the
+    archives whole; what was withdrawn by then is missing or preliminary until the next ingest,
+    forecast or evaluate makes it.
 
     Args:
         domain: whose archives.
@@ -195,7 +196,7 @@ class _Repair:
         if again := self._hours.size - absent.size - unsure.size:
             self.done.append(f"{path.name}: {again} hours as the source has them")
         for times, text in (
-            (absent, "missing now (NaN): the source has no field for them any more"),
+            (absent, "missing (NaN): the source has no field for them"),
             (unsure, "kept as preliminary: their digest is lost and the source has no field"),
         ):
             if times.size:
@@ -219,19 +220,24 @@ class _Repair:
             return
         times = np.unique(np.array([time for time, _ in stored], "datetime64[ns]"))
         archive = AnalysisArchive.open(Workspace.of(self.domain).analysis)
-        for frames in open_source(self.domain.source, self.domain).fetch(times, archive.grid):
-            digests = frames[SOURCE_DIGEST].to_numpy()
-            keys = [
-                (time, digest.tobytes())
-                for time, digest in zip(frames[TIME].to_numpy(), digests, strict=True)
-            ]
-            is_stored = [key in stored and key not in keys[:at] for at, key in enumerate(keys)]
-            if any(is_stored):
-                same = frames.isel({TIME: np.flatnonzero(is_stored)})
-                chunk = frames_per_chunk(self.domain.cadence)
-                fields = regrid(same[T2M].chunk({TIME: chunk}), archive.grid).compute()
-                variables = {T2M: fields, STATUS: same[STATUS], SOURCE_DIGEST: same[SOURCE_DIGEST]}
-                archive.publish(xr.Dataset(variables), now=self.clock())
+        source = open_source(self.domain.source, self.domain)
+        for block in blocks(times, self.domain.start):
+            for frames in source.fetch(block, archive.grid):
+                digests = frames[SOURCE_DIGEST].to_numpy()
+                keys = list(
+                    zip(frames[TIME].to_numpy(), map(np.ndarray.tobytes, digests), strict=True)
+                )
+                first = {key: place for place, key in reversed(list(enumerate(keys)))}
+                places = sorted(first[key] for key in stored & first.keys())
+                if places:
+                    same = frames.isel({TIME: places})
+                    self._publish(archive, same)
+
+    def _publish(self, archive: AnalysisArchive, frames: xr.Dataset) -> None:
+        chunk = frames_per_chunk(self.domain.cadence)
+        fields = regrid(frames[T2M].chunk({TIME: chunk}), archive.grid).compute()
+        variables = {T2M: fields, STATUS: frames[STATUS], SOURCE_DIGEST: frames[SOURCE_DIGEST]}
+        archive.publish(xr.Dataset(variables), now=self.clock())
 
     def _refill_forecasts(self, model: str, init_times: Times) -> None:
         from lsntp.forecasting import forecast  # torch: only when it is needed

@@ -93,7 +93,7 @@ class AnalysisArchive(PublishedArchive):
     @property
     def status(self) -> npt.NDArray[np.int8]:
         """The status (n,) of every hour of the extent."""
-        return np.asarray(self._array(STATUS)[:])
+        return self._whole(STATUS)
 
     def read(self, times: Times) -> npt.NDArray[np.float32]:
         """Fields (n, H, W) in kelvin; NaN for hours that are missing or outside the extent."""

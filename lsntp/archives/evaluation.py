@@ -21,7 +21,7 @@ from lsntp.archives.staging import (
     Slots,
     Staging,
     as_slots,
-    open_published,
+    decoding,
 )
 from lsntp.errors import ArchiveError
 from lsntp.grid import Grid
@@ -126,7 +126,7 @@ class EvaluationArchive(LeadTimeArchive):
     @property
     def models(self) -> tuple[str, ...]:
         """In the order they were first scored."""
-        return _names(self._array(MODEL)[:])
+        return _names(self._whole(MODEL))
 
     @property
     def init_times(self) -> Times:
@@ -135,27 +135,23 @@ class EvaluationArchive(LeadTimeArchive):
 
     def scored(self, model: str) -> Times:
         """The init_times with a scored frame of the model; none of a model never scored."""
-        group = open_published(self.path)
-        names = _names(layout.array(group, MODEL)[:])
-        if model not in names:
-            return self._axis.times(0)
-        stored = np.asarray(layout.array(group, INPUTS)[names.index(model)])
-        found: Times = self._axis.times(len(stored))[(stored != 0).any(axis=1)]
+        init_times = self.init_times
+        found: Times = init_times[(self.inputs_at(model, init_times) != 0).any(axis=1)]
         return found
 
     def inputs_at(self, model: str, init_times: Times) -> npt.NDArray[np.int64]:
         """What each frame (n, K) was scored from; 0 where it was not."""
         found = np.zeros((init_times.size, self.lead_times.size), np.int64)
-        group = open_published(self.path)
-        names = _names(layout.array(group, MODEL)[:])
+        names = self.models
         if model not in names:
             return found
-        stored = layout.array(group, INPUTS)
+        stored = self._array(INPUTS)
         slots = self._axis.slots(init_times)
         inside = (slots >= 0) & (slots < stored.shape[1])
         if inside.any():
             first, last = int(slots[inside].min()), int(slots[inside].max())
-            rows = np.asarray(stored[names.index(model), first : last + 1])
+            with decoding(str(self.path)):
+                rows = np.asarray(stored[names.index(model), first : last + 1])
             found[inside] = rows[slots[inside] - first]
         return found
 

@@ -44,7 +44,7 @@ class ForecastArchive(LeadTimeArchive):
 
     def written(self) -> Times:
         """Initial times whose forecast is complete."""
-        leads = np.asarray(self._array(WRITTEN_LEADS)[:])
+        leads = self._whole(WRITTEN_LEADS)
         init_times: Times = self._axis.times(leads.size)[leads == self.lead_times.size]
         return init_times
 

@@ -150,7 +150,7 @@ def array(group: zarr.Group, name: str) -> zarr.Array[Any]:
     if not isinstance(member, zarr.Array):
         raise ArchiveError(
             f"Expected an array {name} in {group.store}, found none; this is not an archive of "
-            "this kind, or it was damaged: restore it or choose another archive root."
+            "this kind, or it was damaged: `lsntp repair` makes it whole."
         )
     return member
 

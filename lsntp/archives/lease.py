@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,9 @@ DEFAULT_TIMEOUT_S = 10.0
 class Lease:
     """The only right to write the archive at ``path``, for as long as its lock file is ours.
 
+    Objects are put by another thread, which an interrupt of this one does not stop: the lease
+    ends only when those under way are there.
+
     Args:
         path: the archive.
         lock: the file that was locked for it just now.
@@ -37,25 +41,50 @@ class Lease:
         self.path = path
         self._lock = lock
         self._identity = _identity(lock)
+        self._is_over = False
+        self._under_way = 0
+        self._change = threading.Condition()
 
     @property
     def is_held(self) -> bool:
-        """Whether the locked file is still the one that others would have to lock."""
-        return self._identity is not None and _identity(self._lock) == self._identity
+        """Whether it goes on, and the locked file is still the one that others have to lock."""
+        is_ours = self._identity is not None and _identity(self._lock) == self._identity
+        return is_ours and not self._is_over
 
     def check(self) -> None:
         """Refuse to go on without the lease.
 
         Raises:
-            ArchiveBusyError: if the lock file was removed or replaced.
+            ArchiveBusyError: if the lock file was removed or replaced, or the lease has ended.
         """
         if not self.is_held:
             found = "another file in its place" if self._lock.exists() else "no such file any more"
+            if self._is_over:
+                found = "it given back"
             raise ArchiveBusyError(
                 f"Expected to be the only writer of {self.path} by the lock on {self._lock}, found "
                 f"{found}; nothing more was written. Leave the lock files alone while a writer is "
                 "at work, wait for other writers to end, then run the same step again."
             )
+
+    @contextmanager
+    def change(self) -> Iterator[None]:
+        """One change of the archive, begun under the lease and waited for by its end."""
+        with self._change:
+            self.check()
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._change:
+                self._under_way -= 1
+                self._change.notify_all()
+
+    def end(self) -> None:
+        """Let no change begin any more, and wait for those under way."""
+        with self._change:
+            self._is_over = True
+            self._change.wait_for(lambda: not self._under_way)
 
     def store(self) -> Store:
         """The archive's objects, to be written under this lease only."""
@@ -75,18 +104,18 @@ class LeasedStore(WrapperStore[Store]):
 
     async def set(self, key: str, value: Buffer) -> None:
         """Put one object, under the lease."""
-        self._lease.check()
-        await super().set(key, value)
+        with self._lease.change():
+            await super().set(key, value)
 
     async def delete(self, key: str) -> None:
         """Delete one object, under the lease."""
-        self._lease.check()
-        await super().delete(key)
+        with self._lease.change():
+            await super().delete(key)
 
     async def delete_dir(self, prefix: str) -> None:
         """Delete the objects below a prefix, under the lease."""
-        self._lease.check()
-        await super().delete_dir(prefix)
+        with self._lease.change():
+            await super().delete_dir(prefix)
 
     def __str__(self) -> str:
         return str(self._store)
@@ -121,10 +150,13 @@ def writer_lease(path: Path, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> Iterato
             if note.exists() and path.exists():
                 sweep(local_store(path))
             note.write_text(json.dumps(_owner()), "utf-8")
-        yield lease
-        if lease.is_held:
-            with storage_errors(str(note)):
-                note.unlink(missing_ok=True)
+        try:
+            yield lease
+            if lease.is_held:
+                with storage_errors(str(note)):
+                    note.unlink(missing_ok=True)
+        finally:
+            lease.end()
     finally:
         lock.release()
 

@@ -6,6 +6,7 @@ steps (ingest, forecast, evaluate) fill them. Slots first stop counting, then th
 """
 
 import json
+from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +46,8 @@ from lsntp.config import Domain
 from lsntp.names import INGESTED_AT, INIT_TIME, LEAD_TIME, SOURCE_DIGEST, STATUS, T2M, TIME, Status
 from lsntp.times import Instant, Times
 
+_CHECKSUM: Final = {"name": "crc32c"}
+_TO_MAKE: Final = [int(Status.MISSING), int(Status.PRELIMINARY)]
 _NONE: Final[Times] = np.array([], "datetime64[ns]")
 _SEALS: Final[dict[Kind, tuple[str, ...]]] = {
     "analysis": (SOURCE_DIGEST, STATUS),
@@ -75,10 +78,10 @@ def is_mendable(finding: Finding, kind: Kind) -> bool:
 
 
 def mend_metadata(domain: Domain, path: Path, kind: Kind) -> None:
-    """Write damaged metadata again: from its other copy, else as a new archive would have it.
+    """Write damaged metadata again: from its sound copy, else as a new archive would have it.
 
-    An extent never shrinks: where arrays differ in length the longest counts, and what the
-    others lack of it is blank.
+    Two copies may differ in an octet that decides how chunks are read; that of a new archive
+    decides between them. The extent is what most copies say, of equals the longer.
 
     Raises:
         ArchiveBusyError: if a writer is at work.
@@ -87,16 +90,46 @@ def mend_metadata(domain: Domain, path: Path, kind: Kind) -> None:
     twin = _twin(domain, kind)
     with writer_lease(path) as lease, storage_errors(str(path)):
         metadata = read_metadata(path, REQUIRED[kind])
-        arrays: dict[str, Document] = {**twin.arrays, **metadata.own, **metadata.arrays}
-        extent = {dim: max(found) for dim, found in sizes(arrays).items()}
+        arrays = _sound_copies(metadata, twin)
+        extent = _extent(metadata, twin)
         for name, document in arrays.items():
             shape = [extent[dim] for dim in document["dimension_names"]]
             arrays[name] = {**document, "shape": shape}
         attributes = (metadata.root or {}).get("attributes") or _salvaged_attributes(path)
         declared = layout.Axis(domain.start, domain.cadence).attrs
-        attributes = {**declared, **attributes} if attributes else (twin.root or {})["attributes"]
+        attributes = {**attributes, **declared} if attributes else (twin.root or {})["attributes"]
         root = {"attributes": attributes, "consolidated_metadata": {"metadata": arrays}}
         Staging(lease.store(), root=root).commit()
+
+
+def _sound_copies(metadata: Metadata, twin: Metadata) -> dict[str, Document]:
+    """The document of every array, whatever its shape."""
+    known = {**metadata.own, **metadata.arrays}
+    has_checksums = any(_CHECKSUM in document["codecs"] for document in known.values())
+    chosen = {}
+    for name in twin.arrays.keys() | known.keys():
+        copies = [found[name] for found in (metadata.arrays, metadata.own) if name in found]
+        new = twin.arrays.get(name)
+        if new is not None:
+            alike = [found for found in copies if {**found, "shape": new["shape"]} == new]
+            if known and not has_checksums:  # archives of before chunks had any
+                new = {**new, "codecs": [codec for codec in new["codecs"] if codec != _CHECKSUM]}
+            copies = [*alike, *copies, new]
+        chosen[name] = copies[0]
+    return chosen
+
+
+def _extent(metadata: Metadata, twin: Metadata) -> dict[str, int]:
+    """The size of every dimension; those that never grow are the domain's."""
+    votes: dict[str, Counter[int]] = defaultdict(Counter)
+    for document in (*metadata.arrays.values(), *metadata.own.values()):
+        for dim, size in zip(document["dimension_names"], document["shape"], strict=True):
+            votes[dim][size] += 1
+    found = {
+        dim: max((count, size) for size, count in seen.items())[1] for dim, seen in votes.items()
+    }
+    new = {dim: max(known) for dim, known in sizes(twin.arrays).items()}
+    return found | {dim: size for dim, size in new.items() if size or dim not in found}
 
 
 def mend(domain: Domain, path: Path, kind: Kind, *, now: Instant | None = None) -> Withdrawn:
@@ -139,11 +172,11 @@ class _Damage:
         }
 
     def keys(self, *arrays: str) -> list[str]:
-        """Objects that cannot be read."""
+        """Objects of some arrays that cannot be read."""
         return [
             finding.key
             for finding in self.findings
-            if finding.fault == Fault.UNREADABLE and (not arrays or finding.array in arrays)
+            if finding.fault == Fault.UNREADABLE and finding.array in arrays
         ]
 
     def slots(self, name: str, dim: str, *, but: Collection[str] = ()) -> Flags:
@@ -209,7 +242,8 @@ def _mend_analysis(damage: _Damage, store: Store, now_s: int) -> Withdrawn:
     staging.forget(damage.keys(T2M))
     staging.write_rows(T2M, np.flatnonzero(field_lost | is_blank | stray), np.nan)
     staging.commit()
-    due = (status_lost | digest_lost | (field_lost & usable) | stray) & (status != Status.FINAL)
+    # Hours that a repair killed before this one withdrew are among those of a damaged chunk.
+    due = (status_lost | digest_lost | field_lost | stray) & np.isin(status, _TO_MAKE)
     return Withdrawn(damage.axis.times(due.size)[due], digests=digests[due])
 
 
@@ -279,11 +313,13 @@ def _mend_evaluation(damage: _Damage, store: Store) -> Withdrawn:
     staging.commit()
 
     staging = damage.staging(store)
-    staging.forget(damage.keys())
-    arrays = read_metadata(damage.path, ()).arrays
-    for name, document in arrays.items():
-        if document["dimension_names"][:1] == [MODEL] and len(document["dimension_names"]) > 1:
-            _blank(staging, name, flags, month_of)
+    names = [
+        name for name in staging.names if staging.document(name)["dimension_names"][0] == MODEL
+    ]
+    sums = [name for name in names if name not in (MODEL, *seals)]
+    staging.forget(damage.keys(*sums))
+    for name in sums:
+        _blank(staging, name, flags, month_of)
     staging.commit()
     models = EvaluationArchive.open(damage.path).models
     touched = np.flatnonzero(flags.any(axis=1))

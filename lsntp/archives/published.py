@@ -18,6 +18,7 @@ from lsntp.archives.staging import (
     Staging,
     decoding,
     open_published,
+    refuse_remains,
     storage_errors,
 )
 from lsntp.grid import Grid
@@ -36,7 +37,8 @@ class PublishedArchive(ABC):
     def __init__(self, path: Path) -> None:
         group = open_published(path)
         self.path = path
-        self.grid = layout.read_grid(group)
+        with decoding(str(path)):
+            self.grid = layout.read_grid(group)
         self._axis = layout.Axis.of(group.attrs.asdict(), path)
 
     @classmethod
@@ -82,7 +84,9 @@ class PublishedArchive(ABC):
         path, axis = Path(path), layout.Axis(start, cadence)
         with _writing(path) as store:
             staging = cls._staging(store)
-            if not staging.is_new:
+            if staging.is_new:
+                refuse_remains(path)
+            else:
                 layout.refuse(path, cls(path)._differences(grid, axis, lead_times))
             staging.attributes = layout.root_attrs(attrs, axis, staging.attributes)
             layout.stage_grid(staging, grid)
@@ -110,6 +114,10 @@ class PublishedArchive(ABC):
 
     def _array(self, name: str) -> Any:
         return layout.array(open_published(self.path), name)
+
+    def _whole(self, name: str) -> npt.NDArray[Any]:
+        with decoding(str(self.path)):
+            return np.asarray(self._array(name)[:])
 
     def _extent(self, dim: str) -> Times:
         """Every time of the published axis."""
@@ -159,8 +167,7 @@ class LeadTimeArchive(PublishedArchive):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        stored = np.asarray(self._array(LEAD_TIME)[:])
-        self.lead_times: Leads = self._axis.clock.decode_durations(stored)
+        self.lead_times: Leads = self._axis.clock.decode_durations(self._whole(LEAD_TIME))
 
     def _differences(self, grid: Grid, axis: layout.Axis, lead_times: Leads | None) -> list[str]:
         faults = super()._differences(grid, axis, lead_times)

@@ -139,15 +139,14 @@ class Quarantine:
         }
         if STATUS in frame:
             reasons[STATUS] = Status(int(frame[STATUS].to_numpy().item())).name.lower()
-        if entry.exists() and _limits(entry) == reasons.get(LIMITS, ""):
-            return False
-        is_new = not entry.exists()
-        if not is_new and (release := _content(entry).get(RELEASED)):
-            reasons[RELEASED] = release
         try:
             with writer_lease(self.folder):
                 self._sweep()
-                self._write(entry, reasons, frame if is_new else None)
+                is_new = not entry.exists()
+                if is_new or _limits(entry) != reasons.get(LIMITS, ""):
+                    if release := _content(entry).get(RELEASED):
+                        reasons[RELEASED] = release
+                    self._write(entry, reasons, frame if is_new else None)
         except StorageError as error:
             raise StorageError(
                 f"Expected to keep the rejected field of {reasons['time']} in {entry}, but the "
@@ -163,12 +162,13 @@ class Quarantine:
             ArchiveBusyError: if another process keeps writing here.
             StorageError: if the storage refuses the write.
         """
-        if entry.release is not None:
-            return
         note = {"at": format_time(release.at), "by": release.by, "why": release.why}
         with writer_lease(self.folder):
-            content = json.loads((entry.path / REASONS_FILE).read_text("utf-8"))
-            self._write(entry.path, {**content, RELEASED: note}, None)
+            content = _content(entry.path)
+            if not content:
+                raise _unreadable(entry.path, "it was there a moment ago")
+            if RELEASED not in content:
+                self._write(entry.path, {**content, RELEASED: note}, None)
 
     def discard(self, entry: QuarantineEntry) -> None:
         """Remove an entry; it is gone as a whole or not at all.
@@ -253,8 +253,7 @@ class Quarantine:
                     # Encoded to bytes first, so that a full disk is an OSError, no netCDF one.
                     field = bytes(frame[[T2M]].to_netcdf(engine="scipy"))
                     (partial / FIELD_FILE).write_bytes(field)
-                    if not entry.exists():  # another process may have been quicker
-                        partial.rename(entry)
+                    partial.rename(entry)
                 else:
                     (partial / REASONS_FILE).rename(entry / REASONS_FILE)
         finally:
@@ -312,7 +311,11 @@ def _read(path: Path) -> QuarantineEntry:
             else None,
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ArchiveError(
-            f"Expected {REASONS_FILE} with time, {SOURCE_DIGEST} and reasons in {path}: {error}. "
-            "Move the folder away; the field is fetched and checked again by the next ingest."
-        ) from error
+        raise _unreadable(path, str(error)) from error
+
+
+def _unreadable(path: Path, found: str) -> ArchiveError:
+    return ArchiveError(
+        f"Expected {REASONS_FILE} with time, {SOURCE_DIGEST} and reasons in {path}: {found}. "
+        "Move the folder away; the field is fetched and checked again by the next ingest."
+    )

@@ -235,7 +235,9 @@ def _evaluation(look: Look, axis: Axis) -> Fields:
     is_small = min(snapshot.size(LATITUDE), snapshot.size(LONGITUDE)) < SSIM_WINDOW
     fields = Fields([], {}, {}, is_exclusive=False)
     for name, second in _by_model(look):
-        if not (name in ENSEMBLE_SUMS or (is_small and name.startswith("ssim_"))):
+        if name in ENSEMBLE_SUMS:
+            look.expect_chunks(name, _members(look) & holds[second])
+        elif not (is_small and name.startswith("ssim_")):
             look.expect_chunks(name, holds[second])
         fields.jobs.extend(_present(look, name))
         if name.endswith("error_sum") and second == INIT_TIME:
@@ -243,6 +245,19 @@ def _evaluation(look: Look, axis: Axis) -> Fields:
             fields.holds[name] = is_scored & seen[:, :, None]
             fields.knows[name] = np.broadcast_to(both[:, :, None], is_scored.shape)
     return fields
+
+
+def _members(look: Look) -> Flags:
+    """Which models and initial times lie in a chunk of any of :data:`ENSEMBLE_SUMS`.
+
+    These come together or not at all.
+    """
+    snapshot = look.snapshot
+    found = np.zeros((snapshot.size(MODEL), snapshot.size(INIT_TIME)), np.bool_)
+    for name in ENSEMBLE_SUMS.keys() & snapshot.arrays.keys():
+        for _, index in _present(look, name):
+            found[snapshot.region(name, index)[:2]] = True
+    return found
 
 
 def _by_model(look: Look) -> Iterator[tuple[str, str]]:

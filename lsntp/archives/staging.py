@@ -38,6 +38,7 @@ from zarr.core.sync import collect_aiterator, sync
 from zarr.storage import LocalStore, MemoryStore
 
 from lsntp.errors import ArchiveError, ArchiveNotFoundError, LsntpError, StorageError
+from lsntp.names import LATITUDE, LEAD_TIME, LONGITUDE
 
 Slots = slice | npt.NDArray[np.int64]
 """Positions along one axis: a slice with start and stop, or ascending indices."""
@@ -74,20 +75,42 @@ def open_published(path: Path) -> zarr.Group:
     """The archive as it is published now, read-only.
 
     Raises:
-        ArchiveNotFoundError: if nothing is published at ``path``.
+        ArchiveNotFoundError: if nothing was ever published at ``path``.
+        ArchiveError: if its root metadata is damaged or lost.
     """
     try:
         return zarr.open_group(local_store(path, read_only=True), mode="r", use_consolidated=True)
     except FileNotFoundError as error:
+        refuse_remains(path)
         raise ArchiveNotFoundError(
             f"Expected an archive at {path}, found none; write it first: `lsntp ingest` makes the "
             "analysis archive, `lsntp forecast` forecasts, `lsntp evaluate` the evaluation archive."
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArchiveError(
-            f"Expected a readable archive at {path}, found: {error}; restore {ROOT_KEY} from a "
-            "backup, or choose another archive root."
-        ) from error
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
+        raise _damaged_root(path, str(error)) from error
+
+
+def refuse_remains(path: Path) -> None:
+    """Refuse a place that is no archive any more, though it was one: it is not to start anew.
+
+    The first publish puts metadata and the coordinates that never grow, nothing else; any other
+    chunk belongs to an archive that lost its root.
+
+    Raises:
+        ArchiveError: if chunks or a root that cannot be read lie there.
+    """
+    if (path / ROOT_KEY).exists():
+        raise _damaged_root(path, f"{ROOT_KEY} is no metadata of a group")
+    for chunks in path.glob("*/c"):
+        if chunks.parent.name not in (LATITUDE, LONGITUDE, LEAD_TIME):
+            raise _damaged_root(path, f"{chunks}, but no {ROOT_KEY}")
+
+
+def _damaged_root(path: Path, found: str) -> ArchiveError:
+    return ArchiveError(
+        f"Expected a readable archive at {path}, found: {found}; `lsntp repair` rebuilds "
+        f"{ROOT_KEY} from the rest of the archive. Nothing was changed."
+    )
 
 
 class Staging:
@@ -299,8 +322,7 @@ class Staging:
                 slice(old, chunk_end) if position == axis else slice(0, length)
                 for position, length in enumerate(shape)
             )
-            self._load(name, region)
-            self._array(name)[region] = self._array(name).fill_value
+            self.write(name, region, self.fill_value(name))
         shape[axis] = size
         self._stage_metadata(name)
 
@@ -422,8 +444,8 @@ def _parsed(root: Buffer, store: Store) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(root.to_bytes())
     except ValueError as error:
         raise ArchiveError(
-            f"Expected JSON in {ROOT_KEY} of {store}, found: {error}; restore it from a backup, or "
-            "choose another archive root."
+            f"Expected JSON in {ROOT_KEY} of {store}, found: {error}; `lsntp repair` rebuilds it "
+            "from the rest of the archive."
         ) from error
     return document
 

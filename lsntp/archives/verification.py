@@ -105,13 +105,14 @@ def verify_archive(
     report, look = _look_at(path, kind, domain, sample, seed, None)
     deadline = time.monotonic() + (PATIENCE_S if patience_s is None else patience_s)
     is_sure = False
-    while report.findings and not (is_sure and not is_being_written(path)):
-        if time.monotonic() >= deadline:
-            break
+    while report.findings and not is_sure and time.monotonic() < deadline:
         time.sleep(PAUSE_S)
         jobs = look.decoded if look else None
+        is_quiet = not is_being_written(path)
         again, later = _look_at(path, kind, domain, sample, seed, jobs)
-        is_sure = (look is None) == (later is None)
+        # A look may have seen a half-written state whose writer ended just after it.
+        is_quiet = is_quiet and not is_being_written(path)
+        is_sure = is_quiet and (look is None) == (later is None)
         if look and later:
             look.agree(later)
             report = _merged(report, again, look)

@@ -8,10 +8,11 @@ import xarray as xr
 
 from lsntp.archives.quarantine import Quarantine
 from lsntp.config import load_domain
+from lsntp.errors import SourceDataError
 from lsntp.grid import regular_grid
 from lsntp.ingest import ingest
 from lsntp.names import Status
-from lsntp.times import Period, hours
+from lsntp.times import LAST_INSTANT, Period, hours, parse_time
 from lsntp.workspace import Workspace
 from tests.lsntp.ingest_files import (
     NATIVE,
@@ -63,6 +64,24 @@ def test_a_second_run_does_nothing_and_leaves_every_byte(tmp_path):
     assert (report.written, report.replaced, report.quarantined) == (0, 0, 0)
     assert (report.already, report.known_bad) == (23, 1)
     assert stored_bytes(tmp_path / "root") == before
+
+
+def test_a_period_without_an_end_ends_with_the_source_whatever_the_clock_says(tmp_path):
+    write(tmp_path / "day.nc", weather())
+    domain = make_domain(tmp_path)
+    open_ended = Period(START + hours(6), parse_time(LAST_INSTANT))
+
+    report = ingest(domain, period=open_ended, clock=lambda: START - hours(24 * 400))
+
+    assert report.period == Period(START + hours(6), START + hours(24))
+    assert (report.expected, report.written, report.absent) == (18, 18, 0)
+
+
+def test_a_start_after_all_the_source_has_is_said(tmp_path):
+    write(tmp_path / "day.nc", weather())
+    late = Period(START + hours(48), parse_time(LAST_INSTANT))
+    with pytest.raises(SourceDataError, match=r"on in source files, found none; .*first time"):
+        ingest(make_domain(tmp_path), period=late)
 
 
 def test_bad_hours_are_quarantined_and_the_rest_is_good(tmp_path):

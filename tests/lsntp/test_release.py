@@ -8,28 +8,13 @@ from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.quarantine import Quarantine
 from lsntp.config import load_domain
 from lsntp.errors import ArchiveError, ArchiveNotFoundError, DomainError
-from lsntp.grid import regular_grid
 from lsntp.ingest import ingest
 from lsntp.names import Status
 from lsntp.release import discard, inspect, release
 from lsntp.times import hours
 from lsntp.workspace import Workspace
+from tests.lsntp.ingest_files import NATIVE, NOW, START, YAML
 
-START = np.datetime64("2019-03-01", "ns")
-NOW = np.datetime64("2019-05-01T12:00", "ns")
-NATIVE = regular_grid(north=60, south=40, west=-12, east=4, spacing=1)
-YAML = """
-domain: tiny
-source: {{name: files, paths: ["*.nc"]}}
-grid: {{kind: regular, north: 58, south: 42, west: -10, east: 2, spacing: 2}}
-cadence_h: 1
-archive: {{start: 2019-03-01}}
-split:
-  train: {{start: 2019-03-01, end: 2019-03-02}}
-  validation: {{start: 2019-03-02, end: 2019-03-03}}
-  test: {{start: 2019-03-03, end: 2019-03-04}}
-root: "{root}"
-"""
 HOT = 5
 """The hour with one cell at 345 K, above the limit of 340 K."""
 
@@ -67,7 +52,7 @@ def write(path, values, *, times=None, expver=None):
 def domain(tmp_path):
     """Twelve hours ingested, one of them in quarantine for a hot cell."""
     write(tmp_path / "a.nc", hot())
-    (tmp_path / "tiny.yaml").write_text(YAML.format(root=tmp_path / "root"))
+    (tmp_path / "tiny.yaml").write_text(YAML.format(paths="*.nc", root=tmp_path / "root"))
     domain = load_domain(tmp_path / "tiny.yaml")
     assert run(domain).quarantined == 1
     return domain
@@ -131,7 +116,7 @@ def test_a_later_ingest_leaves_a_released_field_alone(domain, tmp_path):
 
 def test_a_released_preliminary_field_is_raised_when_it_comes_again_as_final(tmp_path):
     write(tmp_path / "a.nc", hot(), expver="0005")
-    (tmp_path / "tiny.yaml").write_text(YAML.format(root=tmp_path / "root"))
+    (tmp_path / "tiny.yaml").write_text(YAML.format(paths="*.nc", root=tmp_path / "root"))
     domain = load_domain(tmp_path / "tiny.yaml")
     run(domain)
     let_go(domain)
@@ -145,7 +130,7 @@ def test_a_released_preliminary_field_is_raised_when_it_comes_again_as_final(tmp
 
 def test_a_release_replaces_a_preliminary_field(tmp_path):
     write(tmp_path / "a.nc", weather(), expver="0005")
-    (tmp_path / "tiny.yaml").write_text(YAML.format(root=tmp_path / "root"))
+    (tmp_path / "tiny.yaml").write_text(YAML.format(paths="*.nc", root=tmp_path / "root"))
     domain = load_domain(tmp_path / "tiny.yaml")
     run(domain)
     write(tmp_path / "a.nc", hot(), expver="0001")
@@ -194,7 +179,7 @@ def test_a_field_with_holes_is_refused(tmp_path):
     values = weather()
     values[HOT, 3, 3] = np.nan
     write(tmp_path / "a.nc", values)
-    (tmp_path / "tiny.yaml").write_text(YAML.format(root=tmp_path / "root"))
+    (tmp_path / "tiny.yaml").write_text(YAML.format(paths="*.nc", root=tmp_path / "root"))
     domain = load_domain(tmp_path / "tiny.yaml")
     run(domain)
     with pytest.raises(ArchiveError, match="found 1 without"):

@@ -1,7 +1,10 @@
 """Damage is made good from the source, the models and the scores; what cannot be is said."""
 
+import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,29 +19,13 @@ from lsntp.archives.forecast import ForecastArchive
 from lsntp.archives.lease import writer_lease
 from lsntp.archives.verification import verify
 from lsntp.config import Domain, load_domain
-from lsntp.errors import ArchiveBusyError
-from lsntp.grid import regular_grid
+from lsntp.errors import ArchiveBusyError, ArchiveError
 from lsntp.ingest import ingest
 from lsntp.names import Status
 from lsntp.repair import repair
 from lsntp.times import Period, hours
 from lsntp.workspace import Workspace
-
-START = np.datetime64("2019-03-01", "ns")
-NOW = np.datetime64("2019-05-01T12:00", "ns")
-NATIVE = regular_grid(north=60, south=40, west=-12, east=4, spacing=1)
-YAML = """
-domain: tiny
-source: {{name: files, paths: ["*.nc"]}}
-grid: {{kind: regular, north: 58, south: 42, west: -10, east: 2, spacing: 2}}
-cadence_h: 1
-archive: {{start: 2019-03-01}}
-split:
-  train: {{start: 2019-03-01, end: 2019-03-02}}
-  validation: {{start: 2019-03-02, end: 2019-03-03}}
-  test: {{start: 2019-03-03, end: 2019-03-04}}
-root: "{root}"
-"""
+from tests.lsntp.ingest_files import NATIVE, NOW, START, YAML
 
 
 @pytest.fixture(autouse=True)
@@ -66,7 +53,7 @@ def write_source(file: Path, day: int, expver: str = "0001") -> None:
 
 def domain_at(folder: Path) -> Domain:
     file = folder / "tiny.yaml"
-    file.write_text(YAML.format(root=folder / "root"))
+    file.write_text(YAML.format(paths="*.nc", root=folder / "root"))
     return load_domain(file)
 
 
@@ -171,6 +158,119 @@ def test_a_lost_root_is_made_from_the_arrays_and_the_domain_file(world):
     xr.testing.assert_equal(after, before)
     assert after.attrs["lsntp_start"] == "2019-03-01T00:00:00Z"
     assert ingest(world).did_nothing
+
+
+def in_root(array: str, old: str, new: str) -> Callable[[Path], object]:
+    """One octet wrong in the consolidated copy of an array; its own copy stays sound."""
+
+    def damage(path: Path) -> None:
+        root = json.loads((path / "zarr.json").read_text())
+        known = root["consolidated_metadata"]["metadata"]
+        known[array] = json.loads(json.dumps(known[array]).replace(old, new, 1))
+        (path / "zarr.json").write_text(json.dumps(root, indent=2))
+        assert old != new
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        in_root("t2m", "blosc", "blo{c"),
+        in_root("t2m", "bitshuffle", "bitrhuffle"),
+        in_root("t2m", "dimension_names", "dhmension_names"),
+        in_root("status", "fill_value", "dill_value"),
+        in_root("latitude", '"little"', '"big"'),
+        in_root("status", "[72]", "[92]"),
+        in_root("source_digest", "[72, 32]", "[72, 33]"),
+        in_root("t2m", '"longitude"', '"longitqde"'),
+    ],
+)
+def test_a_wrong_octet_in_the_root_is_mended_from_the_sound_copy(world, damage):
+    path = analysis(world)
+    before = stored(path)
+    damage(path)
+    assert verify(world).findings
+    assert repair(world, clock=lambda: NOW).lost == ()
+    assert stored(path) == before
+    assert verify(world).findings == 0
+
+
+def test_metadata_of_an_archive_without_checksums_is_made_without_them(world):
+    """Made before chunks had checksums: new metadata must not ask for them."""
+    path = analysis(world)
+    values = xr.open_zarr(path).load()
+    old = path.with_name("old.zarr")
+    shutil.copytree(path, old)
+    root = json.loads((path / "zarr.json").read_text())
+    for name, document in root["consolidated_metadata"]["metadata"].items():
+        document["codecs"] = [one for one in document["codecs"] if one["name"] != "crc32c"]
+        (path / name / "zarr.json").write_text(json.dumps(document, indent=2))
+        for chunk in (path / name / "c").rglob("*"):
+            if chunk.is_file():  # the checksum is the last four octets
+                os.truncate(chunk, chunk.stat().st_size - 4)
+    (path / "zarr.json").write_text(json.dumps(root, indent=2))
+    xr.testing.assert_identical(xr.open_zarr(path).load(), values)
+    assert verify(world).findings == 0
+    assert ingest(world, clock=lambda: NOW).did_nothing
+    for key in ("zarr.json", "t2m/zarr.json"):
+        (path / key).unlink()
+
+    assert repair(world, clock=lambda: NOW).lost == ()
+
+    xr.testing.assert_equal(xr.open_zarr(path).load(), values)
+    assert verify(world).findings == 0
+
+
+def test_an_ingest_never_starts_anew_over_an_archive_that_lost_its_root(world, tmp_path):
+    path = analysis(world)
+    (path / "zarr.json").unlink()
+    for day in range(3):  # the source forgets old days
+        (tmp_path / "w" / f"day{day}.nc").rename(tmp_path / f"day{day}.nc")
+    write_source(tmp_path / "w" / "later.nc", 9)
+    before = stored(path)
+    with pytest.raises(ArchiveError, match=r"no zarr\.json; `lsntp repair`"):
+        ingest(world)
+    assert stored(path) == before
+    assert repair(world).lost == ()
+    assert ingest(world).written == 23
+    assert np.isin(AnalysisArchive.open(path).status[:72], [1, 2, 3]).all()
+
+
+@pytest.mark.parametrize("step", [9, pytest.param(1, marks=pytest.mark.slow)])
+def test_after_a_repair_killed_at_any_object_another_one_and_an_ingest_make_all_good(
+    world, tmp_path, step
+):
+    path = analysis(world)
+    before = xr.open_zarr(path).load()
+    truncate(path / "status/c/0")
+    flip(path / "t2m/c/1/0/0")
+    in_root("time", "little", "lattle")(path)
+    damaged = tmp_path / "damaged"
+    shutil.copytree(path, damaged)
+    script = Path(__file__).with_name("repair_process.py")
+    killed = 0
+    with subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path / "w")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        while True:
+            print(killed * step + 1, file=process.stdin, flush=True)
+            if process.stdout.readline() != "killed\n":
+                break
+            killed += 1
+            assert repair(world, clock=lambda: NOW).lost == ()
+            ingest(world, clock=lambda: NOW)
+            after = xr.open_zarr(path).load()
+            xr.testing.assert_equal(after, before)
+            assert verify(world).findings == 0
+            shutil.rmtree(path)
+            shutil.copytree(damaged, path)
+        process.stdin.close()
+    assert killed * step > 18
 
 
 def test_a_dry_run_says_what_it_would_do_and_changes_nothing(world):

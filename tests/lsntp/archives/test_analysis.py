@@ -1,3 +1,4 @@
+import os
 import time
 import warnings
 
@@ -266,9 +267,9 @@ def test_a_missing_archive_says_where(tmp_path):
 
 def test_a_damaged_root_is_named_and_left_alone(archive, lab):
     (archive.path / "zarr.json").write_text("{")
-    with pytest.raises(ArchiveError, match=r"x\.zarr.*restore"):
+    with pytest.raises(ArchiveError, match=r"x\.zarr.*lsntp repair"):
         AnalysisArchive.open(archive.path)
-    with pytest.raises(ArchiveError, match=r"x\.zarr.*restore"):
+    with pytest.raises(ArchiveError, match=r"x\.zarr.*lsntp repair"):
         lab.create(archive.path, lab.SMALL_GRID)
     assert (archive.path / "zarr.json").read_text() == "{"
 
@@ -293,3 +294,35 @@ def test_publishing_a_day_onto_ten_years_touches_only_its_own_chunks_and_is_quic
         "3651",
         "3652",
     ]
+
+
+@pytest.mark.parametrize("key", ["latitude/c/0", "t2m/c/0/0/0", "status/c/0"])
+@pytest.mark.parametrize("size", [0, 7])
+def test_a_damaged_chunk_is_named_with_the_remedy_by_whoever_needs_it(
+    archive, small, key, size, objects
+):
+    archive.publish(small([0, 1]))
+    os.truncate(archive.path / key, size)
+    before = objects(archive.path)
+    with pytest.raises(ArchiveError, match="lsntp repair"):
+        AnalysisArchive.open(archive.path).publish(small([30]))
+    assert objects(archive.path) == before
+
+
+def test_an_archive_without_its_root_is_not_started_anew(archive, small, lab, objects):
+    archive.publish(small([0, 1]))
+    (archive.path / "zarr.json").unlink()
+    before = objects(archive.path)
+    with pytest.raises(ArchiveError, match=r"no zarr\.json; `lsntp repair`"):
+        lab.create(archive.path, lab.SMALL_GRID)
+    with pytest.raises(ArchiveError, match="lsntp repair"):
+        AnalysisArchive.open(archive.path)
+    assert objects(archive.path) == before
+
+
+def test_what_a_killed_creation_left_is_started_anew(tmp_path, lab, objects):
+    path = lab.create(tmp_path / "x.zarr", lab.SMALL_GRID).path
+    before = objects(path)
+    (path / "zarr.json").unlink()
+    lab.create(path, lab.SMALL_GRID)
+    assert objects(path) == before

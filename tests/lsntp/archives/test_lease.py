@@ -1,8 +1,13 @@
+import asyncio
 import json
+import signal
 
 import pytest
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+from zarr.storage import LocalStore
 
-from lsntp.archives.lease import writer_lease
+from lsntp.archives.lease import LeasedStore, writer_lease
 from lsntp.errors import ArchiveBusyError
 
 
@@ -48,3 +53,29 @@ def test_a_note_nobody_can_read_does_not_hide_that_the_archive_is_busy(tmp_path)
             writer_lease(path, timeout_s=0),
         ):
             pass
+
+
+class SlowStore(LocalStore):
+    """A disk that takes half a second for each object."""
+
+    async def set(self, key, value):
+        await asyncio.sleep(0.5)
+        await super().set(key, value)
+
+
+def test_an_interrupted_writer_keeps_the_lease_until_its_last_object_is_there(tmp_path):
+    """The thread that puts objects goes on when Ctrl-C or a time limit ends the writer."""
+    path = tmp_path / "x.zarr"
+    value = default_buffer_prototype().buffer.from_bytes(b"late")
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        with pytest.raises(KeyboardInterrupt), writer_lease(path) as lease:
+            sync((store := LeasedStore(SlowStore(path), lease)).set("zarr.json", value))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    with writer_lease(path, timeout_s=0):
+        assert (path / "zarr.json").read_bytes() == b"late"
+    with pytest.raises(ArchiveBusyError, match="given back"):
+        sync(store.set("zarr.json", value))

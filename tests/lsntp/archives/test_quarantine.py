@@ -3,12 +3,14 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 
+from lsntp.archives.lease import writer_lease
 from lsntp.archives.quarantine import Quarantine, Rejection, Release
 from lsntp.errors import ArchiveError, ArchiveNotFoundError, StorageError
 from lsntp.names import Status
@@ -127,8 +129,7 @@ def test_a_release_is_recorded_once_and_survives_other_limits(tmp_path):
     assert quarantine.released() == {}
     first = Release(np.datetime64("2019-04-01", "ns"), "kim", "seen at every station")
     quarantine.record_release(entry, first)
-    (entry,) = quarantine.entries()
-    quarantine.record_release(entry, Release(first.at, "lee", "too"))
+    quarantine.record_release(entry, Release(first.at, "lee", "who looked at the same moment"))
     quarantine.put(REJECTION, frame().assign_attrs(limits="wide"))
     (entry,) = quarantine.entries()
     assert entry.release == first
@@ -136,6 +137,25 @@ def test_a_release_is_recorded_once_and_survives_other_limits(tmp_path):
     assert entry.rejection == REJECTION
     assert quarantine.released() == {TIME: {"ab" * 6}}
     assert quarantine.held("wide") == {}  # what was released is not held any more
+
+
+def test_a_release_while_an_ingest_waits_with_new_reasons_is_kept(tmp_path):
+    quarantine = Quarantine(tmp_path / "q")
+    quarantine.put(REJECTION, frame().assign_attrs(limits="narrow"))
+    (entry,) = quarantine.entries()
+    new_reasons = threading.Thread(
+        target=quarantine.put, args=(REJECTION, frame().assign_attrs(limits="wide"))
+    )
+    with writer_lease(tmp_path / "q"):
+        new_reasons.start()
+        new_reasons.join(0.3)
+        content = json.loads((entry.path / "reasons.json").read_text())
+        content["released"] = {"at": "2019-04-01T00:00Z", "by": "kim", "why": "true"}
+        (entry.path / "reasons.json").write_text(json.dumps(content))
+    new_reasons.join()
+    (entry,) = quarantine.entries()
+    assert entry.limits == "wide"
+    assert entry.release is not None
 
 
 def test_an_entry_is_found_by_its_name_its_beginning_or_its_time(tmp_path):
@@ -170,6 +190,7 @@ def test_a_discarded_entry_is_gone_and_may_come_again(tmp_path):
 
 KILLED = """
 import os, pathlib, signal, sys
+from lsntp.archives.lease import writer_lease
 from lsntp.archives.quarantine import Quarantine
 sys.path.insert(0, os.environ["TESTS"])
 import importlib.util

@@ -15,6 +15,7 @@ from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.evaluation import (
     CELL_SUMS,
     COUNT,
+    ENSEMBLE_SUMS,
     FRAME_SUMS,
     MAP_COUNT,
     EvaluationArchive,
@@ -22,6 +23,7 @@ from lsntp.archives.evaluation import (
 )
 from lsntp.archives.findings import Fault
 from lsntp.archives.forecast import ForecastArchive
+from lsntp.archives.inspection import Look, Snapshot, read_metadata
 from lsntp.archives.lease import writer_lease
 from lsntp.archives.verification import verify_archive
 from lsntp.names import Status
@@ -367,3 +369,44 @@ def scores(whole_scores, tmp_path) -> Path:
 def test_damaged_scores_are_named(scores, damage, expected):
     damage(scores)
     assert [finding[:2] for finding in found(scores, "evaluation")] == expected
+
+
+def test_sums_of_members_come_together_or_not_at_all(scores):
+    root = zarr.open_group(scores, mode="r")
+    archive = EvaluationArchive.open(scores)
+    shape = (1, archive.lead_times.size)
+    sums = {name: np.ones(shape) for name in (*FRAME_SUMS, *ENSEMBLE_SUMS)}
+    one = ScoredFrames(
+        init_times=archive.init_times[:1],
+        is_scored=np.ones(shape, bool),
+        sums=sums | {COUNT: np.full(shape, 6)},
+        truth_status=np.full(shape, 2, np.int8),
+        inputs=np.full(shape, 5),
+        model_version=["ensemble-1"],
+    )
+    cells = {name: np.asarray(root[name])[0, 0] for name in (MAP_COUNT, *CELL_SUMS)}
+    archive.publish("ensemble", one, {archive.start.astype("datetime64[M]"): cells})
+    place = archive.models.index("ensemble")
+    assert found(scores, "evaluation") == []
+    (scores / f"crps_sum/c/{place}/0/0").unlink()
+    assert [finding[:2] for finding in found(scores, "evaluation")] == [(Fault.MISSING, "crps_sum")]
+
+
+def test_a_writer_between_two_looks_at_the_metadata_is_no_damage(tmp_path, lab):
+    archive = lab.create(tmp_path / "x.zarr", lab.SMALL_GRID)
+    archive.publish(lab.make_frames([0, 1], grid=lab.SMALL_GRID))
+    metadata = read_metadata(archive.path, ())
+    archive.publish(lab.make_frames([2, 3], grid=lab.SMALL_GRID))
+    look = Look(Snapshot(archive.path, metadata))
+    assert look.whole("time").values.shape == (2,)
+    assert look.findings() == []
+
+
+def test_coordinates_may_differ_in_their_last_digits(tmp_path, lab):
+    """Gaussian latitudes are roots of a polynomial, found to the last digit but one."""
+    path = lab.create(tmp_path / "x.zarr", lab.SMALL_GRID).path
+    latitude = np.asarray(zarr.open_group(path, mode="r")["latitude"])
+    for difference, findings in ((1e-13, 0), (0.1, 1)):
+        look = Look(Snapshot(path, read_metadata(path, ())))
+        look.expect_values("latitude", latitude + difference)
+        assert len(look.findings()) == findings
