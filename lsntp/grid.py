@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -60,12 +60,13 @@ class Grid:
 
     @cached_property
     def latitude_edges(self) -> Floats:
-        """Cell edges (H+1,): midpoints between centres, the outer ones mirrored, poles clipped.
+        """Cell edges (H+1,), degrees, descending: midpoints between centres, poles clipped.
 
-        The polar rows of a Gaussian grid reach the pole: their mirrored edge stops short of it
-        by about a quarter of a row, which no other row would cover.
+        The outer ones are mirrored; a single row gets a height of one degree. The polar rows of
+        a Gaussian grid reach the pole: their mirrored edge stops short of it by about a quarter
+        of a row, which no other row would cover.
         """
-        edges = np.clip(_edges(self.latitude), -90.0, 90.0)
+        edges = np.clip(_edges(self.latitude, direction=-1), -90.0, 90.0)
         for outer, inner, pole in ((0, 1, 90.0), (-1, -2, -90.0)):
             if abs(pole - edges[outer]) < POLAR_GAP_ROWS * abs(edges[outer] - edges[inner]):
                 edges[outer] = pole
@@ -73,8 +74,11 @@ class Grid:
 
     @cached_property
     def longitude_edges(self) -> Floats:
-        """Cell edges (W+1,): midpoints between centres, the outer ones mirrored."""
-        return _edges(self.longitude)
+        """Cell edges (W+1,), degrees, ascending: midpoints, the outer ones mirrored.
+
+        A single column gets a width of one degree.
+        """
+        return _edges(self.longitude, direction=1)
 
     @property
     def is_global_in_longitude(self) -> bool:
@@ -90,6 +94,12 @@ class Grid:
         area: Floats = np.outer(bands, widths)
         weights: Floats = area / area.mean()
         return weights
+
+    @cached_property
+    def extent_deg(self) -> float:
+        """Side of a square as large as the grid on a map: square root of height times width."""
+        height, width = np.ptp(self.latitude_edges), np.ptp(self.longitude_edges)
+        return float(np.sqrt(height * width))
 
     @cached_property
     def digest(self) -> str:
@@ -190,10 +200,13 @@ def gaussian_grid(
     return Grid(latitude[rows], longitude[columns])
 
 
-def _edges(centres: Floats) -> Floats:
-    """Midpoints, with the two outer edges mirrored; a single centre gets a cell of 1 degree."""
+def _edges(centres: Floats, *, direction: Literal[1, -1]) -> Floats:
+    """Midpoints, with the two outer edges mirrored; a single centre gets a cell of 1 degree.
+
+    ``direction`` is that of the axis, which a single centre does not show.
+    """
     if centres.size == 1:
-        return np.array([centres[0] - 0.5, centres[0] + 0.5])
+        return np.array([centres[0] - 0.5 * direction, centres[0] + 0.5 * direction])
     middle = (centres[:-1] + centres[1:]) / 2
     first, last = 2 * centres[0] - middle[0], 2 * centres[-1] - middle[-1]
     return np.concatenate([[first], middle, [last]])

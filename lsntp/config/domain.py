@@ -183,7 +183,18 @@ class TrainingConfig(_Frozen):
     checkpoint_minutes: float = Field(
         5.0, gt=0, description="Longest time between two checkpoints inside an epoch."
     )
-    batch_size: int = Field(8, ge=1)
+    batch_size: int = Field(8, ge=1, description="Windows that a device takes at once.")
+    accumulate: int = Field(
+        1,
+        ge=1,
+        description="Batches to a step of the optimiser: k of n windows are one of k n in less "
+        "memory.",
+    )
+    devices: Literal["auto"] | Annotated[int, Field(ge=1, le=64)] = Field(
+        "auto",
+        description="Processes, each with a batch of its own, that make a step together: one a "
+        "GPU, or on CPU. auto: every visible GPU, else one process.",
+    )
     learning_rate: float = Field(1e-3, gt=0, description="Its peak, after the warm-up.")
     warmup: float = Field(
         0.05, ge=0, lt=1, description="Share of all steps with rising rate; then cosine to zero."

@@ -42,9 +42,11 @@ class QualityConfig(BaseModel):
     maximum_unchanged_share: float = Field(
         0.5,
         gt=0,
-        description="Largest share of cells, of 16 or more, that may equal the field before. True "
-        "fields in steps of 0.02 K or finer: 0.06. For coarser ones 0.98 counts: rounded to "
-        "0.1 K, hourly Cornwall reaches 0.80.",
+        description="Largest share of cells, of 16 or more, that may equal the nearest true field "
+        "before or after, less than a day away. True fields in steps of 0.02 K or finer: 0.06 one "
+        "step apart, 0.04 two to 48 hours apart. For coarser ones at least 0.98 counts: rounded to "
+        "0.1 K, hourly Cornwall reaches 0.80 one step apart, 0.66 two, 0.29 a day. From 1.0 on "
+        "nothing is a repeat, which noiseless test data that are symmetric in time may need.",
     )
     frozen_steps: int = Field(
         6,

@@ -20,15 +20,14 @@ from lsntp.config import QualityConfig
 from lsntp.grid import Grid
 from lsntp.names import FIELD_DIMS, LATITUDE, LONGITUDE, SOURCE_DIGEST, T2M, TIME
 from lsntp.quality import alone, comparison
-from lsntp.quality.alone import Field, Mask
+from lsntp.quality.alone import Field, Mask, Reasons
 from lsntp.quality.change import Changes, change_reasons
 from lsntp.quality.diurnal import phase_reasons
-from lsntp.quality.history import DAY, WINDOW, History, Trusted
-from lsntp.times import Duration, Instant, Times, format_time
+from lsntp.quality.history import WINDOW, History, Indices, Trusted
+from lsntp.times import DAY, Duration, Instant, Times, format_time
 
 __all__ = ["Assessment", "History", "Rejection", "assess"]
 
-Reasons = list[list[str]]
 Vouched = Mapping[Instant, frozenset[str]]
 
 REFERENCE_FRAMES = 48
@@ -88,17 +87,15 @@ def assess(
     """
     frames = _without_copies(frames.transpose(TIME, ...).sortby(TIME))
     values = frames[T2M].transpose(*FIELD_DIMS).to_numpy()
-    times = frames[TIME].to_numpy()
+    times = frames[TIME].to_numpy().astype("datetime64[ns]")
     grid = Grid(frames[LATITUDE].to_numpy(), frames[LONGITUDE].to_numpy())
     is_vouched = _is_vouched(frames, vouched or {})
 
+    of_grid = alone.grid_reasons(grid, expected_grid)
+    of_values = alone.value_reasons(values, grid, limits)
     reasons: Reasons = [
-        [
-            *alone.grid_reasons(grid, expected_grid),
-            *alone.axis_reasons(time, origin, cadence),
-            *alone.value_reasons(field, grid, limits),
-        ]
-        for time, field in zip(times, values, strict=True)
+        [*of_grid, *alone.axis_reasons(time, origin, cadence), *found]
+        for time, found in zip(times, of_values, strict=True)
     ]
     _add_repetitions(reasons, times, is_vouched)
     is_coarse = _are_coarse(reasons, values, grid, history)
@@ -138,6 +135,8 @@ def _without_copies(frames: xr.Dataset) -> xr.Dataset:
 
 def _is_vouched(frames: xr.Dataset, vouched: Vouched) -> Mask:
     """Which frames (n,) a person has released."""
+    if not vouched:
+        return np.zeros(frames.sizes[TIME], np.bool_)
     pairs = zip(frames[TIME].to_numpy(), frames[SOURCE_DIGEST].to_numpy(), strict=True)
     return np.array(
         [
@@ -154,8 +153,10 @@ def _add_repetitions(reasons: Reasons, times: Times, is_vouched: Mask) -> None:
     sound = times[
         [not found or is_ours for found, is_ours in zip(reasons, is_vouched, strict=True)]
     ]
-    for time, found, is_ours in zip(times, reasons, is_vouched, strict=True):
-        if found or is_ours:
+    _, same_time, count = np.unique(times, return_inverse=True, return_counts=True)
+    for index in np.flatnonzero((count > 1)[same_time] & ~is_vouched):
+        time, found = times[index], reasons[index]
+        if found:
             continue
         if time in times[is_vouched]:
             found.append(
@@ -196,12 +197,12 @@ def _beside_others(
     is_coarse: bool,
 ) -> Reasons:
     """Reasons for plausible fields, each beside the true ones around; a vouched one is true."""
-    natives, native = values, grid
+    natives, nearest = values, None
     known_times, known = times[:0], values[:0]
     if history is not None:
         known_times, known = history.times, history.fields
-        values, grid = history.onto(values), history.grid
-    trusted = Trusted(known_times, known, cadence)
+        values, nearest, grid = history.onto(values), history.nearest_cells(grid), history.grid
+    trusted = Trusted(known_times, known)
     changes = Changes(cadence)
     changes.remember(known_times, known)
     is_first = len(known) < DAY // cadence
@@ -214,8 +215,8 @@ def _beside_others(
         if not is_ours:
             # The more telling first: what is displaced also jumps, and so on.
             found = (
-                _standing_still(field, time, trusted, grid, limits, cadence, is_coarse=is_coarse)
-                or _upside_down(original, native, time, trusted, fallback, history, cadence)
+                _standing_still(field, time, trusted, grid, limits, is_coarse=is_coarse)
+                or _upside_down(original, nearest, time, trusted, fallback, cadence)
                 or _misplaced(field, time, trusted, fallback, grid, limits, cadence)
                 or change_reasons(
                     change, changes.largest(time), time, trusted, grid, limits, cadence
@@ -241,39 +242,41 @@ def _standing_still(
     trusted: Trusted,
     grid: Grid,
     limits: QualityConfig,
-    cadence: Duration,
     *,
     is_coarse: bool,
 ) -> list[str]:
-    """The field of another time come again, or cells frozen for hours."""
-    earlier = trusted.before(time, WINDOW, limits.frozen_steps * comparison.COARSE_FROZEN_STEPS)
-    near = [item for item in earlier[:1] if time - item[0] < DAY]
-    following = trusted.following(time, DAY - cadence)
-    for moment, other in near if following is None else [*near, following]:
+    """The field of another time come again, or cells frozen for hours.
+
+    A repeat is looked for in the nearest true field before and after, within a day, and not in
+    the step before alone: of a feed that stands still the second repeat has no true field one
+    step before it. True fields are the less alike the farther they are apart, so it costs
+    nothing; a noiseless wave that is symmetric about the middle of two steps does repeat itself.
+    """
+    for moment, other in trusted.beside(time):
         found = comparison.repeated_reasons(
             field, moment, other, is_coarse=is_coarse, limits=limits
         )
         if found:
             return found
-    fields = [other for _, other in earlier]
-    return comparison.frozen_reasons(field, fields, grid, is_coarse=is_coarse, limits=limits)
+    steps = limits.frozen_steps * comparison.COARSE_FROZEN_STEPS
+    earlier = trusted.before(time, WINDOW, steps)
+    return comparison.frozen_reasons(field, earlier, grid, is_coarse=is_coarse, limits=limits)
 
 
 def _upside_down(
     field: Field,
-    grid: Grid,
+    nearest: tuple[Indices, ...] | None,
     time: Instant,
     trusted: Trusted,
     fallback: Field | None,
-    history: History | None,
     cadence: Duration,
 ) -> list[str]:
     """Latitude reversed, looked at on the field's own cells: the domain may have few."""
-    usual = trusted.usual(time)
-    others = [trusted.previous(time, cadence), fallback if usual is None else usual.mean]
-    if history is not None:
-        others = [None if other is None else history.nearest(other, grid) for other in others]
-    return comparison.flip_reasons(field, *others)
+    last, usual = trusted.last(time, cadence), trusted.usual(time)
+    previous, mean = None if last is None else last[1], fallback if usual is None else usual.mean
+    if nearest is not None:
+        previous, mean = (None if f is None else f[nearest] for f in (previous, mean))
+    return comparison.flip_reasons(field, previous, mean)
 
 
 def _misplaced(
@@ -288,7 +291,8 @@ def _misplaced(
     """Too far east or west, of another level, season or hemisphere."""
     usual = trusted.usual(time)
     mean = fallback if usual is None else usual.mean
-    previous = trusted.previous(time, cadence)
+    last = trusted.last(time, cadence)
+    previous = None if last is None else last[1]
     return (
         comparison.displaced_reasons(field, previous, mean, grid, limits)
         or (comparison.displaced_reasons(field, None, usual.mean, grid, limits) if usual else [])

@@ -1,4 +1,7 @@
-"""What is wrong with a field by itself: its cells, its time, its values."""
+"""What is wrong with a field by itself: its cells, its time, its values.
+
+Every check gives the reasons of rejection as sentences; an empty list is a sound field.
+"""
 
 from typing import Any
 
@@ -12,6 +15,8 @@ from lsntp.times import Duration, Instant, Times, format_duration_h, format_time
 
 Field = npt.NDArray[np.floating[Any]]
 Mask = npt.NDArray[np.bool_]
+Reasons = list[list[str]]
+"""One list of reasons a field."""
 
 CELSIUS_RANGE = (-95.0, 65.0)
 """No 2 m temperature on record lies outside, and no kelvin one inside."""
@@ -30,7 +35,12 @@ STEP_CELLS = 300_000
 
 
 def grid_reasons(grid: Grid, expected: Grid | None) -> list[str]:
-    """Files may be cut wider or narrower than before; the cells in common must be the same."""
+    """Another native grid: where two cuts of one grid overlap, their cells are the same.
+
+    Args:
+        grid: the cells of the fields.
+        expected: those of the earlier fields; None accepts any.
+    """
     if expected is None or _have_same_cells(grid, expected):
         return []
     return [f"Expected cells of the grid of the earlier fields, {expected}; found {grid}."]
@@ -48,7 +58,12 @@ def axis_reasons(time: Instant, origin: Instant, cadence: Duration) -> list[str]
 
 
 def repetition_reasons(time: Instant, times: Times) -> list[str]:
-    """Several sound fields for one time."""
+    """Several sound fields for one time.
+
+    Args:
+        time: of the field.
+        times: of all sound fields (n,), it included.
+    """
     count = int((times == time).sum())
     if count == 1:
         return []
@@ -58,8 +73,24 @@ def repetition_reasons(time: Instant, times: Times) -> list[str]:
     ]
 
 
-def value_reasons(field: Field, grid: Grid, limits: QualityConfig) -> list[str]:
-    """Faults of the values (H, W), most telling first."""
+def value_reasons(fields: Field, grid: Grid, limits: QualityConfig) -> Reasons:
+    """Faults of the values of each field, most telling first.
+
+    Args:
+        fields: kelvin (n, H, W).
+        grid: the cells, to name places.
+        limits: ``minimum_k`` and ``maximum_k``.
+    """
+    low, high = (ends(axis=(1, 2)).astype(np.float64) for ends in (fields.min, fields.max))
+    # NaN compares as false, so what is not surely sound is looked at field by field.
+    is_sound = (low > max(0.0, limits.minimum_k)) & (high < limits.maximum_k) & (low < high)
+    return [
+        [] if sound else _value_reasons(field, grid, limits)
+        for field, sound in zip(fields, is_sound, strict=True)
+    ]
+
+
+def _value_reasons(field: Field, grid: Grid, limits: QualityConfig) -> list[str]:
     finite = np.isfinite(field)
     if not finite.all():
         return [
@@ -100,7 +131,13 @@ def is_coarse(step_k: float) -> bool:
 
 
 def filled_reasons(field: Field, grid: Grid, limits: QualityConfig) -> list[str]:
-    """One and the same value in a large part, or in a patch, of a field (H, W) of fine values."""
+    """One and the same value in a large part, or in a patch, of a field of fine values.
+
+    Args:
+        field: finite kelvin (H, W), in steps of which :func:`is_coarse` is false.
+        grid: the cells, to name places.
+        limits: ``flat_cells`` and ``maximum_equal_share``.
+    """
     flat = _flat_cells(field)
     if flat.sum() >= limits.flat_cells:
         return [
@@ -129,7 +166,8 @@ def place_of(cell: int, grid: Grid) -> str:
 def _flat_cells(field: Field) -> Mask:
     """Which cells (H, W) equal all their eight neighbours; those at the rim never do."""
     flat = np.zeros(field.shape, np.bool_)
-    if min(field.shape) >= 3:
+    like_next = field[:, 1:] == field[:, :-1]
+    if min(field.shape) >= 3 and (like_next[:, 1:] & like_next[:, :-1]).any():
         spread = maximum_filter(field, 3) - minimum_filter(field, 3)
         flat[1:-1, 1:-1] = spread[1:-1, 1:-1] == 0
     return flat

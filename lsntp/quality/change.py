@@ -2,14 +2,15 @@
 
 from collections import deque
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from lsntp.config import QualityConfig
 from lsntp.grid import Floats, Grid
 from lsntp.quality.alone import Field, place_of
-from lsntp.quality.history import DAY, ENOUGH, WINDOW, Trusted
-from lsntp.times import Duration, Instant, Times, format_time, in_hours
+from lsntp.quality.history import ENOUGH, WINDOW, Trusted
+from lsntp.times import DAY, Duration, Instant, Times, format_time, in_hours
 
 JUMP_FLOOR_K = 2.0
 EDGE_FLOOR_K = 6.0
@@ -42,26 +43,37 @@ class Change:
     previous: Field
     previous_time: Instant
 
-    @property
+    @cached_property
     def size_k(self) -> float:
-        """Root mean square over the cells."""
+        """Root mean square over the cells, K."""
         return float(np.sqrt((self.rest * self.rest).mean()))
 
-    @property
+    @cached_property
     def edge_k(self) -> float:
-        """Largest difference between neighbouring cells; 0 for a single one."""
-        return max(float(np.abs(np.diff(self.rest, axis=axis)).max(initial=0.0)) for axis in (0, 1))
+        """Largest difference between neighbouring cells, K; 0 for a single one."""
+        rows, columns = self.rest[1:] - self.rest[:-1], self.rest[:, 1:] - self.rest[:, :-1]
+        return max(float(np.abs(steps).max(initial=0.0)) for steps in (rows, columns))
 
 
 class Changes:
-    """How large changes have been lately, one step apart."""
+    """How large changes have been lately, one step apart.
+
+    Args:
+        cadence: distance of the time axis.
+    """
 
     def __init__(self, cadence: Duration) -> None:
         self._cadence = cadence
         self._sizes: deque[tuple[Instant, float, float]] = deque()
+        self._largest: tuple[float, float] | None = None
 
     def remember(self, times: Times, fields: Field) -> None:
-        """The changes between true fields (n, H, W) of about a week, ascending in time."""
+        """Add the changes between true fields of about a week.
+
+        Args:
+            times: ascending (n,).
+            fields: kelvin (n, H, W).
+        """
         phase = (times - times.astype("datetime64[D]")) // self._cadence
         means = {
             step: fields[phase == step].mean(axis=0, dtype=np.float64)
@@ -76,11 +88,17 @@ class Changes:
                 self.add(times[index], Change(rest, 1, fields[index - 1], times[index - 1]))
 
     def of(self, field: Field, time: Instant, trusted: Trusted) -> Change | None:
-        """The change to ``field``; None without a field within a day before, or usual ones."""
-        earlier = trusted.before(time, DAY, 1)
-        if not earlier:
+        """The change to a field; None without a field within a day before, or usual ones.
+
+        Args:
+            field: (H, W), K.
+            time: of the field.
+            trusted: true fields around.
+        """
+        last = trusted.last(time, DAY)
+        if last is None:
             return None
-        previous_time, previous = earlier[0]
+        previous_time, previous = last
         then, now = trusted.usual(previous_time), trusted.usual(time)
         if then is None or now is None:
             return None
@@ -91,15 +109,28 @@ class Changes:
         """Remember a change between two true fields, if it is of one step."""
         if change is not None and change.steps == 1:
             self._sizes.append((time, change.size_k, change.edge_k))
+            if self._largest is not None:
+                size, edge = self._largest
+                self._largest = max(size, change.size_k), max(edge, change.edge_k)
 
     def largest(self, time: Instant) -> tuple[float, float] | None:
-        """Largest size and edge of the two weeks before and the week after; None if too few."""
-        while self._sizes and self._sizes[0][0] < time - 2 * WINDOW:
-            self._sizes.popleft()
+        """Largest size and edge (K, K) of the two weeks before and the week after.
+
+        None if changes of fewer than :data:`ENOUGH_DAYS` days are known.
+        """
+        start = time - 2 * WINDOW
+        while self._sizes and self._sizes[0][0] < start:
+            _, size, edge = self._sizes.popleft()
+            if self._largest is not None and not (
+                size < self._largest[0] and edge < self._largest[1]
+            ):
+                self._largest = None  # the largest itself may have left: look again
         if len(self._sizes) < ENOUGH_DAYS * (DAY // self._cadence):
             return None
-        _, sizes, edges = zip(*self._sizes, strict=True)
-        return max(sizes), max(edges)
+        if self._largest is None:
+            _, sizes, edges = zip(*self._sizes, strict=True)
+            self._largest = max(sizes), max(edges)
+        return self._largest
 
 
 def change_reasons(
@@ -115,6 +146,15 @@ def change_reasons(
 
     Over a gap of n steps n times the largest single change is allowed; true fields stay below
     1.1 times.
+
+    Args:
+        change: to the field; None says nothing.
+        largest: size and edge (K, K) of the days around; None says nothing.
+        time: of the field.
+        trusted: true fields around.
+        grid: the cells, to name places.
+        limits: ``jump_factor`` and ``edge_factor``.
+        cadence: distance of the time axis.
     """
     if change is None or largest is None:
         return []

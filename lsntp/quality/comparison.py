@@ -1,4 +1,8 @@
-"""A field beside others of other times: standing still, upside down, displaced, out of season."""
+"""A field beside others of other times: standing still, upside down, displaced, out of season.
+
+Every check gives the reasons of rejection as sentences; an empty list is a sound field. Fields
+are (H, W), kelvin, on one grid; None stands for a field that is not known.
+"""
 
 import numpy as np
 
@@ -44,23 +48,42 @@ SMALLEST_DEPARTURE_K = 6.0
 def repeated_reasons(
     field: Field, time: Instant, other: Field, *, is_coarse: bool, limits: QualityConfig
 ) -> list[str]:
-    """The field (H, W) of another time come again, in whole or in a large part."""
+    """The field of another time come again, in whole or in a large part.
+
+    Args:
+        field: (H, W), K.
+        time: of the other field.
+        other: true (H, W), K.
+        is_coarse: whether values come in steps above 0.02 K, which are often equal by chance.
+        limits: ``maximum_unchanged_share``; for coarse values :data:`COARSE_UNCHANGED_SHARE`
+            where that is larger.
+    """
     if field.size < SHARE_CELLS:
         return []
-    same = field == other
-    limit = COARSE_UNCHANGED_SHARE if is_coarse else limits.maximum_unchanged_share
-    if same.mean() <= limit:
+    same = np.count_nonzero(field == other)
+    share = same / field.size
+    limit = limits.maximum_unchanged_share
+    if share <= (max(limit, COARSE_UNCHANGED_SHARE) if is_coarse else limit):
         return []
     return [
-        f"Expected a field that differs from that of {format_time(time)}, found {same.sum()} of "
-        f"{same.size} cells ({same.mean():.0%}) unchanged; this looks like a repeated field."
+        f"Expected a field that differs from that of {format_time(time)}, found {same} of "
+        f"{field.size} cells ({share:.0%}) unchanged; this looks like a repeated field."
     ]
 
 
 def frozen_reasons(
     field: Field, earlier: list[Field], grid: Grid, *, is_coarse: bool, limits: QualityConfig
 ) -> list[str]:
-    """Cells that kept their value over many steps; ``earlier`` has the latest field first."""
+    """Cells that kept their value over many steps.
+
+    Args:
+        field: (H, W), K.
+        earlier: true fields before it, the latest first.
+        grid: the cells, to name places.
+        is_coarse: whether values come in steps above 0.02 K: four times as many steps are
+            looked at, for a larger share of the cells.
+        limits: ``frozen_steps`` and ``frozen_share``.
+    """
     steps = limits.frozen_steps * (COARSE_FROZEN_STEPS if is_coarse else 1)
     share = max(limits.frozen_share, COARSE_FROZEN_SHARE if is_coarse else 0.0)
     if len(earlier) < steps:
@@ -68,7 +91,7 @@ def frozen_reasons(
     still = np.ones(field.shape, np.bool_)
     for other in earlier[:steps]:
         still &= field == other
-        if still.mean() < share:
+        if np.count_nonzero(still) / still.size < share:
             return []
     return [
         f"Expected cells that change, found {still.sum()} of {still.size} ({still.mean():.0%}) "
@@ -78,8 +101,14 @@ def frozen_reasons(
 
 
 def flip_reasons(field: Field, previous: Field | None, usual: Field | None) -> list[str]:
-    """Upside down beside the last field, unless the usual one denies it; or beside the latter."""
-    if np.any(np.less(field.shape, FLIP_MINIMUM_CELLS)):
+    """Upside down beside the last field, unless the usual one denies it; or beside the latter.
+
+    Args:
+        field: (H, W), K.
+        previous: the true field a step before (H, W), K.
+        usual: the mean at this hour of the day, or of all that is known (H, W), K.
+    """
+    if _is_smaller(field, FLIP_MINIMUM_CELLS):
         return []
     direct, flipped = (0.0, 0.0) if usual is None else _correlations(field, usual)
     likeness, gain = FLIPPED_LIKE_USUAL
@@ -102,16 +131,30 @@ def displaced_reasons(
     The field (H, W) is compared with the previous one after moving it by up to half its width,
     over the columns that remain, rows without their mean. The usual field may not deny it.
     Without a previous field the usual one decides alone.
+
+    Args:
+        field: (H, W), K.
+        previous: the true field a step before (H, W), K.
+        usual: the mean at this hour of the day, or of all that is known (H, W), K.
+        grid: the cells, to name the distance.
+        limits: ``displacement_ratio``.
     """
-    if np.any(np.less(field.shape, DISPLACED_MINIMUM_CELLS)):
+    if _is_smaller(field, DISPLACED_MINIMUM_CELLS):
         return []
     other = previous if previous is not None else usual
-    if other is None or _row_difference(field, other, 0) < DISPLACED_FLOOR_K2:
+    if other is None:
         return []
+    squares = _row_squares(field, other, 0)
+    if squares < DISPLACED_FLOOR_K2 * field.size:
+        return []
+    # A true field gets worse by any move; most of the work ends here. The squares over a part
+    # of the columns are at most those over all, which spares most fields the exact gains.
     half = field.shape[1] // 2
-    powers = [2**power for power in range(half.bit_length()) if 2**power <= half]
-    # A true field gets worse by any move; most of the work ends here.
-    if max(_gain(field, other, way * move) for move in powers for way in (-1, 1)) < WORTH_A_SEARCH:
+    sizes = [2**power for power in range(half.bit_length()) if 2**power <= half]
+    moves = [way * size for size in sizes for way in (-1, 1)]
+    if all(WORTH_A_SEARCH * _row_squares(field, other, move) > squares for move in moves):
+        return []
+    if max(_gain(field, other, move) for move in moves) < WORTH_A_SEARCH:
         return []
     moves = [move for move in range(-half, half + 1) if move]
     gain, move = max((_gain(field, other, move), move) for move in moves)
@@ -133,11 +176,21 @@ def displaced_reasons(
 def departure_reasons(
     field: Field, usual: Usual | None, grid: Grid, limits: QualityConfig
 ) -> list[str]:
-    """Most cells far outside the range of the days around: another season or hemisphere."""
+    """Most cells far outside the range of the days around: another season or hemisphere.
+
+    Args:
+        field: (H, W), K.
+        usual: the fields of this hour of the day around.
+        grid: the cells, whose extent scales the limit.
+        limits: ``maximum_departure_k``.
+    """
     if usual is None:
         return []
-    excess = float(np.median(np.maximum(field - usual.high, usual.low - field)))
     limit = departure_limit(grid, limits)
+    # The mean lies inside the range, so nothing is farther from the range than from the mean.
+    if np.abs(field - usual.mean).max() <= limit:
+        return []
+    excess = float(np.median(np.maximum(field - usual.high, usual.low - field)))
     if excess <= limit:
         return []
     return [
@@ -148,25 +201,33 @@ def departure_reasons(
 
 
 def departure_limit(grid: Grid, limits: QualityConfig) -> float:
-    """``maximum_departure_k`` for a grid: weather cannot change a large domain as it can a place.
+    """``maximum_departure_k`` for a grid, K: weather changes a large domain less than a place.
 
     Linear in the inverse of the extent, which for a domain much larger than a weather system of
     ten degrees is the share that one system covers along one axis.
     """
-    height, width = np.ptp(grid.latitude_edges), np.ptp(grid.longitude_edges)
-    extent = float(np.sqrt(height * width))
-    scaled = limits.maximum_departure_k * POINT_DEG / (POINT_DEG + extent)
+    scaled = limits.maximum_departure_k * POINT_DEG / (POINT_DEG + grid.extent_deg)
     return max(scaled, min(SMALLEST_DEPARTURE_K, limits.maximum_departure_k))
 
 
 def step_reasons(
     field: Field, previous: Field | None, usual: Field | None, limits: QualityConfig
 ) -> list[str]:
-    """A change of most cells that no weather makes: another level or another variable."""
+    """A change of most cells that no weather makes: another level or another variable.
+
+    Args:
+        field: (H, W), K.
+        previous: the true field a step before (H, W), K.
+        usual: the mean (H, W), K, which serves where there is none before.
+        limits: ``maximum_step_k``.
+    """
     other = previous if previous is not None else usual
     if other is None:
         return []
-    step = float(np.median(np.abs(field.astype(np.float64) - other)))
+    difference = np.abs(field.astype(np.float64) - other)
+    if difference.max() <= limits.maximum_step_k:  # and the median all the more
+        return []
+    step = float(np.median(difference))
     if step <= limits.maximum_step_k:
         return []
     whom = "the previous field" if previous is not None else "the usual field"
@@ -177,7 +238,7 @@ def step_reasons(
 
 
 def gradient_reasons(field: Field, grid: Grid) -> list[str]:
-    """The pole far warmer than the equator, for domains on one hemisphere."""
+    """The pole far warmer than the equator: (H, W), K, on one hemisphere, 30 degrees and more."""
     latitude = grid.latitude
     rows = latitude.size // 3
     spans = latitude[0] - latitude[-1]
@@ -191,6 +252,11 @@ def gradient_reasons(field: Field, grid: Grid) -> list[str]:
         f"Expected colder rows towards the pole, found {poleward:.1f} K in the poleward third and "
         f"{equatorward:.1f} K in the equatorward one; latitude looks reversed."
     ]
+
+
+def _is_smaller(field: Field, cells: tuple[int, int]) -> bool:
+    height, width = cells
+    return bool(field.shape[0] < height or field.shape[1] < width)
 
 
 def _correlations(field: Field, other: Field) -> tuple[float, float]:
@@ -223,10 +289,16 @@ def _fits(field: Field, other: Field, move: int) -> bool:
 
 def _row_difference(field: Field, other: Field, move: int) -> float:
     """Mean square of ``field(x) - other(x - move)``, each row without its mean, K^2."""
+    height, width = field.shape
+    return float(_row_squares(field, other, move) / (height * (width - abs(move))))
+
+
+def _row_squares(field: Field, other: Field, move: int) -> float:
+    """Sum of those squares, K^2."""
     width = field.shape[1]
     if move >= 0:
         difference = field[:, move:] - other[:, : width - move]
     else:
         difference = field[:, : width + move] - other[:, -move:]
-    difference = difference - difference.mean(axis=1, keepdims=True)
-    return float((difference * difference).mean())
+    difference = difference - np.add.reduce(difference, axis=1, keepdims=True) / (width - abs(move))
+    return float(np.vdot(difference, difference))

@@ -6,8 +6,7 @@ import numpy.typing as npt
 from lsntp.config import QualityConfig
 from lsntp.grid import Floats, Grid
 from lsntp.quality.alone import Field
-from lsntp.quality.history import DAY
-from lsntp.times import Duration, Times
+from lsntp.times import DAY, Duration, Times
 
 DAYS = 3
 """Over so many days fronts and clouds no longer hide the sun."""
@@ -71,6 +70,11 @@ def daily_maximum_h(fields: Field, times: Times, grid: Grid) -> float | None:
     A straight line and the first harmonic of the day are fitted to every cell by least squares.
     Clear means: amplitude (root mean square over cells) of 2 K and more, more than what the fit
     leaves, and cells that agree about the hour.
+
+    Args:
+        fields: kelvin (n, H, W).
+        times: ascending (n,), UTC, over whole days.
+        grid: the cells, whose longitudes give local solar time.
     """
     hour = (times - times[0].astype("datetime64[D]")) / np.timedelta64(1, "h")
     angle = 2 * np.pi * hour / 24

@@ -47,6 +47,27 @@ def test_a_quarter_of_the_equator_is_a_quarter_of_the_circumference() -> None:
     assert grid.distance_km(0.0, 0.0)[0, 0] == pytest.approx(np.pi / 2 * 6371.0)
 
 
+def test_a_single_place_is_a_cell_of_one_degree_in_the_order_of_its_axes() -> None:
+    grid = Grid(np.array([50.4]), np.array([-4.2]))
+    np.testing.assert_allclose(grid.latitude_edges, [50.9, 49.9])
+    np.testing.assert_allclose(grid.longitude_edges, [-4.7, -3.7])
+    assert grid.contains(50.0, -4.0)
+    assert not grid.contains(49.8, -4.0)
+    np.testing.assert_array_equal(grid.area_weights, [[1.0]])
+
+
+@pytest.mark.parametrize(("latitude", "edges"), [(90.0, [90, 89.5]), (-89.8, [-89.3, -90])])
+def test_a_single_row_at_a_pole_ends_there(latitude: float, edges: list[float]) -> None:
+    grid = Grid(np.array([latitude]), np.array([0.0, 10.0]))
+    np.testing.assert_allclose(grid.latitude_edges, edges)
+
+
+def test_the_extent_is_the_side_of_a_square_as_large() -> None:
+    # Edges 55..45 N and 0..40 E: 10 x 40 degrees, as a square of 20.
+    grid = regular_grid(north=52.5, south=47.5, west=2.5, east=37.5, spacing=5)
+    assert grid.extent_deg == pytest.approx(20)
+
+
 @pytest.mark.parametrize(
     ("latitude", "longitude"),
     [([10.0, 20.0], [0.0, 1.0]), ([20.0, 10.0], [1.0, 0.0]), ([95.0, 10.0], [0.0, 1.0])],

@@ -6,11 +6,6 @@ from lsntp.config import load_domain
 from lsntp.errors import ConfigError
 
 
-@pytest.fixture(autouse=True)
-def _no_root(monkeypatch):
-    monkeypatch.delenv("LSNTP_ROOT", raising=False)
-
-
 def domain_with(regions):
     return load_domain("demo", overrides={"regions": regions})
 

@@ -294,3 +294,28 @@ def test_assessing_changes_nothing_it_was_given():
     before = frames.copy(deep=True)
     check(frames)
     xr.testing.assert_identical(frames, before)
+
+
+def noiseless(maximum_h: float, count: int = 24) -> np.ndarray:
+    """A day without weather: a slope, and the same cosine of 24 h in every cell."""
+    lat, lon = np.meshgrid(SMALL.latitude, SMALL.longitude, indexing="ij")
+    cycle = 4 * np.cos(2 * np.pi * (np.arange(count) - maximum_h) / 24)
+    return (300 - 0.5 * lat - 0.31 * lon + cycle[:, None, None]).astype(np.float32)
+
+
+def test_a_feed_that_stands_still_is_found_beyond_its_first_repeat():
+    values = weather(12)
+    values[4:9] = values[3]
+    rejections = check(dataset(values, SMALL)).rejections
+    assert [r.time for r in rejections] == [START + hours(hour) for hour in range(4, 9)]
+    assert all("differs from that of 2019-03-01T03:00Z" in r.reasons[0] for r in rejections)
+
+
+def test_a_symmetric_day_passes_unless_two_steps_that_follow_each_other_are_equal():
+    assert check(dataset(noiseless(15), SMALL)).rejections == ()
+    symmetric = dataset(noiseless(14.5), SMALL)  # 14 and 15 UTC are one field, 2 and 3 UTC too
+    rejections = check(symmetric).rejections
+    assert [r.time for r in rejections] == [START + hours(3), START + hours(15)]
+    assert all("repeated field" in r.reasons[0] for r in rejections)
+    lenient = QualityConfig(maximum_unchanged_share=1.0)
+    assert check(symmetric, limits=lenient).rejections == ()

@@ -1,0 +1,85 @@
+"""Domains: frozen, strict, and clear about what is wrong."""
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from lsntp.config import load_domain
+from lsntp.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("preset", "shape", "cadence_h"),
+    [
+        ("era5-hourly", (77, 125), 1),
+        ("ncep-6hourly", (21, 35), 6),
+        ("gfs-6hourly", (77, 125), 6),
+        ("ncep-north-america", (25, 53), 6),
+        ("era5-uk", (33, 49), 1),
+    ],
+)
+def test_presets_have_the_published_grids(
+    preset: str, shape: tuple[int, int], cadence_h: float
+) -> None:
+    domain = load_domain(preset)
+    assert domain.target_grid.shape == shape
+    assert domain.cadence_h == cadence_h
+    assert (domain.history, domain.horizon) == (6, 6)
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ({"colour": 1}, ["preset demo", "unknown key colour"]),
+        ({"grid.spacing": "wide"}, ["spacing", "valid number", "'wide'"]),
+        ({"cadence_h": 5}, ["cadence_h", "divides 24", "5"]),
+        ({"domain": "../etc"}, ["domain", "'../etc'"]),
+        ({"archive": {}}, ["archive.start", "required"]),
+        ({"archive.start": "2024-02-01"}, ["archive.start", "split.train.start"]),
+        ({"split.validation.start": "2024-02-01"}, ["order without overlap"]),
+        ({"split.train.end": "2023-01-01"}, ["split.train", "before its end"]),
+        ({"networks.ridge": {}}, ["baseline's name", "ridge"]),
+        ({"source": {"name": "satellite"}}, ["source", "'files', 'synthetic'"]),
+        ({"grid.south": 60}, ["north > south"]),
+        ({"baselines": ["guess"]}, ["baselines.0", "persistence"]),
+        ({"baselines": ["ridge", "ridge"]}, ["baselines", "once"]),
+        ({"archive.start": 2024}, ["archive.start", "ISO 8601", "2024"]),
+        ({"archive.start": "2023-12-31T00:00:01"}, ["archive.start", "whole minutes"]),
+        ({"archive.start": "1500-01-01"}, ["archive.start", "1678", "1500"]),
+        ({"cadence_h": 0.01}, ["cadence_h", "whole minutes", "0.01"]),
+        ({"grid.spacing": 1e-6}, ["spacing", "0.01", "1e-06"]),
+        ({"quality.minimum_k": float("nan")}, ["quality.minimum_k", "finite", "nan"]),
+        ({"quality.minimum_k": 400}, ["quality", "below maximum_k", "400"]),
+        ({"schedule.ingest": "hourly"}, ["schedule.ingest", "'hourly'"]),
+        ({"place": [10.0, 2.0]}, ["place", "inside the grid", "54..42 N", "10.0"]),
+        ({"dask.cluster": "moon"}, ["dask.cluster", "'moon'"]),
+        ({"root": "s3://bucket/data"}, ["root", "folder", "s3://bucket/data"]),
+        ({"source": {"name": "files", "paths": [5]}}, ["paths.0", "valid string", "5"]),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_faults_name_file_key_value_and_what_is_allowed(
+    override: dict[str, object], expected: list[str]
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_domain("demo", overrides=override)
+    for part in ["preset demo", *expected]:
+        assert part in str(caught.value)
+
+
+def test_every_fault_is_named_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_domain("demo", overrides={"history": 0, "horizon": -1})
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_domain_cannot_be_changed() -> None:
+    domain = load_domain("demo")
+    with pytest.raises(ValidationError, match="frozen"):
+        domain.history = 3  # type: ignore[misc]
+
+
+def test_times_in_a_domain_are_read_as_utc_in_every_spelling() -> None:
+    for spelling in ("2023-12-31", "20231231", "2023-12-31T02:00+02:00", "2023-12-31 00:00Z"):
+        domain = load_domain("demo", overrides={"archive.start": spelling})
+        assert domain.start == np.datetime64("2023-12-31", "ns")
