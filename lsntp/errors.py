@@ -91,3 +91,10 @@ class ClusterError(LsntpError, ConnectionError):
 
     exit_code = 12
     is_transient = True
+
+
+class RankLostError(LsntpError, ChildProcessError):
+    """A process of a fit on several devices was lost; run again, it goes on: worth a retry."""
+
+    exit_code = 12
+    is_transient = True

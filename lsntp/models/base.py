@@ -11,8 +11,6 @@ from lsntp.times import Duration, Times, format_duration_h, format_time
 Fields = npt.NDArray[np.float32]
 LeadTimes = npt.NDArray[np.timedelta64]
 
-DAY = np.timedelta64(24, "h").astype("timedelta64[ns]")
-
 
 class Forecaster(Protocol):
     """A model that turns recent analyses into a forecast.
@@ -42,6 +40,12 @@ def check_history(
 ) -> None:
     """Refuse a history that does not fit the model or is incomplete.
 
+    Args:
+        history: analyses (n, frames, H, W), K.
+        init_times: (n,).
+        offsets: steps of the frames the model needs, relative to the initial time.
+        name: of the model, for the message.
+
     Raises:
         ModelError: naming the model, what it expects and what was found.
     """
@@ -60,7 +64,7 @@ def check_history(
 
 
 def steps_of(durations: LeadTimes, cadence: Duration) -> tuple[int, ...]:
-    """``durations`` as whole numbers of steps.
+    """``durations`` (K,) as whole numbers of steps.
 
     Raises:
         ModelError: if one is no multiple of ``cadence``.

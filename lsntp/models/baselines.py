@@ -13,14 +13,13 @@ import numpy as np
 
 from lsntp.errors import ModelError
 from lsntp.models.base import (
-    DAY,
     Fields,
     Forecaster,
     LeadTimes,
     check_history,
     steps_of,
 )
-from lsntp.times import Duration, Times
+from lsntp.times import DAY, Duration, Times
 from lsntp.training_data.climatology import Climatology
 
 

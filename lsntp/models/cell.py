@@ -81,19 +81,28 @@ class LSConvLSTM(nn.Module):
             H_1 … H_steps (b, steps, d, h, w) and the last state.
         """
         frames: tuple[Tensor | None, ...] = (None,) * steps
-        driven: tuple[Tensor | None, ...] = (None,) * steps
+        from_inputs: tuple[Tensor | None, ...] = (None,) * steps
         if inputs is not None:
             frames = inputs.unbind(dim=1)
             if self.W_x is not None:  # does not depend on the state: all steps in one LS-Conv
-                driven = stepwise(self.W_x, inputs, graph).unbind(dim=1)
+                from_inputs = stepwise(self.W_x, inputs, graph).unbind(dim=1)
         states = []
-        for x, from_input in zip(frames, driven, strict=True):
+        for x, from_input in zip(frames, from_inputs, strict=True):
             state = self._advance(x, from_input, state, graph)
             states.append(state)
         return torch.stack([state.hidden for state in states], dim=1), states[-1]
 
     def step(self, x: Tensor | None, state: State | None, graph: Graph) -> State:
-        """One step: the state after X (b, c, h, w), for inputs that depend on earlier outputs."""
+        """One step, for inputs that depend on earlier outputs.
+
+        Args:
+            x: X (b, c, h, w); None for zeros or a layer without input.
+            state: H and C of the step before; None for zeros. One of the two is needed.
+            graph: I + A.
+
+        Returns:
+            H and C, each (b, d, h, w).
+        """
         from_input = None if self.W_x is None or x is None else self.W_x(x, graph)
         return self._advance(x, from_input, state, graph)
 
@@ -103,7 +112,7 @@ class LSConvLSTM(nn.Module):
         """One step, given W_x· ⋆ X where that is an LS-Conv of its own."""
         terms = (from_input, self.b, self._convolve(x, state, graph))
         first, *others = (term for term in terms if term is not None)
-        gates = sum(others, first)
+        gates = sum(others, first)  # (b, 4d, h, w), or (4d, 1, 1) where only b· is not zero
         i, f, candidate, o = gates.chunk(4, dim=-3)
         previous = torch.zeros_like(i) if state is None else state.cell
         i = torch.sigmoid(i + self.W_ci * previous)
@@ -128,7 +137,7 @@ class LSConvLSTM(nn.Module):
 
 
 def make_operator(architecture: LsntpConfig, channels: int) -> LSConv | DaggConv:
-    """X ⋆ Θ of ``channels`` to the 4d filters of the four gates."""
+    """X ⋆ Θ of ``channels`` c to the 4d filters of the four gates."""
     filters, relu = 4 * architecture.hidden, architecture.gate_activation == "relu"
     if architecture.operator == "dagg":
         return DaggConv(channels, filters, architecture.embedding, relu=relu)
@@ -142,7 +151,7 @@ def make_operator(architecture: LsntpConfig, channels: int) -> LSConv | DaggConv
 
 
 def stepwise(module: nn.Module, sequence: Tensor, *arguments: object) -> Tensor:
-    """``module`` on every step of (b, steps, c, h, w) at once."""
+    """``module`` on every step of (b, steps, c, h, w) at once: (b, steps, f, h', w')."""
     flat: Tensor = module(sequence.flatten(0, 1), *arguments)
     return flat.view(*sequence.shape[:2], *flat.shape[1:])
 

@@ -33,9 +33,11 @@ def adaptive_adjacency(embedding: Tensor) -> Tensor:
         embedding: E, one learned vector per node (N, e).
 
     Returns:
-        A (N, N), every row positive with sum 1. It takes the place of D^-½ A D^-½.
+        A (N, N), every row positive with sum 1, in the precision of E even under autocast. It
+        takes the place of D^-½ A D^-½.
     """
-    return torch.softmax(torch.relu(embedding @ embedding.T), dim=1)
+    with torch.autocast(embedding.device.type, enabled=False):
+        return torch.softmax(torch.relu(embedding @ embedding.T), dim=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +92,7 @@ class NoGraph:
     embedding: Tensor | None = None
 
     def mix(self, nodes: Tensor) -> Tensor:
-        """X."""
+        """X (b, c, N) as it is."""
         return nodes
 
 
@@ -103,7 +105,7 @@ class DenseGraph:
 
     @classmethod
     def of(cls, embedding: Tensor, reach: Reach | None) -> "DenseGraph":
-        """I + A, with A as :func:`adaptive_adjacency` and zero beyond ``reach``."""
+        """I + A of E (N, e), with A as :func:`adaptive_adjacency` and zero beyond ``reach``."""
         adjacency = adaptive_adjacency(embedding)
         if reach is not None:
             adjacency = adjacency * reach.keeps()
@@ -133,7 +135,13 @@ class ChunkedGraph:
 
     @classmethod
     def of(cls, embedding: Tensor, reach: Reach | None, rows: int | None = None) -> "ChunkedGraph":
-        """The graph of E; ``rows`` of A at a time, by default :data:`CHUNK_BYTES` of them."""
+        """The graph of E (N, e).
+
+        Args:
+            embedding: E.
+            reach: which pairs count; None for all.
+            rows: of A at a time; by default as many as fit :data:`CHUNK_BYTES`.
+        """
         rows = rows or max(1, CHUNK_BYTES // (embedding.element_size() * len(embedding)))
         return cls(embedding, _log_totals(embedding.detach(), rows), reach, rows)
 
@@ -148,20 +156,36 @@ class ChunkedGraph:
 def make_graph(
     embedding: Tensor, kind: Literal["auto", "dense", "chunked"], reach: Reach | None
 ) -> Graph:
-    """I + A in the form asked for; ``auto`` is dense up to :data:`DENSE_NODES`."""
+    """I + A in the form asked for.
+
+    Args:
+        embedding: E (N, e).
+        kind: ``dense`` holds A, ``chunked`` never does; ``auto`` is dense up to
+            :data:`DENSE_NODES`.
+        reach: which pairs count; None for all.
+    """
     if kind == "dense" or (kind == "auto" and len(embedding) <= DENSE_NODES):
         return DenseGraph.of(embedding, reach)
     return ChunkedGraph.of(embedding, reach)
 
 
 def adjacency_row(embedding: Tensor, node: int, reach: Reach | None = None) -> Tensor:
-    """A_nj (N,): the weights with which node n listens to every node j; sums to 1."""
+    """A_nj (N,): the weights with which node n listens to every node j.
+
+    Args:
+        embedding: E (N, e).
+        node: n.
+        reach: which pairs count; None for all, and then the weights sum to 1.
+    """
     row = torch.softmax(torch.relu(embedding @ embedding[node]), dim=0)
     return row if reach is None else row * reach.keeps(slice(node, node + 1))[0]
 
 
 def adjacency_column(embedding: Tensor, node: int, reach: Reach | None = None) -> Tensor:
-    """A_in (N,): the weights with which every node i listens to node n (Fig. 11 and 12)."""
+    """A_in (N,): the weights with which every node i listens to node n (Fig. 11 and 12).
+
+    Arguments as of :func:`adjacency_row`; the sum is no more than N.
+    """
     rows = max(1, CHUNK_BYTES // (embedding.element_size() * len(embedding)))
     scores = torch.relu(embedding @ embedding[node])
     column = torch.exp(scores - _log_totals(embedding, rows))

@@ -12,6 +12,7 @@ from torch.nn import functional
 from lsntp.models.graph import Graph
 
 ALL = slice(None)
+"""Of the channels of X: none is known to be zero."""
 
 
 class NodeSpatialAttention(nn.Module):
@@ -101,7 +102,7 @@ class LSConv(nn.Module):
             (b, f, h, w).
         """
         attended = x if self.attention is None else self.attention(x, channels)
-        long_range = graph.mix(attended.flatten(2)).view_as(x)
+        long_range = graph.mix(attended.flatten(2)).view_as(x)  # (b, c, N) -> (b, c, h, w)
         result = functional.conv2d(long_range, self.theta[:, channels], padding="same")
         return torch.relu(result) if self.relu else result
 
@@ -129,10 +130,16 @@ class DaggConv(nn.Module):
         self.relu = relu
 
     def forward(self, x: Tensor, graph: Graph, channels: slice = ALL) -> Tensor:
-        """Z (b, f, h, w); arguments as of :meth:`LSConv.forward`."""
+        """Z (b, f, h, w).
+
+        Args:
+            x: (b, c, h, w); only the ``channels`` of X that are not zero throughout.
+            graph: I + A, with its E (N, e).
+            channels: which channels of X these are.
+        """
         nodes = x.flatten(2)  # (b, c, N)
         theta = torch.einsum("ne,ekcf->kncf", graph.embedding, self.theta[:, :, channels])
-        own = torch.einsum("bcn,ncf->bfn", nodes, theta[0])
+        own = torch.einsum("bcn,ncf->bfn", nodes, theta[0])  # (b, f, N)
         others = torch.einsum("bcn,ncf->bfn", graph.mix(nodes) - nodes, theta[1])
         result = (own + others).view(len(x), -1, *x.shape[2:])
         return torch.relu(result) if self.relu else result

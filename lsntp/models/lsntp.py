@@ -120,7 +120,10 @@ class LSNTP(nn.Module):
         return self._to_frames(states4)
 
     def _feed_back(self, x: Tensor, state3: State, state4: State, graph: Graph) -> Tensor:
-        """K frames, the first from the last analysis X_T, each later one from the one before."""
+        """K frames (b, K, 1, H, W), the first from the last analysis X_T (b, c, h, w).
+
+        Each later one is made from the frame before it. The states are those of the encoder.
+        """
         frames: list[Tensor] = []
         for step in range(self.horizon):
             if step:
@@ -141,15 +144,23 @@ class LSNTP(nn.Module):
         return adjacency if reach is None else adjacency * reach.keeps()
 
     def adjacency_row(self, node: int) -> Tensor:
-        """A_nj (N,): how much node n takes from every node; memory O(N). Raises as above."""
+        """A_nj (N,): how much node n takes from every node; memory O(N).
+
+        Raises:
+            ModelError: if the network has no LAGC.
+        """
         return adjacency_row(self._embedding(), node, self._reach())
 
     def adjacency_column(self, node: int) -> Tensor:
-        """A_in (N,): how much every node takes from node n; memory O(N). Raises as above."""
+        """A_in (N,): how much every node takes from node n; memory O(N).
+
+        Raises:
+            ModelError: if the network has no LAGC.
+        """
         return adjacency_column(self._embedding(), node, self._reach())
 
     def node_of(self, row: int, column: int) -> int:
-        """The node of a cell of the domain's grid."""
+        """The node that sees a cell of the grid among its 3 x 3 (or one); of two, the later."""
         height, width = self.node_shape
         stride = 1 if self.front is None else 2
         return min(row // stride, height - 1) * width + min(column // stride, width - 1)

@@ -71,6 +71,9 @@ def to_official(network: LSNTP, state: Mapping[str, Tensor]) -> dict[str, Tensor
     Args:
         network: laid out as ``official``.
         state: its state dict, or gradients or moments under the same names.
+
+    Raises:
+        ModelError: if the network is not laid out as theirs.
     """
     return {
         theirs: _to_their_layout(ours, state[ours])
@@ -79,7 +82,16 @@ def to_official(network: LSNTP, state: Mapping[str, Tensor]) -> dict[str, Tensor
 
 
 def from_official(network: LSNTP, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The authors' tensors under our names and in our layout; inverse of :func:`to_official`."""
+    """The authors' tensors under our names and in our layout; inverse of :func:`to_official`.
+
+    Args:
+        network: laid out as ``official``.
+        state: all its tensors under the authors' names, of the right shapes and without
+            ``module.``; see :func:`load_official` for a state dict from outside.
+
+    Raises:
+        ModelError: if the network is not laid out as theirs.
+    """
     return {
         ours: _to_our_layout(ours, state[theirs])
         for ours, theirs in official_names(network).items()
@@ -129,6 +141,7 @@ def load_official(network: LSNTP, state: Mapping[str, object]) -> None:
 
 
 def _check_layout(network: LSNTP) -> None:
+    """Refuse a network whose tensors have no counterpart in the authors' code."""
     architecture = network.architecture
     wanted = {name: PRESETS["official"][name] for name in _DECIDING}
     wanted |= {"operator": "ls-conv", "long_range": True}

@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from lsntp.errors import ModelError, TrainingDataError
 from lsntp.grid import Floats
-from lsntp.models.base import DAY, Fields, LeadTimes, check_history, steps_of
-from lsntp.times import Duration, Times
+from lsntp.models.base import Fields, LeadTimes, check_history, steps_of
+from lsntp.times import DAY, Duration, Times
 from lsntp.training_data.climatology import Climatology
 
 REACH = 2

@@ -9,7 +9,7 @@ from typing import Any
 import lsntp
 from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.lease import writer_lease
-from lsntp.config import Domain, Scaling
+from lsntp.config import Domain, NetworkConfig, Scaling
 from lsntp.errors import ModelError
 from lsntp.models.base import Forecaster
 from lsntp.models.baselines import make_baseline
@@ -260,8 +260,7 @@ class _Workshop:
     def _recipe(self, model: str, archive: TrainingArchive) -> Recipe:
         domain = self.domain
         network = domain.networks.get(model)
-        undecisive = {"training": {"checkpoint_minutes"}}
-        settings = network.model_dump(mode="json", exclude=undecisive) if network else {}
+        settings = _deciding_settings(network) if network else {}
         if model == Ridge.name:
             settings = {"penalty": domain.ridge_penalty}
         periods = effective_periods(domain)
@@ -284,6 +283,15 @@ class _Workshop:
 
     def _path(self, recipe: Recipe) -> Path:
         return self.workspace.models / recipe.version
+
+
+def _deciding_settings(network: NetworkConfig) -> dict[str, Any]:
+    """What decides the weights: of batches, processes and accumulation their product."""
+    from lsntp.training.devices import UNDECISIVE, step_windows
+
+    settings = network.model_dump(mode="json", exclude={"training": set(UNDECISIVE)})
+    settings["training"]["batch_size"] = step_windows(network.training)
+    return settings
 
 
 def _chosen(

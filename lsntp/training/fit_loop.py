@@ -4,14 +4,16 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
 import numpy as np
 import torch
 from lightning.fabric import Fabric
-from torch import Tensor, nn
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+from lightning.fabric.strategies.ddp import DDPStrategy
+from torch import Tensor, distributed, nn
 from torch.nn import functional
 from tqdm import tqdm
 
@@ -19,8 +21,9 @@ from lsntp.config import TrainingConfig
 from lsntp.progress import open_bar
 from lsntp.times import Times
 from lsntp.training.checkpoints import Checkpoints
+from lsntp.training.devices import split_step, step_windows
 from lsntp.training.fit_log import write_log
-from lsntp.training.fit_state import FitState, moving_average
+from lsntp.training.fit_state import FitState, moving_average, random_state, set_random_state
 from lsntp.training.not_finite import Batch, refusal
 
 FABRIC_PRECISION: Any = {"float32": "32-true", "bfloat16": "bf16-mixed"}
@@ -43,12 +46,17 @@ class Examples(Protocol):
 class FitLoop:
     """Everything the loop must remember is in ``state``, and all of it in every checkpoint.
 
+    With several processes each holds the same state and goes through its own part of every
+    step's windows; the gradients are those of the mean over the whole step, however uneven the
+    parts. What the clock decides is decided by the first process, which alone writes.
+
     Args:
         network: moved to the GPU if there is one, and trained in place.
         training: windows of the training block.
         validation: windows of a later block.
         config: how to fit.
         checkpoints: where the state is kept.
+        devices: processes; more than one only inside :func:`lsntp.training.ranks.run_ranks`.
     """
 
     def __init__(
@@ -58,23 +66,28 @@ class FitLoop:
         validation: Examples,
         config: TrainingConfig,
         checkpoints: Checkpoints,
+        devices: int = 1,
     ) -> None:
         self.training = training
         self.validation = validation
         self.config = config
         self.checkpoints = checkpoints
-        self.batches = -(-len(training) // config.batch_size)
+        self.step_windows = step_windows(config)
+        self.batches = -(-len(training) // self.step_windows)
         self.steps = config.epochs * self.batches
         self.rate = warmup_cosine(self.steps, config.warmup)
-        self.fabric = Fabric(
-            accelerator="cuda" if torch.cuda.is_available() else "cpu",
-            devices=1,
-            precision=FABRIC_PRECISION[config.precision],
-        )
+        self.fabric = _fabric(config, devices)
         optimizer = torch.optim.AdamW(
             network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
+        if devices > 1:
+            self._freeze_unused(network)
         self.module, self.optimizer = self.fabric.setup(network, optimizer)
+        if devices > 1:
+            # Its buckets are laid out anew after the first backward pass; made before the first
+            # step, sums are taken in the same order in a fit that goes on.
+            self._first_gradients(self.module)
+            optimizer.zero_grad()
         average = moving_average(network, config.ema) if config.ema is not None else None
         self.state = FitState(network, optimizer, average)
         self._clock = self._saved = time.monotonic()
@@ -93,10 +106,14 @@ class FitLoop:
 
     def resume(self) -> None:
         """Go on from the last good checkpoint, if there is one."""
-        content = self.checkpoints.load()
+        content = self.checkpoints.load() if self.fabric.is_global_zero else None
+        content = self.fabric.broadcast(content)
         if content is None:
             return
         self.state.load(content)
+        drawn = [content["random"], *content["random_of_others"]]
+        if self.fabric.global_rank < len(drawn):
+            set_random_state(drawn[self.fabric.global_rank])
         progress = self.state.progress
         _log.info(
             "Going on after %d of %d epochs and %d of %d batches, which took %.1f minutes.",
@@ -120,47 +137,58 @@ class FitLoop:
             log: CSV file, one row an epoch; never ahead of the last checkpoint.
         """
         progress = self.state.progress
-        write_log(log, progress.history)
-        with closing(open_bar(description, total=self.steps, done=self.step)) as bar:
+        self._write_log(log)
+        with closing(self._open_bar(description)) as bar:
             while not progress.stopped_by:
                 self._train_epoch(bar)
                 self._finish_epoch(bar)
                 self._save()
-                write_log(log, progress.history)
+                self._write_log(log)
 
     def _train_epoch(self, bar: "tqdm[NoReturn]") -> None:
         """The batches that are left of the epoch in hand, as long as there is time."""
-        progress, size = self.state.progress, self.config.batch_size
+        progress, size = self.state.progress, self.step_windows
         order = epoch_order(len(self.training), self.config.seed, progress.epoch)
         self.state.network.train()
         while progress.batch < self.batches and not (progress.batch and self._is_time_up()):
             indices = order[progress.batch * size : (progress.batch + 1) * size]
-            progress.loss_sum += self._train_batch(indices) * len(indices)
+            progress.loss_sum += self._train_step(indices) * len(indices)
             progress.windows += len(indices)
             progress.batch += 1
             bar.update()
-            if time.monotonic() - self._saved >= 60 * self.config.checkpoint_minutes:
+            if self._agreed(time.monotonic() - self._saved >= 60 * self.config.checkpoint_minutes):
                 self._save()
 
-    def _train_batch(self, indices: Sequence[int]) -> float:
-        """One step of the optimiser; the batch's loss.
+    def _train_step(self, indices: list[int]) -> float:
+        """One step of the optimiser; the loss over its windows, those of all processes.
 
         Raises:
             ModelError: if loss or gradient are not finite; the weights are not touched.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * self.rate(self.step)
-        batch = self._batch(self.training, indices)
         self.optimizer.zero_grad()
-        loss = functional.mse_loss(self.module(batch.history), batch.target)
-        self.fabric.backward(loss)
+        fabric = self.fabric
+        parts = split_step(
+            indices, size=self.config.batch_size, ranks=fabric.world_size, rank=fabric.global_rank
+        )
+        total = torch.zeros((), device=fabric.device)
+        for number, part in enumerate(parts, start=1):
+            # A process without windows takes part with one that counts for nothing.
+            batch, share = self._batch(self.training, part or indices[:1]), len(part) / len(indices)
+            waits = fabric.world_size > 1 and number < len(parts)
+            with fabric.no_backward_sync(self.module) if waits else nullcontext():
+                loss = functional.mse_loss(self.module(batch.history), batch.target)
+                # DDP takes the mean over the processes; ours is over the windows.
+                fabric.backward(loss * (share * fabric.world_size))
+            total = total + (loss.detach() * share if share else 0)
         norm = nn.utils.clip_grad_norm_(
             self.state.network.parameters(), self.config.gradient_clip or math.inf
         )
         # One transfer from the device for both.
-        loss_value, norm_value = torch.stack((loss.detach(), norm)).tolist()
-        self._check_finite("loss", loss_value, batch)
-        self._check_finite("gradient norm", norm_value, batch)
+        loss_value, norm_value = torch.stack((self._summed(total), norm)).tolist()
+        self._check_finite("loss", loss_value, self.training, indices)
+        self._check_finite("gradient norm", norm_value, self.training, indices)
         self.optimizer.step()
         if self.state.average is not None:
             self.state.average.update_parameters(self.state.network)
@@ -193,21 +221,28 @@ class FitLoop:
     def _validation_loss(self) -> float:
         """The MSE over the validation windows, in float32, as forecasts are made."""
         network = self.state.candidate.eval()
-        total, size, count = 0.0, self.config.batch_size, len(self.validation)
+        size, count = self.config.batch_size, len(self.validation)
+        parts = [range(first, min(first + size, count)) for first in range(0, count, size)]
+        own = torch.zeros(len(parts), dtype=torch.float64, device=self.fabric.device)
         with torch.no_grad():
-            for first in range(0, count, size):
-                batch = self._batch(self.validation, range(first, min(first + size, count)))
-                loss = float(functional.mse_loss(network(batch.history), batch.target))
-                self._check_finite("validation loss", loss, batch)
-                total += loss * len(batch)
+            for number in range(self.fabric.global_rank, len(parts), self.fabric.world_size):
+                batch = self._batch(self.validation, parts[number])
+                own[number] = functional.mse_loss(network(batch.history), batch.target)
+        total = 0.0
+        for part, loss in zip(parts, self._summed(own).tolist(), strict=True):
+            self._check_finite("validation loss", loss, self.validation, part)
+            total += loss * len(part)
         return total / count
 
-    def _check_finite(self, what: str, value: float, batch: Batch) -> None:
+    def _check_finite(
+        self, what: str, value: float, windows: Examples, indices: Sequence[int]
+    ) -> None:
         if not math.isfinite(value):
             moment = (
                 f"epoch {self.state.progress.epoch + 1}, step {self.step + 1} of {self.steps}, at "
                 f"the learning rate {self.optimizer.param_groups[0]['lr']:.3g}"
             )
+            batch = self._batch(windows, indices)
             raise refusal(what, value, batch, self.state.network, moment=moment)
 
     def _batch(self, windows: Examples, indices: Sequence[int]) -> Batch:
@@ -218,7 +253,7 @@ class FitLoop:
     def _is_time_up(self) -> bool:
         budget = self.config.max_minutes
         self._count_time()
-        return budget is not None and self.state.progress.seconds >= 60 * budget
+        return budget is not None and self._agreed(self.state.progress.seconds >= 60 * budget)
 
     def _count_time(self) -> None:
         now = time.monotonic()
@@ -227,8 +262,23 @@ class FitLoop:
 
     def _save(self) -> None:
         self._count_time()
-        self.checkpoints.save(self.state.to_dict() | {"environment": self._environment()})
+        drawn: list[Any] = [random_state()]
+        if self.fabric.world_size > 1:
+            drawn *= self.fabric.world_size
+            distributed.all_gather_object(drawn, random_state())
+        if self.fabric.is_global_zero:
+            extra = {"environment": self._environment(), "random_of_others": drawn[1:]}
+            self.checkpoints.save(self.state.to_dict() | extra)
         self._saved = time.monotonic()
+
+    def _write_log(self, log: Path) -> None:
+        if self.fabric.is_global_zero:
+            write_log(log, self.state.progress.history)
+
+    def _open_bar(self, description: str) -> "tqdm[NoReturn]":
+        if self.fabric.is_global_zero:
+            return open_bar(description, total=self.steps, done=self.step)
+        return tqdm(disable=True)
 
     def _environment(self) -> dict[str, str | int]:
         """What the last digits of the weights depend on."""
@@ -236,7 +286,49 @@ class FitLoop:
             "torch": str(torch.__version__),
             "threads": torch.get_num_threads(),
             "accelerator": self.accelerator,
+            "devices": self.fabric.world_size,
+            "accumulate": self.config.accumulate,
         }
+
+    # --- what the processes have in common ---------------------------------------------------
+
+    def _agreed(self, claim: bool) -> bool:
+        """What the first process says, whose clock counts."""
+        return bool(self.fabric.broadcast(claim)) if self.fabric.world_size > 1 else claim
+
+    def _summed(self, values: Tensor) -> Tensor:
+        """The sum over the processes, on all of them."""
+        return torch.as_tensor(self.fabric.all_reduce(values, reduce_op="sum"))
+
+    def _first_gradients(self, module: nn.Module) -> None:
+        """A backward pass that draws no random numbers and changes no buffers."""
+        batch = self._batch(self.training, [0])
+        module.eval()
+        self.fabric.backward(functional.mse_loss(module(batch.history), batch.target))
+
+    def _freeze_unused(self, network: nn.Module) -> None:
+        """Keep parameters that no gradient reaches out of the exchange, which waits for all."""
+        network.to(self.fabric.device)
+        self._first_gradients(network)
+        unused = [name for name, p in network.named_parameters() if p.grad is None]
+        for name in unused:
+            network.get_parameter(name).requires_grad_(False)
+        network.zero_grad()
+        if unused and self.fabric.is_global_zero:
+            _log.warning("No gradient reaches %s: not trained.", ", ".join(unused))
+
+
+def _fabric(config: TrainingConfig, devices: int) -> Fabric:
+    """One process, or this one's place among several, which the environment tells."""
+    fabric = Fabric(
+        accelerator="cuda" if torch.cuda.is_available() else "cpu",
+        devices=devices,
+        precision=FABRIC_PRECISION[config.precision],
+        strategy=DDPStrategy(cluster_environment=LightningEnvironment()) if devices > 1 else "auto",
+    )
+    if devices > 1:
+        fabric.launch()
+    return fabric
 
 
 def warmup_cosine(steps: int, warmup: float) -> Callable[[int], float]:

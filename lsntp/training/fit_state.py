@@ -73,25 +73,24 @@ class FitState:
         self.best = {name: t.detach().clone() for name, t in self.candidate.state_dict().items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """For a checkpoint; the random numbers are those of this process."""
         return {
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "average": self.average.state_dict() if self.average is not None else None,
             "best": self.best,
             "progress": asdict(self.progress),
-            "random": _random_state(),
+            "random": random_state(),
         }
 
     def load(self, content: Mapping[str, Any]) -> None:
-        """Be what :meth:`to_dict` stored; the random numbers of this process follow."""
+        """Be what :meth:`to_dict` stored; random numbers are left to :func:`set_random_state`."""
         self.network.load_state_dict(content["network"])
         self.optimizer.load_state_dict(content["optimizer"])
         if self.average is not None:
             self.average.load_state_dict(content["average"])
         self.best = dict(content["best"])
         self.progress = Progress(**content["progress"])
-        _set_random_state(content["random"])
 
 
 def moving_average(network: nn.Module, decay: float) -> AveragedModel:
@@ -118,13 +117,14 @@ def _exponential(decay: float) -> Callable[[Any, Any, Tensor | int], None]:
     return update
 
 
-def _random_state() -> dict[str, Any]:
-    """Of every generator that a network may draw from in training."""
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+def random_state() -> dict[str, Any]:
+    """Of every generator that a network may draw from in training, on this process's device."""
+    cuda = [torch.cuda.get_rng_state()] if torch.cuda.is_available() else []
     return {"cpu": torch.get_rng_state(), "cuda": cuda}
 
 
-def _set_random_state(state: Mapping[str, Any]) -> None:
+def set_random_state(state: Mapping[str, Any]) -> None:
+    """Draw as the process would have whose :func:`random_state` this is."""
     torch.set_rng_state(state["cpu"])
-    if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(state["cuda"])
+    if torch.cuda.is_available() and state["cuda"]:
+        torch.cuda.set_rng_state(state["cuda"][0])

@@ -3,7 +3,8 @@
 What holds. On a CPU, with the same torch and the same number of threads, equal seeds give equal
 weights, and a fit that was killed and run again ends with the weights, optimiser, random
 numbers, log and best epoch of an undisturbed one. Another number of threads may sum in another
-order, so the last digits may differ; a fit that goes on with another number says so. The windows
+order, so the last digits may differ; a fit that goes on with another number says so. So it does
+with another split of the same step over devices and accumulated batches. The windows
 are in memory: there are no loading workers whose number could matter. On a GPU torch's
 deterministic algorithms are used. ``max_minutes`` counts the time that went into the weights,
 over all runs of a fit; a fit that it ends stops where the clock says, so repeating it gives other
@@ -17,15 +18,19 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lsntp.config import TrainingConfig
+from lsntp.errors import ModelError
 from lsntp.training.checkpoints import Checkpoints
+from lsntp.training.devices import UNDECISIVE, count_devices, step_windows
 from lsntp.training.fit_loop import Examples, FitLoop
-from lsntp.training.fit_state import StoppedBy
+from lsntp.training.fit_state import Progress, StoppedBy
+from lsntp.training.ranks import run_ranks
 from lsntp.training.unfinished import CHECKPOINTS
 
 LOG = "metrics.csv"
@@ -66,7 +71,9 @@ def fit_network(
 
     A fit that was killed left checkpoints in ``folder``, one an epoch and one every
     ``checkpoint_minutes``. Called again, it goes on from the last good one and ends as it would
-    have undisturbed. Uses the GPU if there is one.
+    have undisturbed. Uses the GPU if there is one; with several devices
+    (:func:`~lsntp.training.devices.count_devices`) every one gets a process of its own, for
+    which ``network`` and windows must be picklable, and a lost one ends the others.
 
     Args:
         network: trained in place; torch was seeded before it was made.
@@ -79,17 +86,25 @@ def fit_network(
             checkpoints made under another one are not used.
 
     Raises:
+        ConfigError: if more GPUs are asked for than there are.
         ModelError: if a loss or gradient stops being finite; names the batch's initial times.
+        RankLostError: if one of several processes was killed; run again.
         StorageError: if a checkpoint cannot be written; the last good one stays.
     """
     described = _digest(identity, config, network, len(training), len(validation))
-    loop_of = (network, training, validation, config)
-    with _deterministic():
-        loop = FitLoop(*loop_of, Checkpoints(folder / CHECKPOINTS, described))
-        loop.resume()
-        loop.run(description, folder / LOG)
-    network.load_state_dict(loop.state.best)
-    progress = loop.state.progress
+    checkpoints = Checkpoints(folder / CHECKPOINTS, described)
+    devices = count_devices(config)
+    work = partial(
+        _run, network, training, validation, config, checkpoints, folder / LOG, description
+    )
+    if devices == 1:
+        loop = work()
+        best, progress, accelerator = loop.state.best, loop.state.progress, loop.accelerator
+    else:
+        state = torch.get_rng_state()
+        run_ranks(partial(_run_rank, work, config.seed, state, devices), devices)
+        best, progress, accelerator = _end_of(checkpoints)
+    network.load_state_dict(best)
     if progress.stopped_by == "max_minutes":
         _log.warning(
             "%s: training.max_minutes (%g) ended the fit in epoch %d of %d.",
@@ -98,17 +113,58 @@ def fit_network(
     return Fitted(
         epochs=progress.epoch,
         validation_loss=progress.best_loss,
-        accelerator=loop.accelerator,
+        accelerator=accelerator,
         seconds=progress.seconds,
         stopped_by=progress.stopped_by,
     )
+
+
+def _run(
+    network: nn.Module,
+    training: Examples,
+    validation: Examples,
+    config: TrainingConfig,
+    checkpoints: Checkpoints,
+    log: Path,
+    description: str,
+    *,
+    devices: int = 1,
+) -> FitLoop:
+    """The fit in this process, alone or as one of several."""
+    with _deterministic():
+        loop = FitLoop(network, training, validation, config, checkpoints, devices)
+        loop.resume()
+        loop.run(description, log)
+    return loop
+
+
+def _run_rank(work: "partial[FitLoop]", seed: int, state: Tensor, devices: int) -> None:
+    """One process's part; the first draws the random numbers that a fit alone would draw."""
+    rank = int(os.environ["LOCAL_RANK"])
+    torch.manual_seed(seed + rank)
+    if rank == 0:
+        torch.set_rng_state(state)
+    work(devices=devices)
+
+
+def _end_of(checkpoints: Checkpoints) -> tuple[dict[str, Tensor], Progress, str]:
+    """Best weights, progress and accelerator of a fit that other processes finished."""
+    content = checkpoints.load()
+    if content is None:
+        raise ModelError(
+            f"Expected the last checkpoint of the fit in {checkpoints.folder}, found none that is "
+            "good; leave that folder alone while a fit is at work, and run it again."
+        )
+    progress = Progress(**content["progress"])
+    return content["best"], progress, content["environment"]["accelerator"]
 
 
 def _digest(
     identity: str, config: TrainingConfig, network: nn.Module, training: int, validation: int
 ) -> str:
     """Of all that must be equal for a checkpoint to be gone on from."""
-    settings = config.model_dump(mode="json", exclude={"checkpoint_minutes"})
+    settings = config.model_dump(mode="json", exclude=set(UNDECISIVE))
+    settings["batch_size"] = step_windows(config)
     tensors = {
         name: [list(tensor.shape), str(tensor.dtype)]
         for name, tensor in network.state_dict().items()

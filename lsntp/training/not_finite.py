@@ -62,11 +62,11 @@ def refusal(
 
 
 def _are_finite(batch: Batch, network: nn.Module) -> Sequence[bool]:
-    """Whether the loss of each window is finite (B,)."""
+    """Whether the loss of each window is finite (B,); one at a time, since B may be large."""
     with torch.no_grad():
-        losses = (network(batch.history) - batch.target).square().flatten(1).mean(1)
-    finite: list[bool] = torch.isfinite(losses).tolist()
-    return finite
+        pairs = zip(batch.history[:, None], batch.target[:, None], strict=True)
+        losses = [(network(history) - target).square().mean() for history, target in pairs]
+    return [bool(torch.isfinite(loss)) for loss in losses]
 
 
 def _parameters(network: nn.Module) -> str:

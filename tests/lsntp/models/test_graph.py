@@ -72,10 +72,12 @@ def test_chunked_equals_dense_in_values_and_gradients(case: dict) -> None:
 @settings(max_examples=30, deadline=None)
 @given(case=shapes.filter(lambda case: case["scale"] < 3))  # larger scores lose digits in both
 def test_chunked_equals_dense_in_single_precision(case: dict) -> None:
+    # Both round: of 2500 cases the products differ by 1e-6 at most, the gradients of E, which
+    # are differences of larger numbers, by 3e-5. Half precision on the way would cost 1e-3.
     dense, chunked = _both(case, torch.float32)
     for expected, found in zip(dense, chunked, strict=True):
         size = max(1.0, expected.abs().max().item())
-        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5 * size)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * size)
 
 
 def test_the_product_and_its_gradients_worked_by_hand() -> None:

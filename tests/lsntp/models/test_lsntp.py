@@ -292,6 +292,28 @@ def test_same_seed_gives_the_same_network() -> None:
     assert all(torch.equal(first[key], second[key]) for key in first)
 
 
+def _names_below(layer: str, operators: tuple[str, ...]) -> set[str]:
+    parts = {"theta"} | {
+        f"attention.{half}.{index}.{kind}"
+        for half in ("first", "second")
+        for index in (0, 1)
+        for kind in ("weight", "bias")
+    }
+    own = {"W_ci", "W_cf", "W_co", "b"} | {f"{op}.{part}" for op in operators for part in parts}
+    return {f"{layer}.{name}" for name in own}
+
+
+@pytest.mark.parametrize("downsample", [False, True])
+def test_stored_networks_of_the_paper_keep_their_names(downsample: bool) -> None:
+    """A version on disk is read by these names: another one is a version that cannot be loaded."""
+    expected = {"E", "head.weight", "head.bias"}
+    expected |= {"front.weight", "front.bias"} if downsample else set()
+    for layer in ("encoder1", "encoder2", "decoder4"):
+        expected |= _names_below(layer, ("W_x", "W_h"))
+    expected |= _names_below("decoder3", ("W_h",))  # has no input
+    assert set(_network((5, 5), downsample=downsample).state_dict()) == expected
+
+
 @settings(max_examples=12, deadline=None)
 @given(height=st.integers(2, 9), width=st.integers(2, 9))
 def test_downsampled_network_sees_and_forecasts_every_cell(height: int, width: int) -> None:

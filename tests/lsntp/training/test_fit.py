@@ -124,6 +124,27 @@ def test_the_time_between_checkpoints_does_not_name_another_version(trained):
     assert not report.created
 
 
+def test_a_version_is_named_by_the_windows_of_a_step_however_they_are_taken(trained):
+    (same,) = train(with_training(trained, batch_size=16, accumulate=2), models=["net"])
+    assert not same.created
+    assert version_of(trained).provenance.recipe.settings["training"]["batch_size"] == 32
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_version_that_one_makes(ingested, trained):
+    two = with_training(ingested, devices=2, batch_size=16)
+    (report,) = train(two, models=["net"])
+    one, other = version_of(trained), version_of(two)
+    assert report.version == one.version
+    assert other.provenance.hardware["accelerator"] == "cpu"
+    assert other.scores["mae_k"] == pytest.approx(one.scores["mae_k"], rel=1e-5)
+    left, right = one.tensors(), other.tensors()
+    # Scale and bias of one channel have no part behind its GroupNorm: their gradient is rounding,
+    # which Adam turns into steps of full length.
+    for name in (name for name in left if "encoder1.W_x.attention" not in name):
+        np.testing.assert_allclose(left[name], right[name], rtol=0, atol=2e-4, err_msg=name)
+
+
 def test_after_success_the_log_stays_and_the_checkpoints_go(ingested):
     (report,) = train(with_training(ingested, epochs=1), models=["net"])
     work = Workspace.of(ingested).work / "training" / report.version

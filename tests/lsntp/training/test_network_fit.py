@@ -186,6 +186,27 @@ def test_another_number_of_threads_is_told(tmp_path, caplog):
     )
 
 
+@pytest.mark.parametrize(("size", "accumulate"), [(8, 2), (4, 4), (3, 6)])
+def test_accumulated_batches_equal_one_large_one(tmp_path, size, accumulate):
+    """42 windows: the last step of an epoch has fewer, in batches of other sizes."""
+    large, small = untrained(), untrained()
+    whole, training = size * accumulate, Noise(42)
+    fit(large, tmp_path / "large", training=training, batch_size=whole)
+    fit(small, tmp_path / "small", training=training, batch_size=size, accumulate=accumulate)
+    np.testing.assert_allclose(weights(small), weights(large), rtol=0, atol=1e-6)
+    steps = [[row["step"] for row in log_of(tmp_path / name)] for name in ("large", "small")]
+    assert steps[0] == steps[1]
+
+
+def test_another_way_to_the_same_step_goes_on_and_says_so(tmp_path, caplog):
+    undisturbed, resumed = untrained(), Linear()
+    fit(undisturbed, tmp_path / "a")
+    interrupted(tmp_path / "b", 13)
+    fit(resumed, tmp_path / "b", batch_size=4, accumulate=2)
+    assert "goes on with accumulate 2, its checkpoint was made with 1" in caplog.text
+    np.testing.assert_allclose(weights(resumed), weights(undisturbed), rtol=0, atol=1e-6)
+
+
 def test_the_average_is_what_is_validated_and_kept(tmp_path):
     seen = []
 

@@ -1,0 +1,57 @@
+"""How many processes a fit runs in, and how many windows each step of its optimiser sees."""
+
+from itertools import pairwise
+
+from lsntp.config import TrainingConfig
+from lsntp.errors import ConfigError
+
+UNDECISIVE = ("checkpoint_minutes", "accumulate", "devices")
+"""Settings that do not decide the weights, if :func:`step_windows` is the same."""
+
+
+def count_devices(config: TrainingConfig) -> int:
+    """The processes of a fit: one a GPU, or as many CPU processes as asked for.
+
+    ``auto`` is every GPU that torch sees (``CUDA_VISIBLE_DEVICES`` limits them), and one process
+    where there is none.
+
+    Raises:
+        ConfigError: if more GPUs are asked for than there are.
+    """
+    if config.devices == 1:
+        return 1
+    import torch
+
+    visible = torch.cuda.device_count()
+    if config.devices == "auto":
+        return max(1, visible)
+    if 0 < visible < config.devices:
+        raise ConfigError(
+            f"Expected training.devices of at most {visible}, the GPUs that are visible, found "
+            f"{config.devices}; lower it, set it to auto, or look at CUDA_VISIBLE_DEVICES."
+        )
+    return config.devices
+
+
+def step_windows(config: TrainingConfig) -> int:
+    """Windows that one step of the optimiser sees: batch_size x devices x accumulate."""
+    return config.batch_size * config.accumulate * count_devices(config)
+
+
+def split_step(indices: list[int], *, size: int, ranks: int, rank: int) -> list[list[int]]:
+    """The windows of one step that a process goes through, one batch after another.
+
+    Every process gets the same number of batches, of sizes that differ by one at most; with
+    fewer windows than batches, some are empty.
+
+    Args:
+        indices: the windows of the step, all processes together.
+        size: of a batch, at most.
+        ranks: processes.
+        rank: which of them, from 0.
+    """
+    batches = ranks * -(-len(indices) // (ranks * size))
+    cuts = [len(indices) * number // batches for number in range(batches + 1)]
+    parts = [indices[first:last] for first, last in pairwise(cuts)]
+    own = batches // ranks
+    return parts[rank * own : (rank + 1) * own]
