@@ -33,31 +33,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (
-    run.ingest,
-    run.prepare,
-    run.train,
-    run.forecast,
-    run.evaluate,
-    compare,
-    run.report,
-    look.status,
-    archives.verify,
-    archives.repair,
-    run.demo,
-    run.deploy,
-    models.import_checkpoint,
-):
-    app.command()(command)
+JOB, LOOK, AFTER = "The job, in order", "Look at results", "Set up and look after"
+PANELS = {
+    JOB: (run.demo, run.ingest, run.prepare, run.train, run.forecast, run.evaluate, run.report),
+    LOOK: (look.status, compare),
+    AFTER: (archives.verify, archives.repair, run.deploy, models.import_checkpoint),
+}
+for panel, commands in PANELS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
 
 config_app = typer.Typer(help="Look at configurations.", no_args_is_help=True)
 config_app.command("show")(look.config_show)
 config_app.command("list")(look.config_list)
-app.add_typer(config_app, name="config")
+app.add_typer(config_app, name="config", rich_help_panel=AFTER)
 
 analyse_app = typer.Typer(help="Look into trained networks.", no_args_is_help=True)
 analyse_app.command("correlations")(analyse.correlations)
-app.add_typer(analyse_app, name="analyse")
+app.add_typer(analyse_app, name="analyse", rich_help_panel=LOOK)
 
 quarantine_app = typer.Typer(
     help="Look at, release or discard rejected fields.", no_args_is_help=True
@@ -66,7 +59,7 @@ quarantine_app.command("list")(quarantine.list_entries)
 quarantine_app.command("show")(quarantine.show)
 quarantine_app.command("release")(quarantine.release)
 quarantine_app.command("discard")(quarantine.discard)
-app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(quarantine_app, name="quarantine", rich_help_panel=AFTER)
 
 
 class _State:

@@ -1,6 +1,7 @@
 """What the commands print: one line per outcome, tables where people compare."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -12,8 +13,14 @@ from lsntp.errors import ArchiveNotFoundError
 from lsntp.times import Period, format_time, parse_time
 from lsntp.workspace import Workspace
 
+if TYPE_CHECKING:
+    from lsntp.report.steps import Step
+
 out = Console()
 err = Console(stderr=True)
+
+MAX_RUNS = 20
+"""Runs of equal status that ``lsntp status`` lists."""
 
 
 def coverage_of(domain: Domain) -> Coverage:
@@ -27,15 +34,28 @@ def coverage_of(domain: Domain) -> Coverage:
     return coverage(archive, domain.start, domain.cadence, Period(domain.start, end))
 
 
-def print_coverage(domain: Domain, known: Coverage) -> None:
-    """Runs of equal status, and where everything is."""
+def print_status(domain: Domain, known: Coverage, steps: "Sequence[Step]", reference: str) -> None:
+    """The steps so far, the newest runs of equal status, where everything is, what to run next.
+
+    Args:
+        domain: the resolved configuration.
+        known: coverage of its analyses.
+        steps: see :func:`lsntp.report.steps.steps_of`.
+        reference: what was typed for the domain, for commands to copy.
+    """
     workspace = Workspace.of(domain)
-    table = Table("from", "to", "status", title=f"Analysis hours of {domain.domain}")
-    for run in known.runs():
+    for step in steps:
+        _say(f"{step.name.lower():<11} {step.found}")
+    runs = known.runs()
+    table = Table("from", "until", "status", title=f"Analysis times of {domain.domain}")
+    for run in runs[-MAX_RUNS:]:
         table.add_row(format_time(run.start), format_time(run.end), run.status.name.lower())
     out.print(table)
+    if len(runs) > MAX_RUNS:
+        _say(f"and {len(runs) - MAX_RUNS} earlier spans; the report's page Coverage lists them")
     paths = {
         "analysis": workspace.analysis,
+        "quarantine": workspace.quarantine,
         "models": workspace.models,
         "forecasts": workspace.forecasts,
         "evaluation": workspace.evaluation,
@@ -43,7 +63,12 @@ def print_coverage(domain: Domain, known: Coverage) -> None:
     }
     for label, path in paths.items():
         state = "" if path.exists() else "  (not there yet)"
-        out.print(f"{label:<11} {path}{state}", highlight=False, soft_wrap=True)
+        _say(f"{label:<11} {path}{state}")
+    following = next((step.verb for step in steps if not step.is_done), None)
+    if following is None and not workspace.report.exists():
+        following = "report"
+    if following is not None:
+        _say(f"next        lsntp {following} {reference}")
 
 
 def print_ingest(outcome: dict[str, Any]) -> None:
@@ -102,3 +127,7 @@ def print_skill(domain: Domain) -> None:
     table = skill_table(domain)
     out.print(render_table(table))
     out.print(table.verdict)
+
+
+def _say(text: str) -> None:
+    out.print(text, highlight=False, soft_wrap=True, markup=False)

@@ -2,14 +2,10 @@
 
 from typing import Any
 
-import numpy as np
-
 from lsntp.config import Domain, load_domain
-from lsntp.times import Period, parse_time
+from lsntp.times import LAST_INSTANT, Period, parse_time
 
 Overrides = dict[str, Any] | None
-
-END_OF_TIME = "2200-01-01"
 
 
 def resolve(domain: str, overrides: Overrides = None) -> Domain:
@@ -19,10 +15,7 @@ def resolve(domain: str, overrides: Overrides = None) -> Domain:
 
 def ingest_period(domain: Domain, start: str | None, end: str | None) -> Period | None:
     """The hours to ingest; ``None`` is everything the source has."""
-    if start is None and end is None:
-        return None
-    until = parse_time(end) if end else np.datetime64("now", "ns") + domain.cadence
-    return Period(parse_time(start) if start else domain.start, until)
+    return None if start is None and end is None else period_between(domain, start, end)
 
 
 def forecast_period(domain: Domain, start: str | None, end: str | None) -> Period:
@@ -31,4 +24,12 @@ def forecast_period(domain: Domain, start: str | None, end: str | None) -> Perio
     Earlier hours were seen in training, so a forecast from them would flatter the model.
     """
     first = parse_time(start) if start else domain.split.test.period.start
-    return Period(first, parse_time(end or END_OF_TIME))
+    return Period(first, parse_time(end or LAST_INSTANT))
+
+
+def period_between(domain: Domain, start: str | None, end: str | None) -> Period:
+    """From ``start``, by default that of the archive, to ``end``, by default without end.
+
+    What is stored or offered ends it then, never the wall clock.
+    """
+    return Period(parse_time(start) if start else domain.start, parse_time(end or LAST_INSTANT))

@@ -15,9 +15,9 @@ from flows.commands.options import (
     overrides_from,
 )
 from flows.console import out
-from flows.parameters import END_OF_TIME
+from flows.parameters import period_between
 from lsntp.config import Domain, load_domain
-from lsntp.times import Period, parse_time
+from lsntp.times import Period
 
 
 class By(StrEnum):
@@ -102,6 +102,4 @@ def compare(
 
 def _period(domain: Domain, start: str | None, end: str | None) -> Period | None:
     """The initial times to compare; None for the test period."""
-    if start is None and end is None:
-        return None
-    return Period(parse_time(start) if start else domain.start, parse_time(end or END_OF_TIME))
+    return None if start is None and end is None else period_between(domain, start, end)

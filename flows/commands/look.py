@@ -18,16 +18,22 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
     override: SetOption = None,
 ) -> None:
-    """Show which hours the analysis archive holds and where everything is.
+    """Show what a domain has so far, where everything is, and what to run next.
+
+    Analyses, models, forecasts and scores in a line each, and which times of the analysis
+    archive are final, preliminary, quarantined or missing.
 
     Example: `lsntp status demo --json`
     """
+    from lsntp.report.steps import steps_of
+
     resolved = load_domain(domain, overrides=overrides_from(override))
-    known = console.coverage_of(resolved)
+    known, steps = console.coverage_of(resolved), steps_of(resolved)
     if as_json:
-        out.print_json(json.dumps({"domain": resolved.domain, **known.summary()}))
+        found = {step.name.lower(): step.found if step.is_done else None for step in steps}
+        out.print_json(json.dumps({"domain": resolved.domain, **known.summary(), "steps": found}))
         return
-    console.print_coverage(resolved, known)
+    console.print_status(resolved, known, steps, domain)
 
 
 def config_show(domain: DomainArgument, override: SetOption = None) -> None:

@@ -13,7 +13,13 @@ from lsntp.config import load_domain
 def import_checkpoint(
     domain: DomainArgument,
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A .pth of the authors' LS-NTP, wrapped or bare.")
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            help="A .pth of the authors' LS-NTP, wrapped or bare.",
+            exists=True,
+            dir_okay=False,
+        ),
     ],
     model: Annotated[
         str, typer.Option("--model", metavar="NAME", help="The network of DOMAIN it belongs to.")

@@ -16,8 +16,9 @@ from flows.commands.options import (
     overrides_from,
 )
 from flows.console import out
-from lsntp.archives.quarantine import DIGEST_LENGTH, Quarantine, QuarantineEntry
+from lsntp.archives.quarantine import Quarantine, QuarantineEntry
 from lsntp.config import load_domain
+from lsntp.errors import ConfigError
 from lsntp.times import FIRST_INSTANT, LAST_INSTANT, Period, format_time, parse_time
 from lsntp.workspace import Workspace
 
@@ -54,13 +55,16 @@ def list_entries(
     if not entries:
         out.print(f"no field of {resolved.domain} is in quarantine", highlight=False)
         return
-    table = Table("time", "digest", "first reason", title=f"Quarantine of {resolved.domain}")
+    table = Table(title=f"Quarantine of {resolved.domain}")
+    table.add_column("time", no_wrap=True)
+    table.add_column("entry", no_wrap=True)
+    table.add_column("first reason")
     for entry in entries:
         note = "[green]released[/] " if entry.release is not None else ""
         reason = entry.rejection.reasons[0] if entry.rejection.reasons else ""
         table.add_row(
             format_time(entry.rejection.time),
-            entry.digest[:DIGEST_LENGTH],
+            entry.name,
             note + escape(reason),
         )
     out.print(table)
@@ -115,7 +119,9 @@ def show(
     if not found.differences:
         _say("neighbours  no stored field within a day")
         return
-    table = Table("stored field", "mean", "largest", "at", "unchanged", "correlation")
+    table = Table(title="What it would change against stored fields")
+    for heading in ("stored field", "mean", "largest", "at", "unchanged", "correlation"):
+        table.add_column(heading, no_wrap=heading == "stored field")
     for difference in found.differences:
         table.add_row(
             format_time(difference.time),
@@ -171,8 +177,9 @@ def discard(
 
     resolved = load_domain(domain, overrides=overrides_from(override))
     kept = Quarantine(Workspace.of(resolved).quarantine).find(entry)
-    if not yes:
-        typer.confirm(f"Remove {kept.path} for good?", abort=True)
+    if not yes and not _is_confirmed(f"Remove {kept.path} for good?"):
+        _say(f"kept {kept.name}")
+        return
     removed = remove(resolved, kept.name)
     _say(f"discarded {removed.name}; `lsntp ingest {domain}` fetches its hour again")
 
@@ -189,6 +196,18 @@ def _summary(entry: QuarantineEntry) -> dict[str, Any]:
         "released": release
         and {"at": format_time(release.at), "by": release.by, "why": release.why},
     }
+
+
+def _is_confirmed(question: str) -> bool:
+    """What somebody answers.
+
+    Raises:
+        ConfigError: if nobody can, as in a script.
+    """
+    try:
+        return typer.confirm(question)
+    except typer.Abort as error:
+        raise ConfigError("Expected an answer, found none; in a script give --yes.") from error
 
 
 def _without_nan(value: Any) -> Any:

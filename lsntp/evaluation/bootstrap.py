@@ -63,6 +63,9 @@ def skill(
         1 is perfect, 0 no better, negative worse than the baseline. Equal losses are skill 0;
         NaN against a baseline without error that the model does not match.
 
+    Raises:
+        EvaluationError: if the losses are not paired, or there is none.
+
     References:
         Those of :func:`difference`.
     """

@@ -77,7 +77,11 @@ def scores_by(
 
 
 def group_labels(group: Group, init_times: Times, lead_times: Labels) -> Labels:
-    """The group (n, K) of every frame: an hour of day (float) or a first instant (ns)."""
+    """The group (n, K) of every frame: an hour of day (float) or a first instant (ns).
+
+    Raises:
+        EvaluationError: for a group that there is not.
+    """
     shape = (init_times.size, lead_times.size)
     if group == "valid_hour":
         return _hour_of_day(init_times[:, None] + lead_times)

@@ -32,7 +32,11 @@ def render_comparison(comparison: Comparison) -> Table:
         ),
         caption=(
             "each interval on its own; "
-            + ("cells weighted by area" if comparison.weighting == "area" else "cells count alike")
+            + (
+                "cells weighted by area"
+                if comparison.weighting == "area"
+                else "every cell counts the same"
+            )
         ),
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),

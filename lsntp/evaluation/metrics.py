@@ -126,6 +126,9 @@ def rmse_per_cell(
 
     Returns:
         K, dims (…, lead_time); NaN where ``count`` is 0.
+
+    Raises:
+        EvaluationError: if the weights do not fit the map.
     """
     root = (squared_error_sum / count.where(count > 0)) ** 0.5
     area = np.ones(root.shape[-2:]) if weights is None else weights

@@ -2,15 +2,26 @@
 
 import hashlib
 from dataclasses import dataclass
-from typing import Self
+from pathlib import Path
+from typing import Final, Self, get_args
 
-from lsntp.config import Domain
-from lsntp.errors import EvaluationError
+from lsntp.archives.evaluation import EvaluationArchive
+from lsntp.config import Domain, Scaling
+from lsntp.errors import ArchiveNotFoundError, EvaluationError
 from lsntp.evaluation.sums import ValueRange
 from lsntp.times import Period
-from lsntp.training_data.archive import TrainingArchive, open_training_archive
+from lsntp.training_data.archive import (
+    TrainingArchive,
+    covered_times,
+    input_digest,
+    open_training_archive,
+)
+from lsntp.training_data.blocks import FieldArchive
 from lsntp.training_data.climatology import Climatology
 from lsntp.workspace import Workspace
+
+REFERENCE_DIGEST: Final = "reference_digest"
+"""Attribute of the evaluation archive: what its scores are measured from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,25 +57,71 @@ class Reference:
         )
 
 
-def newest_reference(domain: Domain) -> Reference:
-    """The reference of the domain's newest training archive.
+def training_reference(domain: Domain, analysis: FieldArchive) -> Reference:
+    """The reference of the training archive made from what ``analysis`` holds now.
+
+    Where an hour was replaced since training data were made of it, that of the stored scores
+    stays in use until ``lsntp prepare`` runs again. No clock decides, neither the system's nor
+    that of the files: a copied root and a clock set back give the same reference.
+
+    Args:
+        domain: whose forecasts are scored.
+        analysis: its truth.
 
     Raises:
-        EvaluationError: if there is none, or it is of another grid.
+        EvaluationError: if there is no training archive, none on the domain's grid, or several
+            of which none is made from the present analyses nor behind the stored scores.
+        ArchiveError: if one is damaged.
+        TrainingDataError: if the domain's blocks leave nothing to train on.
     """
     folder = Workspace.of(domain).training
-    written = {path: (path / "zarr.json") for path in folder.glob("*.zarr")}
-    complete = [path for path, root in written.items() if root.is_file()]
+    complete = {path.stem: path for path in sorted(folder.glob("*.zarr")) if _is_complete(path)}
     if not complete:
         raise EvaluationError(
             f"Expected a training archive in {folder}, whose climatology anomalies are taken "
             f"from, found none; run `lsntp prepare {domain.domain}`."
         )
-    newest = max(complete, key=lambda path: (written[path].stat().st_mtime_ns, path.name))
-    training = open_training_archive(newest)
-    if not training.grid.matches(domain.target_grid):
+    for digest in _present_digests(domain, analysis):
+        if digest in complete:
+            return Reference.of(open_training_archive(complete[digest]))
+    archives = [open_training_archive(path) for path in complete.values()]
+    fitting = [archive for archive in archives if archive.grid.matches(domain.target_grid)]
+    if not fitting:
         raise EvaluationError(
-            f"Expected the training archive {newest} on the grid {domain.target_grid}, found "
-            f"{training.grid}; run `lsntp prepare {domain.domain}`."
+            f"Expected a training archive in {folder} on the grid {domain.target_grid}, found "
+            f"{archives[0].grid}; run `lsntp prepare {domain.domain}`."
         )
-    return Reference.of(training)
+    references = {found.digest: found for found in map(Reference.of, fitting)}
+    if len(references) == 1:
+        return next(iter(references.values()))
+    in_use = references.get(_digest_in_use(domain))
+    if in_use is None:
+        raise EvaluationError(
+            f"Expected a training archive of the present analyses in {folder}, found "
+            f"{len(fitting)} older ones with {len(references)} climatologies; run `lsntp prepare "
+            f"{domain.domain}`."
+        )
+    return in_use
+
+
+def _is_complete(path: Path) -> bool:
+    return (path / "zarr.json").is_file()
+
+
+def _present_digests(domain: Domain, analysis: FieldArchive) -> list[str]:
+    """What training archives of the present analyses are called; all hold one climatology."""
+    if not analysis.times.size:
+        return []
+    times = covered_times(domain, analysis)
+    if not times.size:
+        return []
+    return [input_digest(domain, analysis, times, scaling) for scaling in get_args(Scaling)]
+
+
+def _digest_in_use(domain: Domain) -> str:
+    """Of the reference behind the stored scores; empty before there are any."""
+    try:
+        archive = EvaluationArchive.open(Workspace.of(domain).evaluation)
+    except ArchiveNotFoundError:
+        return ""
+    return str(archive.attrs.get(REFERENCE_DIGEST, ""))

@@ -21,7 +21,7 @@ from lsntp.evaluation.maps import (
     truth_status,
     valid_times,
 )
-from lsntp.evaluation.reference import Reference, newest_reference
+from lsntp.evaluation.reference import REFERENCE_DIGEST, Reference, training_reference
 from lsntp.evaluation.sums import Sums, cell_sums, frame_sums, merge
 from lsntp.names import Status
 from lsntp.progress import track
@@ -131,8 +131,8 @@ def evaluate(domain: Domain, *, models: Sequence[str] | None = None) -> Evaluati
     """
     workspace = Workspace.of(domain)
     forecasts = _open_forecasts(domain, workspace, models)
-    reference = newest_reference(domain)
     analysis = AnalysisArchive.open(workspace.analysis)
+    reference = training_reference(domain, analysis)
     work = [_work_list(domain, archive, name, analysis, reference) for name, archive in forecasts]
     jobs = [(item, month) for item in work for month in item.months]
     if jobs:
@@ -250,7 +250,7 @@ def _create(domain: Domain, workspace: Workspace, reference: Reference) -> Evalu
             "source": domain.source.name,
             "synthetic": str(domain.is_synthetic).lower(),
             "training_period": str(reference.period),
-            "reference_digest": reference.digest,
+            REFERENCE_DIGEST: reference.digest,
             "data_range_k": repr(float(value_range.width)),
             "data_minimum_k": repr(float(value_range.minimum)),
             CONFIGURATION: domain.to_yaml(),

@@ -44,7 +44,11 @@ class Contender:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """``lsntp`` or ``lsntp@0123456789ab``."""
+        """``lsntp`` or ``lsntp@0123456789ab``.
+
+        Raises:
+            EvaluationError: if the model or, behind the mark, the version is empty.
+        """
         model, mark, version = text.partition(VERSION_MARK)
         if not model or (mark and not version):
             raise EvaluationError(f"Expected MODEL or MODEL@VERSION, found {text!r}.")

@@ -71,6 +71,9 @@ def frame_sums(
 
     A frame with a cell that is not finite in any of the three has count 0 and NaN sums.
     SSIM is NaN on a grid with fewer than 7 rows or columns: its window does not fit.
+
+    Raises:
+        EvaluationError: if the shapes differ.
     """
     predicted, true, normal = (
         np.asarray(field, np.float64) for field in (prediction, target, climatology)

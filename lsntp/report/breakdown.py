@@ -15,7 +15,7 @@ from lsntp.grid import Floats
 from lsntp.names import LEAD_TIME
 from lsntp.report.curves import Chart, Curves, line_chart, styles_of
 from lsntp.report.html import SKILL, NumberTable, render_page
-from lsntp.report.scores import fixed, percent, sentences, with_true_minus
+from lsntp.report.scores import fixed, sentences, skill_text, with_true_minus
 
 HOURS = {"valid_hour": "valid hour, UTC", "init_hour": "hour of the initial time, UTC"}
 MONTH = "month"
@@ -167,7 +167,7 @@ def _month_tables(found: Breakdown) -> list[NumberTable]:
             f"Skill of MAE against {bar}, by month",
             ["Month", *others],
             [
-                [name, *(percent(float(skill[model][row])) for model in others)]
+                [name, *(skill_text(float(skill[model][row])) for model in others)]
                 for row, name in enumerate(names)
             ],
         ),

@@ -14,7 +14,6 @@ from lsntp.grid import Floats
 from lsntp.names import INIT_TIME, LEAD_TIME, Status
 from lsntp.report.data import Case, ErrorMap, Links, ReportData
 from lsntp.report.facts import facts_of
-from lsntp.report.links import node_grid
 from lsntp.times import Instant
 from lsntp.training.loading import load_forecaster
 from lsntp.training.versions import ModelVersion, latest_version, open_version
@@ -125,14 +124,14 @@ def _learned(domain: Domain, version: ModelVersion, place: tuple[float, float]) 
     network = forecaster.network if isinstance(forecaster, NetworkForecaster) else None
     if not isinstance(network, LSNTP):
         raise ModelError(f"Expected a network that learns an adjacency, found {version.version}.")
-    height, width = network.node_shape
     node = network.node_of(*domain.target_grid.nearest_cell(*place))
-    row = network.adjacency()[node].double().cpu().numpy()
+    row, column = divmod(node, network.node_shape[1])
+    weights: Floats = network.adjacency_column(node).double().cpu().numpy()
     return Links(
         model=version.model,
         version=version.version,
         place=place,
-        cell=divmod(node, width),
-        grid=node_grid(domain.target_grid, (height, width)),
-        weights=row.reshape(height, width),
+        cell=(row, column),
+        grid=network.node_grid(domain.target_grid),
+        weights=weights.reshape(network.node_shape),
     )

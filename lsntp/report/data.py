@@ -46,7 +46,7 @@ class ErrorMap:
 
 @dataclass(frozen=True)
 class Links:
-    """The learned weights with which one cell listens to all others.
+    """The learned weights with which all cells listen to one.
 
     Attributes:
         model: the network.
@@ -54,7 +54,8 @@ class Links:
         place: (latitude, longitude) asked for.
         cell: (row, column) of the node that stands for it.
         grid: of the nodes; coarser than the domain's when the network downsamples.
-        weights: (h, w), one row of the adjacency; sums to 1.
+        weights: (h, w), a column of the adjacency A, as Fig. 11 and 12 of the LS-NTP paper show
+            it: with which weight every node takes from this one. An even share is 1 / (h w).
     """
 
     model: str

@@ -9,7 +9,7 @@ from lsntp.config import Domain
 from lsntp.errors import ArchiveNotFoundError, ModelError
 from lsntp.evaluation.table import counted
 from lsntp.report.html import MODELS, NumberTable, render_page
-from lsntp.report.scores import fixed, percent
+from lsntp.report.scores import fixed, skill_text
 from lsntp.report.through_time import ThroughTime, trend_view
 from lsntp.times import Instant, format_time, parse_time
 from lsntp.training.versions import VERSION_PATTERN, ModelVersion, list_versions
@@ -198,7 +198,7 @@ def _row(version: ModelVersion, history: ModelHistory) -> VersionRow:
         data=recipe.training_data[:DIGEST_SHOWN],
         code=f"{recipe.code_version}{commit}",
         mae=fixed(mae, 3),
-        skill=percent(1 - mae / persistence) if persistence > 0 else "–",
+        skill=skill_text(1 - mae / persistence) if persistence > 0 else "–",
         windows=windows,
     )
 

@@ -29,7 +29,7 @@ class LinksView:
 
 
 def links_view(links: Links, domain_grid: Grid, canvas: Canvas) -> LinksView:
-    """The view of one cell's learned weights, relative to an even share (1/N each)."""
+    """The view of the learned weights of one cell, relative to an even share (1/N each)."""
     row, column = links.cell
     latitude, longitude = links.grid.latitude[row], links.grid.longitude[column]
     distance, weight = link_distances(links)
@@ -50,17 +50,18 @@ def links_view(links: Links, domain_grid: Grid, canvas: Canvas) -> LinksView:
     return LinksView(
         sentence=(
             f"{links.model} mixes every cell with all others by weights it has learned. This is "
-            f"the row of the cell at {place}: which cells it takes its long-range information "
-            f"from. The mean distance under these weights is {reach:.0f} km; an even share of all "
-            f"cells would give {even:.0f} km. The strongest link to another cell has "
-            f"{weight[strongest]:.2f} times an even share, {distance[strongest]:.0f} km away; "
+            f"the column of the cell at {place}, as in figures 11 and 12 of the LS-NTP paper: with "
+            "which weight every cell takes long-range information from this one. The mean distance "
+            f"under these weights is {reach:.0f} km; an even share of all cells would give "
+            f"{even:.0f} km. The other cell that takes most has {weight[strongest]:.2f} times an "
+            f"even share, {distance[strongest]:.0f} km away; "
             f"the cell itself has {own:.2f} times.{_faintness(weight)}"
         ),
         frame=Frame(
             field_image(shown, domain_grid, scale),
-            f"Map of the learned weights of all cells for the cell at {place}.",
+            f"Map of the learned weights with which all cells take from the cell at {place}.",
         ),
-        caption=f"Learned weights seen from {place}; rings at {_and(rings)} km",
+        caption=f"Weight with which each cell takes from {place}; rings at {_and(rings)} km",
         marks=_rings(canvas, latitude, longitude, rings) + place_mark(canvas, latitude, longitude),
         scale=scale,
         chart=distance_chart(links),
@@ -92,24 +93,12 @@ def node_index(cells: int, nodes: int) -> npt.NDArray[np.intp]:
     return np.minimum(np.arange(cells) // stride, nodes - 1)
 
 
-def node_grid(grid: Grid, node_shape: tuple[int, int]) -> Grid:
-    """The grid of the nodes: the mean place of the cells each stands for."""
-    return Grid(
-        _means(grid.latitude, node_index(grid.shape[0], node_shape[0])),
-        _means(grid.longitude, node_index(grid.shape[1], node_shape[1])),
-    )
-
-
 def ring_distances(largest_km: float) -> list[int]:
     """Up to three round distances below the largest."""
     raw = largest_km / (RING_COUNT + 1)
     power = 10.0 ** np.floor(np.log10(raw))
     step = power * max(factor for factor in (1, 2, 2.5, 5) if factor * power <= raw)
     return [round(step * count) for count in range(1, RING_COUNT + 1)]
-
-
-def _means(values: Floats, group: npt.NDArray[np.intp]) -> Floats:
-    return np.bincount(group, weights=values) / np.bincount(group)
 
 
 def _rings(canvas: Canvas, latitude: float, longitude: float, distances: list[int]) -> str:

@@ -50,7 +50,7 @@ def rows_of(table: SkillTable) -> list[Row]:
             kind=table.kinds[model],
             main=[_metric(table, model, metric) for metric in MAIN],
             more=[_metric(table, model, metric) for metric in MORE],
-            skill=percent(skill.estimate),
+            skill=skill_text(skill.estimate),
             interval=_bounds(skill),
             forest=axis.draw(skill),
         )
@@ -77,9 +77,9 @@ def fixed(value: float, digits: int, *, sign: bool = False) -> str:
     return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
-def percent(value: float) -> str:
-    """``+3.1 %``."""
-    return f"{fixed(100 * value, 1, sign=True)} %" if math.isfinite(value) else "–"
+def skill_text(value: float) -> str:
+    """``+0.031``: a share of the reference's error, as in every table and sentence of ours."""
+    return fixed(value, 3, sign=True)
 
 
 def sentences(text: str) -> list[str]:
@@ -105,7 +105,7 @@ def _skill(table: SkillTable, model: str) -> Interval:
 def _bounds(skill: Interval) -> str:
     if not math.isfinite(skill.low):
         return ""
-    return f"[{fixed(100 * skill.low, 1, sign=True)}, {fixed(100 * skill.high, 1, sign=True)}]"
+    return f"[{skill_text(skill.low)}, {skill_text(skill.high)}]"
 
 
 @dataclass(frozen=True)

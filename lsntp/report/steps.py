@@ -21,8 +21,14 @@ class Step:
 
     name: str
     found: str
-    command: str
+    verb: str
+    domain: str
     is_done: bool
+
+    @property
+    def command(self) -> str:
+        """To run for a preset; a domain file of one's own is named by its path instead."""
+        return f"lsntp {self.verb} {self.domain}"
 
 
 def steps_of(domain: Domain) -> list[Step]:
@@ -33,10 +39,10 @@ def steps_of(domain: Domain) -> list[Step]:
     """
     name = domain.domain
     return [
-        _step("Analyses", _analyses(domain), f"lsntp ingest {name}"),
-        _step("Models", _models(domain), f"lsntp train {name}"),
-        _step("Forecasts", _forecasts(domain), f"lsntp forecast {name}"),
-        _step("Scores", _scores(domain), f"lsntp evaluate {name}"),
+        _step("Analyses", _analyses(domain), "ingest", name),
+        _step("Models", _models(domain), "train", name),
+        _step("Forecasts", _forecasts(domain), "forecast", name),
+        _step("Scores", _scores(domain), "evaluate", name),
     ]
 
 
@@ -52,8 +58,8 @@ def render_steps(domain: Domain, steps: list[Step], reason: str) -> str:
     return render_page("steps.html", INDEX, domain, steps=steps, following=following, reason=reason)
 
 
-def _step(name: str, found: str, command: str) -> Step:
-    return Step(name, found or "none yet", command, bool(found))
+def _step(name: str, found: str, verb: str, domain: str) -> Step:
+    return Step(name, found or "none yet", verb, domain, is_done=bool(found))
 
 
 def _analyses(domain: Domain) -> str:

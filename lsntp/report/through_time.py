@@ -12,7 +12,7 @@ from lsntp.evaluation.breakdown import DAY, skill_through_time
 from lsntp.evaluation.table import SkillTable, counted
 from lsntp.report.curves import Chart, Curves, styles_of, time_chart
 from lsntp.report.html import NumberTable
-from lsntp.report.scores import fixed, percent
+from lsntp.report.scores import fixed, skill_text
 from lsntp.times import Instant, Times
 
 WINDOW_DAYS = 7
@@ -87,11 +87,11 @@ def trend_view(trends: ThroughTime, changes: list[Instant]) -> TrendView:
     charts = [
         Chart(
             f"skill-{bar}",
-            f"Skill of MAE against {bar}, % (above 0 is better)",
+            f"Skill of MAE against {bar} (above 0 is better)",
             f"Skill against {bar} over the last {window}, day by day",
             time_chart(
                 {
-                    name: (days, 100 * trend["skill"].sel({MODEL: name}).values)
+                    name: (days, trend["skill"].sel({MODEL: name}).values)
                     for name in trends.shown
                     if name != bar
                 },
@@ -131,7 +131,7 @@ def _table(trends: ThroughTime, first: xr.Dataset, days: Times) -> NumberTable:
                 str(int(first["init_times"].values[row])),
                 *(fixed(float(first["mae"].sel({MODEL: n}).values[row]), 3) for n in trends.shown),
                 *(
-                    percent(float(trends.trends[bar]["skill"].sel({MODEL: n}).values[row]))
+                    skill_text(float(trends.trends[bar]["skill"].sel({MODEL: n}).values[row]))
                     for bar, n in pairs
                 ),
             ]

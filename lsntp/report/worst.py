@@ -19,7 +19,7 @@ from lsntp.report.animation import ZERO_CELSIUS_K
 from lsntp.report.html import WORST, NumberTable, render_page
 from lsntp.report.links import place_mark
 from lsntp.report.maps import Canvas, Frame, Scale, field_image, signed
-from lsntp.report.scores import fixed, percent
+from lsntp.report.scores import fixed, skill_text
 from lsntp.report.through_time import PERSISTENCE
 from lsntp.times import Duration, Instant, format_duration_h, format_time, hours
 from lsntp.workspace import Workspace
@@ -252,7 +252,7 @@ def _summary(cases: Sequence[WorstCase], draw: _Drawing) -> NumberTable:
                 fixed(case.mae, 3),
                 fixed(case.lead_mae, 3),
                 fixed(held, 3),
-                percent(1 - case.lead_mae / held) if held > 0 else "–",
+                skill_text(1 - case.lead_mae / held) if held > 0 else "–",
             ]
         )
     columns = ["Model, rank", "Initial time", "Worst lead", "Valid time", "MAE, all leads"]

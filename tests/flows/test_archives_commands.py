@@ -11,19 +11,7 @@ import xarray as xr
 
 from flows.cli import main
 from lsntp.grid import regular_grid
-
-YAML = """
-domain: tiny
-source: {{name: files, paths: ["*.nc"]}}
-grid: {{kind: regular, north: 58, south: 42, west: -10, east: 2, spacing: 2}}
-cadence_h: 1
-archive: {{start: 2019-03-01}}
-split:
-  train: {{start: 2019-03-01, end: 2019-03-02}}
-  validation: {{start: 2019-03-02, end: 2019-03-03}}
-  test: {{start: 2019-03-03, end: 2019-03-04}}
-root: "{root}"
-"""
+from tests.lsntp.ingest_files import YAML
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +34,7 @@ def _made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "longitude": ("longitude", grid.longitude, {"units": "degrees_east"}),
         },
     ).to_netcdf(folder / "day.nc")
-    (folder / "tiny.yaml").write_text(YAML.format(root=folder / "root"))
+    (folder / "tiny.yaml").write_text(YAML.format(paths="*.nc", root=folder / "root"))
     ingest(load_domain(folder / "tiny.yaml"))
     return folder
 
@@ -56,7 +44,7 @@ def domain(_made: Path, tmp_path: Path) -> str:
     """The YAML of a copy to damage."""
     shutil.copytree(_made, tmp_path / "w")
     file = tmp_path / "w" / "tiny.yaml"
-    file.write_text(YAML.format(root=tmp_path / "w" / "root"))
+    file.write_text(YAML.format(paths="*.nc", root=tmp_path / "w" / "root"))
     return str(file)
 
 

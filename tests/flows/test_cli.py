@@ -1,13 +1,19 @@
 """The command line: it teaches, it is quick to answer, and its exit codes mean something."""
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app, main
-from lsntp.config import preset_names
+from flows.console import MAX_RUNS, print_status
+from lsntp.archives.coverage import Coverage
+from lsntp.config import load_domain, preset_names
+from lsntp.names import Status
 
 COMMANDS = [
     "ingest",
@@ -90,6 +96,38 @@ def test_a_domain_that_is_not_there_names_the_presets(
     assert code == 2
     for name in preset_names():
         assert name in shown
+
+
+def test_a_checkpoint_that_is_not_there_is_said_before_anything_else(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["import-checkpoint", "demo", str(tmp_path / "no.pth")])
+    assert result.exit_code == 2
+    said = "".join(result.output.replace("│", "").split())  # the box breaks its lines anywhere
+    assert "no.pth" in said
+
+
+def test_status_says_what_to_run_next_as_it_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LSNTP_ROOT", str(tmp_path / "root"))
+    own = tmp_path / "own.yaml"
+    own.write_text(CliRunner().invoke(app, ["config", "show", "demo"]).output)
+    shown = CliRunner().invoke(app, ["status", str(own)]).output
+    assert "analyses    none yet" in shown
+    assert shown.rstrip().endswith(f"next        lsntp ingest {own}")
+    found = json.loads(CliRunner().invoke(app, ["status", str(own), "--json"]).output)
+    assert set(found["steps"].values()) == {None}
+
+
+def test_status_of_a_ragged_archive_stays_short(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    domain = load_domain("demo")
+    times = domain.start + np.arange(2 * MAX_RUNS + 2) * domain.cadence
+    status = np.tile(np.array([Status.FINAL, Status.MISSING], np.int8), MAX_RUNS + 1)
+    print_status(domain, Coverage(times, status, domain.cadence), [], "demo")
+    shown = capsys.readouterr().out
+    assert shown.count("│ missing") == MAX_RUNS / 2
+    assert f"and {MAX_RUNS + 2} earlier spans" in shown
 
 
 def test_a_shown_configuration_can_be_loaded_again(

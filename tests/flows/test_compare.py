@@ -84,3 +84,14 @@ def test_a_model_that_is_none_names_those_there_are(
     shown = capsys.readouterr().err
     assert "found guess; scored are ridge, lsntp" in shown
     assert "Traceback" not in shown
+
+
+def test_a_period_without_an_end_is_said_without_one(
+    domain_file: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["lsntp", "compare", str(domain_file), "ridge", "lsntp", "--from", "2025-01-01"]
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code == 11
+    assert "in 2025-01-01T00:00Z.., found none" in capsys.readouterr().err

@@ -11,25 +11,13 @@ from typer.testing import CliRunner, Result
 from flows.cli import app
 from lsntp.archives.analysis import AnalysisArchive
 from lsntp.config import Domain, load_domain
-from lsntp.errors import ArchiveNotFoundError
+from lsntp.errors import ArchiveNotFoundError, ConfigError
 from lsntp.grid import regular_grid
 from lsntp.ingest import ingest
 from lsntp.workspace import Workspace
+from tests.lsntp.ingest_files import START, YAML
 
-START = np.datetime64("2019-03-01", "ns")
 GRID = regular_grid(north=58, south=42, west=-10, east=2, spacing=2)
-YAML = """
-domain: tiny
-source: {{name: files, paths: ["a.nc"]}}
-grid: {{kind: regular, north: 58, south: 42, west: -10, east: 2, spacing: 2}}
-cadence_h: 1
-archive: {{start: 2019-03-01}}
-split:
-  train: {{start: 2019-03-01, end: 2019-03-02}}
-  validation: {{start: 2019-03-02, end: 2019-03-03}}
-  test: {{start: 2019-03-03, end: 2019-03-04}}
-root: "{root}"
-"""
 
 
 @pytest.fixture
@@ -49,7 +37,7 @@ def domain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Domain:
             "longitude": ("longitude", GRID.longitude, {"units": "degrees_east"}),
         },
     ).to_netcdf("a.nc")
-    Path("tiny.yaml").write_text(YAML.format(root=tmp_path / "root"))
+    Path("tiny.yaml").write_text(YAML.format(paths="*.nc", root=tmp_path / "root"))
     resolved = load_domain("tiny.yaml")
     ingest(resolved)
     return resolved
@@ -66,13 +54,14 @@ def listed(*arguments: str) -> list[dict[str, object]]:
     return entries
 
 
-def test_list_names_time_digest_and_first_reason(domain: Domain) -> None:
+def test_list_names_time_entry_and_first_reason(domain: Domain) -> None:
     result = lsntp("list", "tiny.yaml")
     assert result.exit_code == 0
     assert "2019-03-01T02:00Z" in result.output
     assert "2 fields in" in result.output
     hot, zero = listed()
-    assert str(hot["digest"])[:12] in result.output
+    assert str(hot["name"]) in result.output  # whole, to be copied
+    assert lsntp("show", "tiny.yaml", str(hot["name"])).exit_code == 0
     assert hot["time"] == "2019-03-01T02:00Z"
     assert "345.00 K" in hot["reasons"][0]  # type: ignore[index]
     assert zero["released"] is None
@@ -88,7 +77,14 @@ def test_list_keeps_to_a_period(domain: Domain) -> None:
 def test_show_tells_reason_limits_values_and_neighbours(domain: Domain) -> None:
     result = lsntp("show", "tiny.yaml", "2019-03-01T02:00")
     assert result.exit_code == 0
-    for words in ("345.00 K", "maximum_k 340.0", "stored    quarantined", "03-01T01:00Z", "-4 E"):
+    for words in (
+        "2019-03-01T01:00Z",
+        "345.00 K",
+        "maximum_k 340.0",
+        "stored    quarantined",
+        "03-01T01:00Z",
+        "-4 E",
+    ):
         assert words in result.output, words
     shown = json.loads(lsntp("show", "tiny.yaml", "20190301T04", "--json").output)
     assert (shown["maximum_k"], shown["limits"]["maximum_k"]) == (0.0, 340.0)
@@ -115,7 +111,12 @@ def test_release_needs_a_reason(domain: Domain) -> None:
 
 
 def test_discard_asks_first(domain: Domain) -> None:
-    assert lsntp("discard", "tiny.yaml", "20190301T04", typed="n\n").exit_code == 1
+    refused = lsntp("discard", "tiny.yaml", "20190301T04", typed="n\n")
+    assert (refused.exit_code, "kept 20190301T0400Z-" in refused.output) == (0, True)
+    assert len(listed()) == 2
+    unasked = lsntp("discard", "tiny.yaml", "20190301T04", typed="")
+    assert isinstance(unasked.exception, ConfigError)
+    assert "--yes" in str(unasked.exception)
     assert len(listed()) == 2
     assert lsntp("discard", "tiny.yaml", "20190301T04", typed="y\n").exit_code == 0
     assert [entry["time"] for entry in listed()] == ["2019-03-01T02:00Z"]

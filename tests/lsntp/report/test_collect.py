@@ -9,6 +9,7 @@ from lsntp.forecasting import forecast
 from lsntp.report.collect import collect
 from lsntp.report.page import snippet
 from lsntp.times import Period
+from lsntp.training import train
 from lsntp.training.versions import latest_version
 from lsntp.workspace import Workspace
 
@@ -44,11 +45,35 @@ def test_the_mean_of_an_error_map_is_the_score(data):
     assert winner.bias.mean() == pytest.approx(table.score(table.winner, "bias", weighting="plain"))
 
 
-def test_links_are_the_row_of_the_cell_of_the_place(scored, data):
+def test_links_are_the_column_of_the_cell_of_the_place(scored, data):
     assert data.links.cell == (3, 3)  # 47 N, 3 E on rows from 50 N and columns from 0 E
     embedding = latest_version(Workspace.of(scored).models, "net").tensors()["network.E"]
-    likeness = np.exp(np.maximum(embedding @ embedding[3 * 8 + 3], 0)).reshape(6, 8)
-    np.testing.assert_allclose(data.links.weights, likeness / likeness.sum(), rtol=1e-5)
+    likeness = np.exp(np.maximum(embedding @ embedding.T, 0).astype(np.float64))
+    adjacency = likeness / likeness.sum(axis=1, keepdims=True)
+    column = adjacency[:, 3 * 8 + 3].reshape(6, 8)
+    np.testing.assert_allclose(data.links.weights, column, rtol=1e-5)
+    assert data.links.weights.sum() != pytest.approx(1.0, abs=1e-6)  # a row would
+
+
+def test_the_nodes_of_a_halved_network_stand_on_the_cells_between(ingested):
+    """A 3 x 3 kernel with stride 2 has its middle on every second cell, from the second on."""
+    network = ingested.networks["net"]
+    halved = network.architecture.model_copy(update={"downsample": True})
+    domain = ingested.model_copy(
+        update={
+            "networks": {"net": network.model_copy(update={"architecture": halved})},
+            "place": (47.0, 3.0),
+            "bootstrap_samples": 100,
+        }
+    )
+    train(domain)
+    forecast(domain, period=Period.parse("2021-01-12", "2021-01-13"))
+    evaluate(domain)
+    links = collect(domain, skill_table(domain)).links
+    assert links.grid.latitude.tolist() == [49.0, 47.0, 45.0]
+    assert links.grid.longitude.tolist() == [1.0, 3.0, 5.0, 7.0]
+    assert links.cell == (1, 1)
+    assert links.weights.shape == (3, 4)
 
 
 def test_the_five_lines_of_the_report_run(data, capsys):

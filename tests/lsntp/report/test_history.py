@@ -52,7 +52,7 @@ def test_scores_then_are_those_stored_with_the_version(scored):
     page = Page(render_models(scored, collect_histories(scored), None, "no scores"))
     row = page.text[page.text.index(f"{version.version.removeprefix('net-')} forecasts now") :]
     assert f"{mae:.3f}" in row[:200]
-    assert f"{100 * (1 - mae / held):+.1f} %".replace("-", "\N{MINUS SIGN}") in row[:200]
+    assert f"{1 - mae / held:+.3f}".replace("-", "\N{MINUS SIGN}") in row[:200]
     assert version.provenance.recipe.training_data[:12] in row[:200]
 
 

@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lsntp.grid import regular_grid
+from lsntp.grid import Grid, regular_grid
 from lsntp.report.curves import link_distances
 from lsntp.report.data import Links
-from lsntp.report.links import links_view, node_grid, node_index, ring_distances
+from lsntp.report.links import links_view, node_index, ring_distances
 from lsntp.report.maps import Canvas
 
 GRID = regular_grid(north=52.0, south=50.0, west=-2.0, east=1.0, spacing=1.0)
@@ -52,16 +52,12 @@ def test_every_cell_has_its_node(cells, nodes, expected):
     assert node_index(cells, nodes).tolist() == expected
 
 
-def test_a_downsampled_node_stands_at_the_mean_of_its_cells():
-    nodes = node_grid(GRID, (1, 2))
-    np.testing.assert_allclose(nodes.latitude, [51.0])
-    np.testing.assert_allclose(nodes.longitude, [-1.5, 0.5])
-
-
 def test_links_of_a_downsampled_network_cover_the_domain():
-    nodes = node_grid(GRID, (1, 2))
+    nodes = Grid(GRID.latitude[1::2], GRID.longitude[1::2])  # as of a network that halves 3 x 4
     links = replace(links_on(nodes, np.array([[0.3, 0.7]])), cell=(0, 0))
-    assert "1.40 times" in links_view(links, GRID, Canvas.of(GRID)).sentence
+    view = links_view(links, GRID, Canvas.of(GRID))
+    assert "1.40 times" in view.sentence
+    assert "51° N, 1° W" in view.sentence  # where the node stands, not the corner of its cells
 
 
 @pytest.mark.parametrize(

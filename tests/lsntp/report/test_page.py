@@ -70,7 +70,7 @@ def test_headings_go_down_one_level_at_a_time(page):
 
 def test_sections_come_in_the_order_of_a_reader(page):
     sections = [s["id"] for s in page.all("section")]
-    assert sections == ["forecast", "read", "skill", "leads", "maps", "links", "coverage", "made"]
+    assert sections == ["forecast", "skill", "leads", "maps", "links", "coverage", "read", "made"]
 
 
 def test_the_winner_is_marked_once(page):

@@ -30,9 +30,11 @@ def pages_in(folder):
     while True:
         real = folder.resolve()
         try:
-            return {path.name: path.read_text() for path in real.iterdir()}
+            found = {path.name: path.read_text() for path in real.iterdir()}
         except FileNotFoundError:
-            assert folder.resolve() != real
+            found = {}
+        if found.keys() >= {"a.html", "f.html"} or folder.resolve() == real:
+            return found
 
 
 def look_for(folder, seconds):

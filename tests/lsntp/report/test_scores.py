@@ -1,6 +1,6 @@
 import math
 
-from lsntp.report.scores import fixed, lead_table, percent, rows_of, sentences, with_true_minus
+from lsntp.report.scores import fixed, lead_table, rows_of, sentences, skill_text, with_true_minus
 
 
 def test_rows_follow_the_ranking_and_the_reference_has_no_skill(make_data):
@@ -8,8 +8,8 @@ def test_rows_follow_the_ranking_and_the_reference_has_no_skill(make_data):
     rows = rows_of(table)
     assert [row.model for row in rows] == ["ridge", "lsntp-increment", "persistence"]
     assert rows[0].skill == "–"
-    assert rows[1].skill == "\N{MINUS SIGN}16.7 %"  # 1 - 0.7 / 0.6
-    assert rows[1].interval == "[\N{MINUS SIGN}20.7, \N{MINUS SIGN}13.7]"
+    assert rows[1].skill == "\N{MINUS SIGN}0.167"  # 1 - 0.7 / 0.6
+    assert rows[1].interval == "[\N{MINUS SIGN}0.207, \N{MINUS SIGN}0.137]"
     assert rows[0].main[0] == "0.600"
 
 
@@ -29,7 +29,7 @@ def test_leads_are_listed_best_model_first(make_data):
 def test_numbers_carry_a_true_minus_and_nan_is_a_dash():
     assert fixed(-1.25, 1) == "\N{MINUS SIGN}1.2"
     assert fixed(0.5, 2, sign=True) == "+0.50"
-    assert fixed(math.nan, 2) == percent(math.nan) == "–"
+    assert fixed(math.nan, 2) == skill_text(math.nan) == "–"
 
 
 def test_hyphens_in_names_and_dates_stay():

@@ -34,9 +34,9 @@ def test_the_table_says_what_the_curves_show_newest_first():
         "3",
         "0.500",
         "0.600",
-        "+50.0 %",
-        "+40.0 %",
-        "\N{MINUS SIGN}20.0 %",
+        "+0.500",
+        "+0.400",
+        "\N{MINUS SIGN}0.200",
     ]
     assert len(view.table.columns) == len(view.table.rows[0])
     first, second = view.curves.charts
