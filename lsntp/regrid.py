@@ -45,7 +45,9 @@ class ConservativeWeights:
     digest: str
 
     def apply(self, frames: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float32]:
-        """Target frames (n, H', W') of source frames (n, H, W): ``rows X columns^T`` in float64.
+        """Target frames (n, H', W') of source frames (n, H, W), any unit: ``rows X columns^T``.
+
+        Sums are in float64, the result is float32.
 
         A NaN in any source cell that touches a target cell makes that target cell NaN.
         """
@@ -63,6 +65,10 @@ def conservative_weights(source: Grid, target: Grid) -> ConservativeWeights:
     periodic. A target cell that reaches past the source is the mean over its covered part,
     as CDO's ``remapcon`` does by default. Where target edges coincide with source edges,
     rounding of the coordinates aside, whole cells are taken: a crop keeps its values.
+
+    Args:
+        source: (H, W).
+        target: (H', W'); every centre lies in a cell of the source.
 
     Raises:
         DomainError: if the centre of a target cell lies outside the source's cells.

@@ -16,6 +16,7 @@ Duration = np.timedelta64
 FIRST_INSTANT = np.datetime64("1678-01-01", "us")
 LAST_INSTANT = np.datetime64("2262-01-01", "us")
 """Nanoseconds in 64 bits reach no further."""
+DAY = np.timedelta64(24, "h").astype("timedelta64[ns]")
 
 
 def parse_time(value: str | dt.datetime | dt.date | np.datetime64) -> Instant:
@@ -83,8 +84,9 @@ class Period:
         return cls(parse_time(start), parse_time(end))
 
     def __str__(self) -> str:
-        """``2019-03-01T00:00Z..2019-03-22T00:00Z``."""
-        return f"{format_time(self.start)}..{format_time(self.end)}"
+        """``2019-03-01T00:00Z..2019-03-22T00:00Z``; nothing after the dots for one without end."""
+        end = "" if self.end >= LAST_INSTANT else format_time(self.end)
+        return f"{format_time(self.start)}..{end}"
 
     def contains(self, times: Times) -> npt.NDArray[np.bool_]:
         """Which of ``times`` lie inside."""

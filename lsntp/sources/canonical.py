@@ -53,6 +53,11 @@ class NoTemperatureError(SourceDataError):
 def to_kelvin(values: npt.NDArray[Any], units: object, where: str) -> Fields:
     """``values`` in kelvin, float32; NaN stays NaN.
 
+    Args:
+        values: any shape, in ``units``.
+        units: as the file has them; None where it has none.
+        where: the file, for messages.
+
     Raises:
         SourceDataError: if ``units`` is missing or no unit of temperature.
     """
@@ -71,7 +76,10 @@ def to_kelvin(values: npt.NDArray[Any], units: object, where: str) -> Fields:
 
 
 def to_float32(values: npt.NDArray[Any]) -> Fields:
-    """``values`` in single precision; what does not fit becomes infinite, for quality to see."""
+    """``values``, any shape, in single precision.
+
+    What does not fit becomes infinite, for quality to see.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         return values.astype(np.float32)
 

@@ -40,7 +40,11 @@ _HALF_SECOND = np.timedelta64(500, "ms")
 def read_grid(
     dataset: xr.Dataset, variable: xr.DataArray, label: str
 ) -> tuple[NativeGrid, Hashable, Hashable]:
-    """The axes and the names of their dimensions."""
+    """The axes of latitude and longitude, degrees, and the names of their dimensions.
+
+    Raises:
+        SourceDataError: if the variable is a point series, or an axis is absent or unusable.
+    """
     axes = {
         name: axis
         for name, spellings in _AXES.items()
@@ -111,7 +115,11 @@ def _time_dims(dataset: xr.Dataset) -> set[Hashable]:
 def read_times(
     dataset: xr.Dataset, variable: xr.DataArray, label: str
 ) -> tuple[Hashable | None, Times]:
-    """The time dimension (None for a single field) and its valid times (n,)."""
+    """The time dimension (None for a single field) and its valid times (n,), UTC.
+
+    Raises:
+        SourceDataError: if there is no time, too many, or one without usable units.
+    """
     axis = next(
         (
             dataset[name]
@@ -150,7 +158,11 @@ def check_dims(
     dims: tuple[Hashable | None, Hashable, Hashable],
     label: str,
 ) -> None:
-    """Refuse dimensions beyond time, latitude and longitude, unless they are of size one."""
+    """Refuse dimensions beyond time, latitude and longitude, unless they are of size one.
+
+    Raises:
+        SourceDataError: naming the dimensions, or the level where it is not near the ground.
+    """
     wide = {
         dim: size
         for dim, size in variable.sizes.items()
@@ -176,7 +188,11 @@ def check_dims(
 
 
 def refuse_forecasts(dataset: xr.Dataset, label: str) -> None:
-    """Refuse a lead time other than zero."""
+    """Refuse a lead time other than zero.
+
+    Raises:
+        SourceDataError: naming the coordinate.
+    """
     for name, coordinate in dataset.variables.items():
         is_step = name == "step" or coordinate.attrs.get("standard_name") == "forecast_period"
         if is_step and coordinate.size <= MAX_TIMES and np.any(np.asarray(coordinate.values) != 0):
@@ -187,7 +203,16 @@ def refuse_forecasts(dataset: xr.Dataset, label: str) -> None:
 
 
 def refuse_statistics(variable: xr.DataArray, times: Times, label: str) -> None:
-    """Refuse monthly fields, means over a day or more, and statistics of an ensemble."""
+    """Refuse monthly fields, means over a day or more, and statistics of an ensemble.
+
+    Args:
+        variable: with its attributes of GRIB and CF.
+        times: of its fields (n,).
+        label: the file, for messages.
+
+    Raises:
+        SourceDataError: saying what the fields are.
+    """
     refuse_monthly(times, label)
     stream, kind, step_type = (
         variable.attrs.get(f"GRIB_{key}") for key in ("stream", "dataType", "stepType")
@@ -214,7 +239,11 @@ def refuse_statistics(variable: xr.DataArray, times: Times, label: str) -> None:
 def read_statuses(
     dataset: xr.Dataset, variable: xr.DataArray, count: int, label: str
 ) -> Statuses | None:
-    """One status a time; None where expver is a dimension of the fields."""
+    """One status a time (count,); None where expver is a dimension of the fields.
+
+    Raises:
+        SourceDataError: if there are as many as neither, or one is unknown.
+    """
     if EXPVER in variable.dims:
         return None
     if EXPVER not in dataset.variables:

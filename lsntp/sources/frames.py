@@ -69,6 +69,11 @@ def frame_digests(values: Fields, times: Times, grid: Grid) -> npt.NDArray[np.ui
     """SHA-256 (time, 32) of each frame's little-endian float32 bytes, its cells and its time.
 
     It depends on the field alone, not on how files or requests were cut.
+
+    Args:
+        values: kelvin (n, H, W).
+        times: (n,), UTC.
+        grid: the cells (H, W).
     """
     digests = np.empty((len(times), DIGEST_BYTES), np.uint8)
     cells = bytes.fromhex(grid.digest)
@@ -81,7 +86,7 @@ def frame_digests(values: Fields, times: Times, grid: Grid) -> npt.NDArray[np.ui
 
 
 def settle_repeats(frames: xr.Dataset) -> xr.Dataset:
-    """``frames`` without repeats that say nothing new.
+    """``frames`` (``t2m(time, latitude, longitude)``) without repeats that say nothing new.
 
     A final frame makes preliminary ones of its time void; of identical frames the
     first stays. Different frames of equal rank all stay: quality decides on them.

@@ -75,7 +75,16 @@ class Waves:
         )
 
     def at(self, time_h: float, latitude: Floats, longitude: Floats) -> Floats:
-        """The field (H, W) at a time (hours)."""
+        """The waves on a grid, without unit, of variance 1.
+
+        Args:
+            time_h: hours since any origin.
+            latitude: (H,), degrees north.
+            longitude: (W,), degrees east.
+
+        Returns:
+            (H, W).
+        """
         amplitude = np.where(
             self.swell > 0, np.sqrt(2.0) * np.cos(self.swell * time_h + 3.0 * self.phase), 1.0
         ) * np.sqrt(2.0 / self.phase.size)
@@ -122,7 +131,16 @@ class Atmosphere:
         return height
 
     def temperature_k(self, time: Instant, latitude: Floats, longitude: Floats) -> Floats:
-        """2 m temperature (H, W) at one time."""
+        """2 m temperature at one time.
+
+        Args:
+            time: UTC.
+            latitude: (H,), degrees north.
+            longitude: (W,), degrees east.
+
+        Returns:
+            (H, W), K.
+        """
         time_h = float((time - _EPOCH) / np.timedelta64(1, "h"))
         land = self.land_fraction(latitude, longitude)
         sine = np.sin(np.radians(latitude))[:, None]

@@ -71,6 +71,12 @@ def build_training_archive(
     Written aside, then renamed: ``<folder>/<digest>.zarr`` is complete or absent, and
     archives of other digests stay as they are.
 
+    Args:
+        domain: the configuration; its grid and cadence must be those of ``analysis``.
+        analysis: fields (H, W), K, by time.
+        folder: of the domain's training archives.
+        scaling: kind of normalisation.
+
     Raises:
         TrainingDataError: if the data are too short or too sparse to train on.
         DomainError: if the analysis archive has another grid or cadence than the domain.
@@ -151,7 +157,7 @@ def _is_whole(archive: TrainingArchive) -> bool:
 
 
 def covered_times(domain: Domain, analysis: FieldArchive) -> Times:
-    """From the start of training to the end of validation, as far as the archive reaches."""
+    """(n,), from the start of training to the end of validation, as far as the archive reaches."""
     split = domain.split
     period = Period(split.train.period.start, split.validation.period.end)
     times = period.steps(domain.cadence, domain.start)
@@ -159,7 +165,17 @@ def covered_times(domain: Domain, analysis: FieldArchive) -> Times:
 
 
 def input_digest(domain: Domain, analysis: FieldArchive, times: Times, scaling: Scaling) -> str:
-    """A digest of the fields at ``times`` and of every setting the training archive depends on."""
+    """A digest of the fields at ``times`` and of every setting the training archive depends on.
+
+    Args:
+        domain: the configuration.
+        analysis: fields by time; their status and the digests of their sources count.
+        times: of the training archive (n,).
+        scaling: kind of normalisation.
+
+    Returns:
+        The first 16 hexadecimal digits of a SHA-256.
+    """
     settings = {
         "layout": LAYOUT_VERSION,
         "grid": analysis.grid.digest,

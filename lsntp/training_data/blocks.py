@@ -60,7 +60,7 @@ def block_frames(grid: Grid) -> int:
 
 
 def split_times(times: Times, frames: int) -> list[Times]:
-    """``times`` cut into consecutive blocks of at most ``frames``."""
+    """``times`` (n,) cut into consecutive blocks of at most ``frames``."""
     return [times[first : first + frames] for first in range(0, times.size, frames)]
 
 
@@ -73,6 +73,12 @@ def reduce_blocks(
     """``merge`` over ``of_block(block)``, as a binary tree on the active Dask scheduler.
 
     The tree is fixed by the order of the blocks, so the result does not depend on timing.
+
+    Args:
+        of_block: what to compute of the times of a block; sent to the workers.
+        merge: two results of neighbouring blocks to one; associative.
+        blocks: one at least.
+        description: for the progress bar.
     """
     level = [delayed(of_block)(block) for block in blocks]
     while len(level) > 1:

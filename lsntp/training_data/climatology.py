@@ -96,7 +96,17 @@ class ClimatologySums:
 
     @classmethod
     def of(cls, times: Times, fields: Fields, hours_of_day: Floats, *, seasonal: bool) -> Self:
-        """The sums of complete fields (n, H, W), K, at ``times`` (n,)."""
+        """The sums of complete fields.
+
+        Args:
+            times: (n,), UTC.
+            fields: (n, H, W), K, without NaN.
+            hours_of_day: (S,), all that ``times`` may be at.
+            seasonal: whether the day of year gets terms of its own.
+
+        Raises:
+            DomainError: if a time is at another hour of day.
+        """
         terms = SEASONAL_TERMS if seasonal else 1
         gram = np.zeros((hours_of_day.size, terms, terms))
         products = np.zeros((hours_of_day.size, terms, *fields.shape[1:]))

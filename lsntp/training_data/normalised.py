@@ -45,6 +45,14 @@ def write_normalised(
     ``x(time, channel, latitude, longitude)`` (NaN where no usable field is) with the status
     of every time, statistics, climatology and the resolved configuration.
 
+    Args:
+        domain: the configuration.
+        analysis: fields (H, W), K, by time.
+        times: of the new archive (n,), regular.
+        path: where nothing is yet.
+        scaling: kind of normalisation.
+        digest: of everything the content depends on, stored as an attribute.
+
     Raises:
         TrainingDataError: if the training period cannot give statistics.
     """

@@ -13,7 +13,13 @@ from lsntp.training_data.blocks import FieldArchive, usable_at
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The init_times of the windows of each block; test may be empty, the others are not."""
+    """The init_times of the windows of each block; test may be empty, the others are not.
+
+    Attributes:
+        train: (n,), ascending; so are the others.
+        validation: (m,).
+        test: (k,).
+    """
 
     train: Times
     validation: Times
@@ -53,7 +59,8 @@ def make_split(domain: Domain, archive: FieldArchive) -> Split:
     it. The test block may have no window yet: training does not wait for it.
 
     Raises:
-        TrainingDataError: if training or validation has no window.
+        TrainingDataError: if training or validation has no window, or nothing is left of a
+            block behind its purge gap.
     """
     periods = effective_periods(domain)
     windows = {name: window_init_times(domain, archive, period) for name, period in periods.items()}
@@ -64,7 +71,13 @@ def make_split(domain: Domain, archive: FieldArchive) -> Split:
 
 
 def window_init_times(domain: Domain, archive: FieldArchive, period: Period) -> Times:
-    """The init_times whose history and horizon are usable and inside ``period``."""
+    """The init_times (n,) whose history and horizon are usable and inside ``period``.
+
+    Args:
+        domain: gives ``history``, ``horizon`` and the axis.
+        archive: says which times are usable.
+        period: that windows must lie wholly inside.
+    """
     times = period.steps(domain.cadence, domain.start)
     length = domain.history + domain.horizon
     if times.size < length:

@@ -48,7 +48,16 @@ class TargetTransform:
         return self.target == "anomaly"
 
     def encode(self, target_k: ArrayT, last_k: ArrayT, climatology_k: ArrayT | None) -> ArrayT:
-        """The normalised target (..., K, H, W) of fields in kelvin."""
+        """The normalised target (..., K, H, W) of fields in kelvin.
+
+        Args:
+            target_k: y(t + lead), (..., K, H, W), K.
+            last_k: y(t), (..., H, W), K.
+            climatology_k: clim at the valid times (..., K, H, W), K; None unless needed.
+
+        Raises:
+            TrainingDataError: if the climatology is needed and None.
+        """
         if self.target == "absolute":
             return self.scaler.scale(target_k)
         if self.target == "anomaly":
@@ -56,7 +65,11 @@ class TargetTransform:
         return (target_k - last_k[..., None, :, :]) / self._increment_std(target_k)
 
     def decode(self, prediction: ArrayT, last_k: ArrayT, climatology_k: ArrayT | None) -> ArrayT:
-        """The fields (..., K, H, W), K, of a normalised prediction."""
+        """The fields (..., K, H, W), K, of a normalised prediction; inverse of :meth:`encode`.
+
+        Raises:
+            TrainingDataError: if the climatology is needed and None.
+        """
         if self.target == "absolute":
             return self.scaler.unscale(prediction)
         if self.target == "anomaly":

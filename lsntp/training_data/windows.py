@@ -23,6 +23,13 @@ class Windows(Dataset[Sample]):
     (K, 1, H, W), the fields after it as ``transform`` encodes them; both float32. The block
     that the windows span is read once and kept in memory.
 
+    Args:
+        archive: normalised fields.
+        init_times: (n,), on the archive's axis.
+        transform: from kelvin to what the network is asked to predict.
+        history: T, frames up to and including init_time.
+        horizon: K, frames after it.
+
     Raises:
         TrainingDataError: if a window leaves the archive or holds a missing field.
     """

@@ -227,3 +227,16 @@ def test_nearest_takes_the_nearest_centre_and_crosses_the_date_line():
     result = regrid(field, Grid(np.array([4.0, 0.5]), np.array([176.0, 179.0])), method="nearest")
     assert result[0, 0, 0] == field[0, 17, -1]
     assert result[0, 0, 1] == field[0, 17, 0]
+
+
+def test_a_single_place_is_a_grid_to_move_from_and_to():
+    place = Grid(np.array([50.4]), np.array([-4.2]))
+    np.testing.assert_allclose(regrid(frames(place, [281.5, 283.0]), place).squeeze(), [281.5, 283])
+    # Its cell is 50.9..49.9 N, -4.7..-3.7 E: of rows 51 and 50 (edges 51.5, 50.5, 49.5) 0.4 and
+    # 0.6 (in sine of latitude nearly so), of columns -5 and -4 (edges -5.5, -4.5, -3.5) 0.2, 0.8.
+    four = Grid(np.array([51.0, 50.0]), np.array([-5.0, -4.0]))
+    values = [[280.0, 290.0], [300.0, 310.0]]
+    expected = 0.4 * (0.2 * 280 + 0.8 * 290) + 0.6 * (0.2 * 300 + 0.8 * 310)
+    np.testing.assert_allclose(regrid(frames(four, values), place).squeeze(), expected, atol=0.1)
+    with pytest.raises(DomainError, match="inside the source's cells"):
+        regrid(frames(place, [281.5]), four)
