@@ -13,7 +13,8 @@ from lsntp.archives.forecast import ForecastArchive
 from lsntp.archives.layout import CONFIGURATION
 from lsntp.config import Domain
 from lsntp.errors import ArchiveNotFoundError, ModelError
-from lsntp.models.base import Fields, Forecaster
+from lsntp.grid import Fields
+from lsntp.models.base import Forecaster
 from lsntp.names import Status
 from lsntp.progress import track
 from lsntp.times import Period, Times, format_time

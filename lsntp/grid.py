@@ -11,6 +11,7 @@ import numpy.typing as npt
 from lsntp.errors import DomainError
 
 Floats = npt.NDArray[np.float64]
+Fields = npt.NDArray[np.float32]
 
 EARTH_RADIUS_KM = 6371.0
 COORDINATE_TOLERANCE_DEG = 1e-3

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from lsntp.errors import DomainError
 
 Times = npt.NDArray[np.datetime64]
+LeadTimes = npt.NDArray[np.timedelta64]
 Instant = np.datetime64
 Duration = np.timedelta64
 

@@ -122,7 +122,8 @@ def _is_group(document: Any) -> bool:
     try:
         zarr_document = {**document, "consolidated_metadata": None}
         GroupMetadata.from_dict(zarr_document)
-        return isinstance(document["consolidated_metadata"]["metadata"], dict)
+        parts = (document["consolidated_metadata"]["metadata"], document.get("attributes", {}))
+        return all(isinstance(part, dict) for part in parts)
     except _ZARR_ERRORS:
         return False
 
@@ -131,7 +132,8 @@ def _is_array(document: Any) -> bool:
     """Whether Zarr takes a document for an array with named dimensions."""
     try:
         ArrayV3Metadata.from_dict(copy.deepcopy(document))
-        return bool(document["dimension_names"])
+        chunk_shape = document["chunk_grid"]["configuration"]["chunk_shape"]
+        return bool(document["dimension_names"]) and all(chunk > 0 for chunk in chunk_shape)
     except _ZARR_ERRORS:
         return False
 

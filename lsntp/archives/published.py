@@ -23,9 +23,7 @@ from lsntp.archives.staging import (
 )
 from lsntp.grid import Grid
 from lsntp.names import LEAD_TIME
-from lsntp.times import Duration, Instant, Times, format_duration_h
-
-Leads = npt.NDArray[np.timedelta64]
+from lsntp.times import Duration, Instant, LeadTimes, Times, format_duration_h
 
 
 class PublishedArchive(ABC):
@@ -78,7 +76,7 @@ class PublishedArchive(ABC):
         start: Instant,
         cadence: Duration,
         attrs: Mapping[str, str],
-        lead_times: Leads | None = None,
+        lead_times: LeadTimes | None = None,
     ) -> Self:
         """The archive at ``path``, made if it is not there; attributes are brought up to date."""
         path, axis = Path(path), layout.Axis(start, cadence)
@@ -128,7 +126,9 @@ class PublishedArchive(ABC):
         with decoding(str(self.path)):
             return layout.read_rows(self._array(name), slots, missing=missing)
 
-    def _differences(self, grid: Grid, axis: layout.Axis, _lead_times: Leads | None) -> list[str]:
+    def _differences(
+        self, grid: Grid, axis: layout.Axis, _lead_times: LeadTimes | None
+    ) -> list[str]:
         """In what this archive is not the one that is wanted."""
         return layout.differences(self.grid, self._axis, grid, axis)
 
@@ -150,7 +150,7 @@ class LeadTimeArchive(PublishedArchive):
         grid: Grid,
         start: Instant,
         cadence: Duration,
-        lead_times: Leads,
+        lead_times: LeadTimes,
         attrs: Mapping[str, str],
     ) -> Self:
         """The archive at ``path``, made if it is not there; attributes are brought up to date.
@@ -167,14 +167,16 @@ class LeadTimeArchive(PublishedArchive):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.lead_times: Leads = self._axis.clock.decode_durations(self._whole(LEAD_TIME))
+        self.lead_times: LeadTimes = self._axis.clock.decode_durations(self._whole(LEAD_TIME))
 
-    def _differences(self, grid: Grid, axis: layout.Axis, lead_times: Leads | None) -> list[str]:
+    def _differences(
+        self, grid: Grid, axis: layout.Axis, lead_times: LeadTimes | None
+    ) -> list[str]:
         faults = super()._differences(grid, axis, lead_times)
         if lead_times is not None and not np.array_equal(self.lead_times, lead_times):
             faults.append(f"lead times {_in_words(lead_times)}, found {_in_words(self.lead_times)}")
         return faults
 
 
-def _in_words(lead_times: Leads) -> str:
+def _in_words(lead_times: LeadTimes) -> str:
     return ", ".join(format_duration_h(lead) for lead in lead_times)

@@ -11,18 +11,15 @@ from lsntp.archives.evaluation import CELL_SUMS, MAP_COUNT, EvaluationArchive
 from lsntp.archives.forecast import ForecastArchive
 from lsntp.config import Domain
 from lsntp.evaluation.sums import Sums, cell_sums, merge
-from lsntp.grid import Grid
+from lsntp.grid import Fields, Grid
 from lsntp.names import LATITUDE, LEAD_TIME, LONGITUDE
-from lsntp.times import Instant, Times
+from lsntp.times import Instant, LeadTimes, Times
 from lsntp.training_data.blocks import USABLE_CODES
-from lsntp.training_data.statistics import LeadTimes
 from lsntp.workspace import Workspace
 
 BLOCK_BYTES = 64 * 2**20
 _WORKING_COPIES = 8
 """Float64 arrays of a block's size that scoring holds at once."""
-
-Fields = npt.NDArray[np.float32]
 
 
 def blocks_of(init_times: Times, lead_times: LeadTimes, grid: Grid) -> Iterator[slice]:

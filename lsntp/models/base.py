@@ -3,13 +3,10 @@
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from lsntp.errors import ModelError
-from lsntp.times import Duration, Times, format_duration_h, format_time
-
-Fields = npt.NDArray[np.float32]
-LeadTimes = npt.NDArray[np.timedelta64]
+from lsntp.grid import Fields
+from lsntp.times import Duration, LeadTimes, Times, format_duration_h, format_time
 
 
 class Forecaster(Protocol):

@@ -12,14 +12,9 @@ from typing import ClassVar
 import numpy as np
 
 from lsntp.errors import ModelError
-from lsntp.models.base import (
-    Fields,
-    Forecaster,
-    LeadTimes,
-    check_history,
-    steps_of,
-)
-from lsntp.times import DAY, Duration, Times
+from lsntp.grid import Fields
+from lsntp.models.base import Forecaster, check_history, steps_of
+from lsntp.times import DAY, Duration, LeadTimes, Times
 from lsntp.training_data.climatology import Climatology
 
 

@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lsntp.errors import ModelError, TrainingDataError
-from lsntp.grid import Floats
-from lsntp.models.base import Fields, LeadTimes, check_history, steps_of
-from lsntp.times import DAY, Duration, Times
+from lsntp.grid import Fields, Floats
+from lsntp.models.base import check_history, steps_of
+from lsntp.times import DAY, Duration, LeadTimes, Times
 from lsntp.training_data.climatology import Climatology
 
 REACH = 2

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lsntp.errors import SourceDataError
+from lsntp.grid import Fields
 from lsntp.names import EXPVER_STATUS, Status
 
-Fields = npt.NDArray[np.float32]
 Statuses = npt.NDArray[np.int8]
 
 T2M_PARAM_ID = 167

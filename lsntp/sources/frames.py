@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
-from lsntp.grid import Grid
+from lsntp.grid import Fields, Grid
 from lsntp.names import (
     DIGEST_BYTES,
     FIELD_DIMS,
@@ -21,7 +21,7 @@ from lsntp.names import (
     TIME,
     Status,
 )
-from lsntp.sources.canonical import Fields, Statuses
+from lsntp.sources.canonical import Statuses
 from lsntp.times import Times, format_time
 
 DIGEST_BYTE = "digest_byte"

@@ -16,12 +16,12 @@ import numpy as np
 from gribapi import bindings  # type: ignore[import-untyped]
 
 from lsntp.errors import SourceDataError, SourceUnavailableError
+from lsntp.grid import Fields
 from lsntp.names import Status
 from lsntp.sources.canonical import (
     ENSEMBLE_TYPES,
     MONTHLY_STREAMS,
     T2M_PARAM_ID,
-    Fields,
     NoTemperatureError,
     Statuses,
     status_of_expver,

@@ -12,8 +12,9 @@ import xarray as xr
 from scipy.io import netcdf_file
 
 from lsntp.errors import LsntpError, SourceDataError, SourceUnavailableError
+from lsntp.grid import Fields
 from lsntp.names import Status
-from lsntp.sources.canonical import Fields, Statuses, find_t2m, status_of_expver, to_kelvin
+from lsntp.sources.canonical import Statuses, find_t2m, status_of_expver, to_kelvin
 from lsntp.sources.coordinates import (
     EXPVER,
     check_dims,

@@ -7,7 +7,8 @@ from typing import Protocol
 import numpy as np
 
 from lsntp.errors import SourceDataError
-from lsntp.sources.canonical import Fields, Statuses
+from lsntp.grid import Fields
+from lsntp.sources.canonical import Statuses
 from lsntp.sources.native import Ints, NativeGrid, Window
 from lsntp.times import Times
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import lsntp
 from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.lease import writer_lease
 from lsntp.config import Domain, NetworkConfig, Scaling
@@ -22,7 +21,7 @@ from lsntp.training.provenance import (
     Recipe,
     hardware,
     now_utc,
-    period_as_text,
+    recipe_for,
     source_commit,
 )
 from lsntp.training.scores import Scores, validation_scores
@@ -36,7 +35,7 @@ from lsntp.training.versions import (
 )
 from lsntp.training_data.archive import TrainingArchive, build_training_archive
 from lsntp.training_data.blocks import usable_at
-from lsntp.training_data.splits import Split, effective_periods, make_split
+from lsntp.training_data.splits import Split, make_split
 from lsntp.workspace import Workspace
 
 BASELINE_SCALING: Scaling = "standard"
@@ -263,22 +262,14 @@ class _Workshop:
         settings = _deciding_settings(network) if network else {}
         if model == Ridge.name:
             settings = {"penalty": domain.ridge_penalty}
-        periods = effective_periods(domain)
-        return Recipe(
+        return recipe_for(
+            domain,
             model=model,
             kind="network" if network else "baseline",
-            domain=domain.domain,
-            training_period=period_as_text(periods["train"]),
-            validation_period=period_as_text(periods["validation"]),
             training_data=archive.digest,
-            grid_digest=domain.target_grid.digest,
-            history=domain.history,
-            horizon=domain.horizon,
-            cadence_h=domain.cadence_h,
             settings=settings,
             seed=network.training.seed if network else None,
             parent=self.parent.version if self.parent else None,
-            code_version=lsntp.__version__,
         )
 
     def _path(self, recipe: Recipe) -> Path:

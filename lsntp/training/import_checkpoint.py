@@ -8,7 +8,6 @@ from pathlib import Path
 
 import torch
 
-import lsntp
 from lsntp.config import Domain, NetworkConfig
 from lsntp.errors import ModelError
 from lsntp.models.lsntp import LSNTP
@@ -18,16 +17,15 @@ from lsntp.training.history import open_analysis
 from lsntp.training.network import make_forecaster, network_tensors, untrained_network
 from lsntp.training.provenance import (
     Provenance,
-    Recipe,
     hardware,
     now_utc,
-    period_as_text,
+    recipe_for,
     source_commit,
 )
 from lsntp.training.scores import validation_scores
 from lsntp.training.versions import ModelVersion, save_version
 from lsntp.training_data.archive import build_training_archive
-from lsntp.training_data.splits import effective_periods, make_split
+from lsntp.training_data.splits import make_split
 from lsntp.workspace import Workspace
 
 WEIGHTS = "model"
@@ -71,25 +69,17 @@ def import_checkpoint(
     split = make_split(domain, analysis)
     workspace = Workspace.of(domain)
     archive = build_training_archive(domain, analysis, workspace.training, config.scaling)
-    periods = effective_periods(domain)
     with path.open("rb") as file:
         source = hashlib.file_digest(file, "sha256").hexdigest()
-    recipe = Recipe(
+    recipe = recipe_for(
+        domain,
         model=model,
         kind="network",
-        domain=domain.domain,
-        training_period=period_as_text(periods["train"]),
-        validation_period=period_as_text(periods["validation"]),
         training_data=archive.digest,
-        grid_digest=domain.target_grid.digest,
-        history=domain.history,
-        horizon=domain.horizon,
-        cadence_h=domain.cadence_h,
         settings={
             **config.model_dump(mode="json", exclude={"training"}),
             "imported_from_sha256": source,
         },
-        code_version=lsntp.__version__,
     )
     if (workspace.models / recipe.version).exists():
         return ModelVersion.open(workspace.models / recipe.version)

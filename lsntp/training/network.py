@@ -11,9 +11,10 @@ from torch import nn
 
 from lsntp.config import Domain, NetworkConfig
 from lsntp.errors import ModelError
-from lsntp.models.base import Fields, LeadTimes, check_history
+from lsntp.grid import Fields
+from lsntp.models.base import check_history
 from lsntp.models.registry import build_network
-from lsntp.times import Times
+from lsntp.times import LeadTimes, Times
 from lsntp.training.contents import (
     NETWORK,
     climatology_shapes,

@@ -13,7 +13,11 @@ from typing import Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 import lsntp
+from lsntp.config import Domain
 from lsntp.times import Period, format_time
+from lsntp.training_data.splits import effective_periods
+
+Kind = Literal["baseline", "network"]
 
 DIGEST_LENGTH = 12
 
@@ -28,7 +32,7 @@ class Recipe(_Record):
     """Everything that decides the weights of a version; equal recipes, equal versions."""
 
     model: str
-    kind: Literal["baseline", "network"]
+    kind: Kind
     domain: str
     training_period: tuple[str, str] = Field(description="[start, end), UTC.")
     validation_period: tuple[str, str] = Field(description="[start, end), UTC.")
@@ -64,6 +68,40 @@ class Provenance(_Record):
     hardware: dict[str, str]
     durations_s: dict[str, float]
     created_at: AwareDatetime
+
+
+def recipe_for(
+    domain: Domain,
+    *,
+    model: str,
+    kind: Kind,
+    training_data: str,
+    settings: dict[str, Any],
+    seed: int | None = None,
+    parent: str | None = None,
+) -> Recipe:
+    """The recipe of ``model`` for ``domain`` and this code; the rest is as in :class:`Recipe`.
+
+    Raises:
+        TrainingDataError: if nothing is left of the training or validation period.
+    """
+    periods = effective_periods(domain)
+    return Recipe(
+        model=model,
+        kind=kind,
+        domain=domain.domain,
+        training_period=period_as_text(periods["train"]),
+        validation_period=period_as_text(periods["validation"]),
+        training_data=training_data,
+        grid_digest=domain.target_grid.digest,
+        history=domain.history,
+        horizon=domain.horizon,
+        cadence_h=domain.cadence_h,
+        settings=settings,
+        seed=seed,
+        parent=parent,
+        code_version=lsntp.__version__,
+    )
 
 
 def period_as_text(period: Period) -> tuple[str, str]:

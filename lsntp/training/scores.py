@@ -7,9 +7,9 @@ import numpy as np
 
 from lsntp.archives.analysis import AnalysisArchive
 from lsntp.grid import Floats
-from lsntp.models.base import Forecaster, LeadTimes
+from lsntp.models.base import Forecaster
 from lsntp.progress import track
-from lsntp.times import Times, in_hours
+from lsntp.times import LeadTimes, Times, in_hours
 from lsntp.training.history import is_complete, read_fields, status_of
 
 BATCH = 64

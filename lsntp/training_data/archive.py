@@ -16,10 +16,10 @@ from lsntp.archives.staging import open_published, storage_errors
 from lsntp.config import Domain, Scaling
 from lsntp.dask_cluster import on_cluster
 from lsntp.errors import ArchiveBusyError, ArchiveError, ArchiveNotFoundError, DomainError
-from lsntp.grid import Grid
+from lsntp.grid import Fields, Grid
 from lsntp.names import LATITUDE, LONGITUDE, TIME
 from lsntp.times import Period, Times, format_duration_h
-from lsntp.training_data.blocks import FieldArchive, Fields, usable_at
+from lsntp.training_data.blocks import FieldArchive, usable_at
 from lsntp.training_data.climatology import Climatology
 from lsntp.training_data.normalised import CLIMATOLOGY, HOUR_OF_DAY, X, write_normalised
 from lsntp.training_data.scaling import Scaler

@@ -8,11 +8,10 @@ import numpy.typing as npt
 from dask.delayed import delayed
 from tqdm.dask import TqdmCallback
 
-from lsntp.grid import Grid
+from lsntp.grid import Fields, Grid
 from lsntp.names import Status
 from lsntp.times import Duration, Instant, Times
 
-Fields = npt.NDArray[np.float32]
 Result = TypeVar("Result")
 
 BLOCK_BYTES = 32 * 2**20

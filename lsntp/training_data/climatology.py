@@ -7,9 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lsntp.errors import DomainError, TrainingDataError
-from lsntp.grid import Floats
+from lsntp.grid import Fields, Floats
 from lsntp.times import Duration, Instant, Times, format_time, in_hours
-from lsntp.training_data.blocks import Fields
 
 HARMONICS = 4
 SEASONAL_TERMS = 1 + 2 * HARMONICS

@@ -14,9 +14,10 @@ from zarr.errors import ZarrUserWarning
 
 from lsntp.archives import layout
 from lsntp.config import Domain, Scaling
+from lsntp.grid import Fields
 from lsntp.names import LATITUDE, LONGITUDE, STATUS, T2M, TIME
 from lsntp.times import Times
-from lsntp.training_data.blocks import FieldArchive, Fields, usable_at
+from lsntp.training_data.blocks import FieldArchive, usable_at
 from lsntp.training_data.scaling import Scaler
 from lsntp.training_data.splits import effective_periods
 from lsntp.training_data.statistics import compute_statistics

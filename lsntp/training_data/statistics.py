@@ -8,11 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lsntp.errors import TrainingDataError
-from lsntp.grid import Floats
-from lsntp.times import Period, Times, format_time, parse_time
+from lsntp.grid import Fields, Floats
+from lsntp.times import LeadTimes, Period, Times, format_time, parse_time
 from lsntp.training_data.blocks import (
     FieldArchive,
-    Fields,
     block_frames,
     reduce_blocks,
     split_times,
@@ -27,8 +26,6 @@ from lsntp.training_data.climatology import (
 
 REFERENCE_K = 280.0
 """Sums are taken about this value, so that squares lose no digits."""
-
-LeadTimes = npt.NDArray[np.timedelta64]
 
 
 @dataclass(frozen=True, eq=False)

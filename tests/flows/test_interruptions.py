@@ -23,11 +23,11 @@ history: 3
 horizon: 3
 archive: {start: 2024-01-01}
 split:
-  train: {start: 2024-01-01, end: 2024-05-08}
-  validation: {start: 2024-05-08, end: 2024-05-10}
-  test: {start: 2024-05-10, end: 2024-05-11}
+  train: {start: 2024-01-01, end: 2024-10-08}
+  validation: {start: 2024-10-08, end: 2024-10-10}
+  test: {start: 2024-10-10, end: 2024-10-11}
 """
-HOURS = 131 * 24
+HOURS = 284 * 24  # blocks enough for a run to be at work still when it is ended
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ import pytest
 
 from lsntp.config import BASELINES
 from lsntp.errors import ModelError
-from lsntp.models.base import Fields, Forecaster
+from lsntp.grid import Fields
+from lsntp.models.base import Forecaster
 from lsntp.models.baselines import make_baseline
 from lsntp.times import Times, hours
 from lsntp.training_data.climatology import Climatology

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 from lsntp.config import BASELINES
-from lsntp.models.base import Fields
+from lsntp.grid import Fields
 from lsntp.models.baselines import make_baseline
 from lsntp.models.ridge import fit_ridge
 from lsntp.times import Duration, Period, Times, hours

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from lsntp.errors import ModelError, TrainingDataError
+from lsntp.grid import Fields
 from lsntp.models import ridge as module_under_test
-from lsntp.models.base import Fields
 from lsntp.models.ridge import FEATURES, Ridge, features, fit_ridge
 from lsntp.times import Times, hours
 from lsntp.training_data.climatology import Climatology
