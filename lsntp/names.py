@@ -20,6 +20,8 @@ T2M_STANDARD_NAME: Final = "air_temperature"
 FIELD_DIMS: Final = (TIME, LATITUDE, LONGITUDE)
 FORECAST_DIMS: Final = (INIT_TIME, LEAD_TIME, LATITUDE, LONGITUDE)
 
+DIGEST_BYTE: Final = "digest_byte"
+"""The dimension of the octets of a digest."""
 DIGEST_BYTES: Final = 32
 
 

@@ -10,7 +10,17 @@ from lsntp.archives.quarantine import DIGEST_LENGTH, Quarantine, QuarantineEntry
 from lsntp.config import Domain
 from lsntp.errors import ArchiveError, ArchiveNotFoundError, DomainError
 from lsntp.grid import Grid
-from lsntp.names import FIELD_DIMS, LATITUDE, LONGITUDE, SOURCE_DIGEST, STATUS, T2M, TIME, Status
+from lsntp.names import (
+    DIGEST_BYTE,
+    FIELD_DIMS,
+    LATITUDE,
+    LONGITUDE,
+    SOURCE_DIGEST,
+    STATUS,
+    T2M,
+    TIME,
+    Status,
+)
 from lsntp.regrid import regrid
 from lsntp.times import Duration, Instant, Times, format_time, hours
 from lsntp.workspace import Workspace
@@ -235,7 +245,7 @@ def _frames(entry: QuarantineEntry, domain: Domain) -> xr.Dataset:
         {
             T2M: regrid(field, domain.target_grid).compute(),
             STATUS: ((TIME,), np.array([entry.status], np.int8)),
-            SOURCE_DIGEST: ((TIME, "digest_byte"), digest[None, :]),
+            SOURCE_DIGEST: ((TIME, DIGEST_BYTE), digest[None, :]),
         }
     )
 

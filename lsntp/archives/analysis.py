@@ -17,6 +17,7 @@ from lsntp.archives.staging import ArraySpec, Staging
 from lsntp.errors import ArchiveError
 from lsntp.grid import Grid
 from lsntp.names import (
+    DIGEST_BYTE,
     DIGEST_BYTES,
     FIELD_DIMS,
     INGESTED_AT,
@@ -316,7 +317,7 @@ def _arrays(grid: Grid, axis: layout.Axis) -> list[ArraySpec]:
         ),
         ArraySpec(
             SOURCE_DIGEST,
-            (TIME, "digest_byte"),
+            (TIME, DIGEST_BYTE),
             (0, DIGEST_BYTES),
             (layout.ROW_CHUNK, DIGEST_BYTES),
             "uint8",

@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 from zarr.abc.store import Store
+from zarr.core.sync import collect_aiterator
 
 from lsntp.archives import layout
 from lsntp.archives.analysis import AnalysisArchive
@@ -92,6 +93,9 @@ def mend_metadata(domain: Domain, path: Path, kind: Kind) -> None:
         metadata = read_metadata(path, REQUIRED[kind])
         arrays = _sound_copies(metadata, twin)
         extent = _extent(metadata, twin)
+        extent |= {
+            dim: _reach(lease.store(), arrays[dim]) for dim, size in extent.items() if not size
+        }
         for name, document in arrays.items():
             shape = [extent[dim] for dim in document["dimension_names"]]
             arrays[name] = {**document, "shape": shape}
@@ -111,6 +115,7 @@ def _sound_copies(metadata: Metadata, twin: Metadata) -> dict[str, Document]:
         copies = [found[name] for found in (metadata.arrays, metadata.own) if name in found]
         new = twin.arrays.get(name)
         if new is not None:
+            copies = [c for c in copies if c["dimension_names"] == new["dimension_names"]]
             alike = [found for found in copies if {**found, "shape": new["shape"]} == new]
             if known and not has_checksums:  # archives of before chunks had any
                 new = {**new, "codecs": [codec for codec in new["codecs"] if codec != _CHECKSUM]}
@@ -130,6 +135,20 @@ def _extent(metadata: Metadata, twin: Metadata) -> dict[str, int]:
     }
     new = {dim: max(known) for dim, known in sizes(twin.arrays).items()}
     return found | {dim: size for dim, size in new.items() if size or dim not in found}
+
+
+def _reach(store: Store, coordinate: Document) -> int:
+    """The slots of a growing dimension by the chunks of its coordinate, no metadata telling it."""
+    (name,) = coordinate["dimension_names"]
+    (chunk,) = coordinate["chunk_grid"]["configuration"]["chunk_shape"]
+    found = [int(part) for part in collect_aiterator(store.list_dir(f"{name}/c")) if part.isdigit()]
+    if not found:
+        return 0
+    size = (max(found) + 1) * chunk
+    arrays = {name: {**coordinate, "shape": [size]}}
+    staging = Staging(store, root={"consolidated_metadata": {"metadata": arrays}})
+    values = staging.read(name, (slice(0, size),))
+    return 1 + int(np.flatnonzero(values != staging.fill_value(name)).max(initial=0))
 
 
 def mend(domain: Domain, path: Path, kind: Kind, *, now: Instant | None = None) -> Withdrawn:

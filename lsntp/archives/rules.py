@@ -13,8 +13,10 @@ import numpy.typing as npt
 from lsntp.archives.evaluation import (
     COUNT,
     ENSEMBLE_SUMS,
+    FRAME_DIMS,
     INPUTS,
     MAP_COUNT,
+    MAP_DIMS,
     MODEL,
     MONTH,
     TRUTH_STATUS,
@@ -30,6 +32,9 @@ from lsntp.archives.inspection import Flags, Job, Look
 from lsntp.archives.layout import Axis
 from lsntp.config import Domain
 from lsntp.names import (
+    DIGEST_BYTE,
+    FIELD_DIMS,
+    FORECAST_DIMS,
     INGESTED_AT,
     INIT_TIME,
     LATITUDE,
@@ -53,17 +58,29 @@ SLOT_DIM: Final[dict[Kind, str]] = {
     "forecast": INIT_TIME,
     "evaluation": INIT_TIME,
 }
-REQUIRED: Final[dict[Kind, tuple[str, ...]]] = {
-    "analysis": (LATITUDE, LONGITUDE, TIME, T2M, STATUS, SOURCE_DIGEST, INGESTED_AT),
-    "forecast": (
-        *(LATITUDE, LONGITUDE, LEAD_TIME, INIT_TIME, VALID_TIME, T2M),
-        *(MODEL_VERSION, ANALYSIS_STATUS, EXPECTED_LEADS, WRITTEN_LEADS),
-    ),
-    "evaluation": (
-        *(LATITUDE, LONGITUDE, LEAD_TIME, INIT_TIME, MONTH, MODEL),
-        *(MODEL_VERSION, COUNT, TRUTH_STATUS, INPUTS, MAP_COUNT),
-    ),
+REQUIRED: Final[dict[Kind, dict[str, tuple[str, ...]]]] = {
+    "analysis": {
+        **{name: (name,) for name in (LATITUDE, LONGITUDE, TIME)},
+        T2M: FIELD_DIMS,
+        SOURCE_DIGEST: (TIME, DIGEST_BYTE),
+        **dict.fromkeys((STATUS, INGESTED_AT), (TIME,)),
+    },
+    "forecast": {
+        **{name: (name,) for name in (LATITUDE, LONGITUDE, LEAD_TIME, INIT_TIME)},
+        VALID_TIME: (INIT_TIME, LEAD_TIME),
+        T2M: FORECAST_DIMS,
+        **dict.fromkeys(
+            (MODEL_VERSION, ANALYSIS_STATUS, EXPECTED_LEADS, WRITTEN_LEADS), (INIT_TIME,)
+        ),
+    },
+    "evaluation": {
+        **{name: (name,) for name in (LATITUDE, LONGITUDE, LEAD_TIME, INIT_TIME, MONTH, MODEL)},
+        MODEL_VERSION: (MODEL, INIT_TIME),
+        **dict.fromkeys((COUNT, TRUTH_STATUS, INPUTS), FRAME_DIMS),
+        MAP_COUNT: MAP_DIMS[:3],
+    },
 }
+"""name -> dimensions of the arrays without which an archive says nothing."""
 SSIM_WINDOW: Final = 7
 FIELD_WITHOUT_STATUS: Final = "a field, though no status says so"
 

@@ -145,8 +145,10 @@ def _look_at(
     axis = _axis(metadata, path)
     if axis is None and metadata.root is not None:
         findings.append(Finding(Fault.METADATA, "", f"no usable {START} and {CADENCE_S}"))
-    absent = set(REQUIRED[kind]) - metadata.arrays.keys()
-    is_readable = all(found.key.count("/") == 1 for found in metadata.findings)
+    odd = _odd_dimensions(metadata, kind)
+    findings += odd
+    absent = REQUIRED[kind].keys() - metadata.arrays.keys()
+    is_readable = not odd and all(found.key.count("/") == 1 for found in metadata.findings)
     if axis is None or absent or not is_readable:
         return ArchiveReport(path, kind, 0, 0, 0, tuple(findings)), None
     try:
@@ -191,6 +193,16 @@ def _axis(metadata: Metadata, path: Path) -> Axis | None:
         return Axis.of((metadata.root or {}).get("attributes", {}), path)
     except (ArchiveError, DomainError, ValueError, TypeError):
         return None
+
+
+def _odd_dimensions(metadata: Metadata, kind: Kind) -> list[Finding]:
+    """Arrays whose dimensions are not those of their kind of archive: no use in reading them."""
+    found = {name: tuple(doc["dimension_names"]) for name, doc in metadata.arrays.items()}
+    return [
+        Finding(Fault.METADATA, name, f"dimensions {found[name]}, not {dims}")
+        for name, dims in REQUIRED[kind].items()
+        if found.get(name, dims) != dims
+    ]
 
 
 def _foreign(metadata: Metadata, domain: Domain | None) -> list[Finding]:

@@ -9,6 +9,7 @@ import xarray as xr
 
 from lsntp.grid import Fields, Grid
 from lsntp.names import (
+    DIGEST_BYTE,
     DIGEST_BYTES,
     FIELD_DIMS,
     KELVIN,
@@ -23,8 +24,6 @@ from lsntp.names import (
 )
 from lsntp.sources.canonical import Statuses
 from lsntp.times import Times, format_time
-
-DIGEST_BYTE = "digest_byte"
 
 
 def build_frames(

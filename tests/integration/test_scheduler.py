@@ -23,8 +23,9 @@ split:
   validation: {start: 2024-01-08, end: 2024-01-10}
   test: {start: 2024-01-10, end: 2024-01-11}
 bootstrap_samples: 100
-schedule: {ingest: "7 * * * *"}
+schedule: {ingest: "7 * * * *", forecast: "0 0 29 2 *", evaluate: "0 0 29 2 *"}
 """
+"""Forecast and evaluate never tick here: that would cancel the run of the test, or be cancelled."""
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +127,8 @@ def test_prefects_own_command_deploys_the_file_as_written(prefect_server: Server
         assert found["job_variables"]["env"]["OMP_WAIT_POLICY"] == "PASSIVE"
         (step,) = found["pull_steps"]
         assert list(step.values()) == [{"directory": str(PROJECT)}]
+        # Its ticks would take the source's slot from the runs of the next test.
+        prefect_server.api.delete(f"/deployments/{found['id']}").raise_for_status()
 
 
 @pytest.mark.usefixtures("worker")

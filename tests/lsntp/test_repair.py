@@ -160,6 +160,50 @@ def test_a_lost_root_is_made_from_the_arrays_and_the_domain_file(world):
     assert ingest(world).did_nothing
 
 
+def lose_metadata(path: Path) -> None:
+    for document in path.rglob("zarr.json"):
+        document.unlink()
+
+
+def test_without_any_metadata_the_chunks_say_how_far_an_archive_reaches(world):
+    path = analysis(world)
+    before = stored(path)
+    lose_metadata(path)
+    assert repair(world, clock=lambda: NOW).lost == ()
+    assert stored(path).keys() == before.keys()
+    assert [key for key in before if stored(path)[key] != before[key]] in ([], ["zarr.json"])
+    assert verify(world).findings == 0
+
+
+def test_forecasts_and_scores_without_any_metadata_keep_every_value(trained):
+    from lsntp.evaluation.scoring import evaluate
+    from lsntp.forecasting import forecast
+
+    test = trained.split.test.period
+    forecast(trained, models=["persistence"], period=Period(test.start, test.start + hours(30)))
+    evaluate(trained)
+    workspace = Workspace.of(trained)
+    for path in (workspace.forecast("persistence"), workspace.evaluation):
+        before = xr.open_zarr(path).load()
+        lose_metadata(path)
+        assert repair(trained).lost == ()
+        xr.testing.assert_equal(xr.open_zarr(path).load(), before)
+
+
+def fewer_dimensions(array: str) -> Callable[[Path], object]:
+    """The consolidated copy of an array without its last dimension; sound Zarr all the same."""
+
+    def damage(path: Path) -> None:
+        root = json.loads((path / "zarr.json").read_text())
+        document = root["consolidated_metadata"]["metadata"][array]
+        for part in (document["shape"], document["dimension_names"]):
+            part.pop()
+        document["chunk_grid"]["configuration"]["chunk_shape"].pop()
+        (path / "zarr.json").write_text(json.dumps(root, indent=2))
+
+    return damage
+
+
 def in_root(array: str, old: str, new: str) -> Callable[[Path], object]:
     """One octet wrong in the consolidated copy of an array; its own copy stays sound."""
 
@@ -184,6 +228,8 @@ def in_root(array: str, old: str, new: str) -> Callable[[Path], object]:
         in_root("status", "[72]", "[92]"),
         in_root("source_digest", "[72, 32]", "[72, 33]"),
         in_root("t2m", '"longitude"', '"longitqde"'),
+        fewer_dimensions("t2m"),
+        fewer_dimensions("source_digest"),
     ],
 )
 def test_a_wrong_octet_in_the_root_is_mended_from_the_sound_copy(world, damage):

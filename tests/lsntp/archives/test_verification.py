@@ -371,6 +371,17 @@ def test_damaged_scores_are_named(scores, damage, expected):
     assert [finding[:2] for finding in found(scores, "evaluation")] == expected
 
 
+@pytest.mark.parametrize("array", ["count", "error_sum", "ssim_paper", "map_error_sum", "model"])
+def test_scores_whose_root_gives_them_other_dimensions_are_named(scores, array):
+    root = json.loads((scores / "zarr.json").read_text())
+    document = root["consolidated_metadata"]["metadata"][array]
+    for part in (document["shape"], document["dimension_names"]):
+        part.append(part[0] if part is document["shape"] else "other")
+    document["chunk_grid"]["configuration"]["chunk_shape"].append(1)
+    (scores / "zarr.json").write_text(json.dumps(root))
+    assert (Fault.METADATA, array) in [finding[:2] for finding in found(scores, "evaluation")]
+
+
 def test_sums_of_members_come_together_or_not_at_all(scores):
     root = zarr.open_group(scores, mode="r")
     archive = EvaluationArchive.open(scores)
