@@ -39,6 +39,12 @@ class SourceUnavailableError(LsntpError, ConnectionError):
     is_transient = True
 
 
+class CredentialsError(LsntpError, PermissionError):
+    """A key is missing or refused, or a licence is not accepted; a person has to act."""
+
+    exit_code = 13
+
+
 class ArchiveError(LsntpError):
     """An archive is damaged, has another layout, or the write would break its guarantees."""
 

@@ -27,7 +27,7 @@ from lsntp.progress import track
 from lsntp.quality import History, assess
 from lsntp.regrid import conservative_weights, regrid
 from lsntp.sources import Source, open_source
-from lsntp.times import LAST_INSTANT, Instant, Period, Times, format_time, parse_time
+from lsntp.times import LAST_INSTANT, Instant, Period, Times, format_time, parse_time, utc_now
 from lsntp.workspace import Workspace
 
 SOURCE_GRID = "lsntp_source_grid"
@@ -37,11 +37,6 @@ BLOCK = np.timedelta64(30, "D")
 """Fetched and published together; whole chunks of the archive, counted from its start."""
 HISTORY_MARGIN = np.timedelta64(8, "D")
 """Stored fields this far around a block are what its fields are compared with."""
-
-
-def utc_now() -> Instant:
-    """The system's time."""
-    return np.datetime64("now", "ns")
 
 
 @dataclass(frozen=True)
@@ -101,7 +96,7 @@ def ingest(
         ClusterError: if the configured Dask cluster cannot be reached.
     """
     archive = _existing_archive(domain)
-    source = open_source(domain.source, domain)
+    source = open_source(domain, clock=clock)
     period = period or Period(domain.start, parse_time(LAST_INSTANT))
     _check_start(period, domain)
     period = _ended(period, source, domain)

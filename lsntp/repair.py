@@ -23,11 +23,11 @@ from lsntp.archives.quarantine import Quarantine
 from lsntp.archives.verification import archives_of, verify, verify_archive
 from lsntp.config import Domain
 from lsntp.errors import LsntpError
-from lsntp.ingest import blocks, ingest, utc_now
+from lsntp.ingest import blocks, ingest
 from lsntp.names import DIGEST_BYTES, SOURCE_DIGEST, STATUS, T2M, TIME, Status
 from lsntp.regrid import regrid
 from lsntp.sources import open_source
-from lsntp.times import Instant, Period, Times, format_time
+from lsntp.times import Instant, Period, Times, format_time, utc_now
 from lsntp.workspace import Workspace
 
 _ROUNDS: Final = 5
@@ -220,7 +220,7 @@ class _Repair:
             return
         times = np.unique(np.array([time for time, _ in stored], "datetime64[ns]"))
         archive = AnalysisArchive.open(Workspace.of(self.domain).analysis)
-        source = open_source(self.domain.source, self.domain)
+        source = open_source(self.domain, clock=self.clock)
         for block in blocks(times, self.domain.start):
             for frames in source.fetch(block, archive.grid):
                 digests = frames[SOURCE_DIGEST].to_numpy()

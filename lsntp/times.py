@@ -20,6 +20,11 @@ LAST_INSTANT = np.datetime64("2262-01-01", "us")
 DAY = np.timedelta64(24, "h").astype("timedelta64[ns]")
 
 
+def utc_now() -> Instant:
+    """The system's time."""
+    return np.datetime64("now", "ns")
+
+
 def parse_time(value: str | dt.datetime | dt.date | np.datetime64) -> Instant:
     """The UTC instant that ``value`` names.
 

@@ -150,8 +150,8 @@ def release(
 
     Example: `lsntp quarantine release era5-uk 2019-03-05T06:00 --why "storm seen by all stations"`
     """
-    from lsntp.ingest import utc_now
     from lsntp.release import release as publish
+    from lsntp.times import utc_now
 
     resolved = load_domain(domain, overrides=overrides_from(override))
     report = publish(resolved, entry, by=by or getpass.getuser(), why=why, now=utc_now())

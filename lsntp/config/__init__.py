@@ -6,25 +6,35 @@ from lsntp.config.domain import (
     ROOT_VARIABLE,
     DaskConfig,
     Domain,
-    FilesSource,
     NetworkConfig,
     Scaling,
-    SourceConfig,
-    SyntheticSource,
     Target,
     TrainingConfig,
 )
 from lsntp.config.quality import QualityConfig
 from lsntp.config.reading import load_domain, preset_names
+from lsntp.config.source import (
+    Era5Source,
+    FilesSource,
+    GfsSource,
+    NcepR1Source,
+    PluginSource,
+    SourceConfig,
+    SyntheticSource,
+)
 
 __all__ = [
     "BASELINES",
     "ROOT_VARIABLE",
     "DaskConfig",
     "Domain",
+    "Era5Source",
     "FilesSource",
+    "GfsSource",
     "LsntpConfig",
+    "NcepR1Source",
     "NetworkConfig",
+    "PluginSource",
     "QualityConfig",
     "Scaling",
     "SourceConfig",

@@ -19,6 +19,7 @@ from pydantic import (
 from lsntp.config.architecture import LsntpConfig
 from lsntp.config.quality import QualityConfig
 from lsntp.config.region import RegionConfig, check_regions
+from lsntp.config.source import SourceConfig, Spacing
 from lsntp.grid import Grid, gaussian_grid, regular_grid
 from lsntp.times import Duration, Instant, Period, hours, parse_time
 
@@ -52,7 +53,6 @@ def _to_utc(moment: dt.datetime) -> dt.datetime:
 UtcTime = Annotated[dt.datetime, BeforeValidator(_to_moment), AfterValidator(_to_utc)]
 """A date or time to the minute; with an offset it is converted, without one it is UTC."""
 
-Spacing = Annotated[float, Field(ge=0.01, description="Grid step, degrees.")]
 Cron = Annotated[str, Field(pattern=r"^\S+( \S+){4}$", description="Five fields, UTC.")]
 
 
@@ -60,30 +60,6 @@ class _Frozen(BaseModel):
     """No unknown keys, no later change, no number that is none."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-# --- where the data comes from -------------------------------------------------------------
-
-
-class FilesSource(_Frozen):
-    """The user's own GRIB 1/2, netCDF-3/4 and Zarr."""
-
-    name: Literal["files"] = "files"
-    paths: tuple[str, ...] = Field(
-        min_length=1,
-        description="Globs; ${VARIABLES} are expanded, relative ones start at the YAML.",
-    )
-
-
-class SyntheticSource(_Frozen):
-    """The documented generator, for the offline demo and scale tests only."""
-
-    name: Literal["synthetic"] = "synthetic"
-    seed: int = 0
-    spacing: Spacing = 0.5
-
-
-SourceConfig = Annotated[FilesSource | SyntheticSource, Field(discriminator="name")]
 
 
 # --- the grid ------------------------------------------------------------------------------

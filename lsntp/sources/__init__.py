@@ -1,29 +1,47 @@
 """Where analyses come from: bytes of any provider in, canonical fields out."""
 
-from lsntp.config import Domain, FilesSource, SourceConfig, SyntheticSource
-from lsntp.sources.base import Source
+from collections.abc import Callable
+from importlib.metadata import entry_points
+
+from lsntp.config import (
+    Domain,
+    Era5Source,
+    FilesSource,
+    GfsSource,
+    NcepR1Source,
+    PluginSource,
+    SyntheticSource,
+)
+from lsntp.config.source import PLUGIN_GROUP
+from lsntp.sources.base import Hole, Source, Upstream
 from lsntp.sources.files import FileSource
 from lsntp.sources.synthetic import GeneratedSource
-from lsntp.times import Period
+from lsntp.times import Instant, Period, utc_now
 
-__all__ = ["Source", "open_source"]
+__all__ = ["Hole", "Source", "Upstream", "open_source"]
 
 
-def open_source(config: SourceConfig, domain: Domain) -> Source:
-    """The source that ``config`` names, ready to be asked.
+def open_source(domain: Domain, *, clock: Callable[[], Instant] = utc_now) -> Source:
+    """The source of a domain, ready to be asked; nothing is asked yet.
 
     Args:
-        config: the domain's ``source`` section.
-        domain: the domain it feeds; gives cadence, first hour and, for generated
-            fields, the last hour.
+        domain: its ``source`` section names the source; it gives cadence, first hour and the
+            working folder.
+        clock: what time it is, for sources that publish late.
     """
-    match config:
-        case FilesSource():
+    match domain.source:
+        case FilesSource() as config:
             return FileSource(config.paths, origin=domain.start, cadence=domain.cadence)
-        case SyntheticSource():
+        case SyntheticSource() as config:
             return GeneratedSource(
                 seed=config.seed,
                 spacing_deg=config.spacing,
                 period=Period(domain.start, domain.split.test.period.end),
                 cadence=domain.cadence,
             )
+        case PluginSource() as config:
+            (plugin,) = entry_points(group=PLUGIN_GROUP, name=config.name)
+            made: Source = plugin.load()(config.options, domain)
+            return made
+        case Era5Source() | GfsSource() | NcepR1Source():
+            raise NotImplementedError(clock)

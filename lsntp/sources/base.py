@@ -1,11 +1,12 @@
 """What every source of analyses promises."""
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import xarray as xr
 
 from lsntp.grid import Grid
-from lsntp.times import Duration, Period, Times
+from lsntp.times import Duration, Instant, Period, Times
 
 
 class Source(Protocol):
@@ -22,7 +23,7 @@ class Source(Protocol):
     publication_latency: Duration
 
     def available(self, period: Period) -> Times:
-        """The sorted, unique times in ``period`` that the source can deliver now.
+        """The sorted, unique times in ``period`` that are worth asking the source for now.
 
         Raises:
             SourceDataError: if what the source holds cannot be used.
@@ -43,5 +44,30 @@ class Source(Protocol):
             DomainError: if ``area`` does not lie inside the source's cells.
             SourceDataError: if what the source holds cannot be used.
             SourceUnavailableError: if it cannot be reached or is not ready yet.
+            CredentialsError: if a key is missing or refused, or a licence is not accepted.
         """
+        ...
+
+
+@dataclass(frozen=True)
+class Hole:
+    """A time that the upstream does not have and should have had, and why we say so."""
+
+    time: Instant
+    why: str
+
+
+@runtime_checkable
+class Upstream(Source, Protocol):
+    """A source beyond a network, which knows more of a time than whether it is there."""
+
+    def pending(self, period: Period) -> Times:
+        """The times in ``period`` that were asked for and have not been delivered yet.
+
+        Asks nobody: what a run before this one left in the working folder decides.
+        """
+        ...
+
+    def holes(self) -> list[Hole]:
+        """The times found missing upstream since this source was opened, past their hour."""
         ...

@@ -404,7 +404,7 @@ def filled(
 
 def frames_of(source: Path, kind: str) -> xr.Dataset:
     domain = sample_domain(Path("unused"), source, kind)
-    files = open_source(domain.source, domain)
+    files = open_source(domain)
     (frames,) = files.fetch(files.available(EVER), domain.target_grid)
     return frames
 

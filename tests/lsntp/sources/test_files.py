@@ -85,7 +85,7 @@ def test_a_month_of_messages_is_read_in_well_under_a_second(shared_data: Path) -
 def test_the_uk_preset_reads_its_file(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LSNTP_DATA", str(shared_data))
     domain = load_domain("era5-uk")
-    assert open_source(domain.source, domain).available(EVER).size == 744
+    assert open_source(domain).available(EVER).size == 744
 
 
 # --- made-up files -----------------------------------------------------------------------------

@@ -11,7 +11,7 @@ EVER = Period.parse("1900-01-01", "2100-01-01")
 
 def test_the_demo_domain_is_synthetic_from_its_start_to_the_end_of_its_test() -> None:
     domain = load_domain("demo")
-    source: Source = open_source(domain.source, domain)
+    source: Source = open_source(domain)
     times = source.available(EVER)
     assert source.is_synthetic
     assert source.name == "synthetic"
@@ -26,6 +26,6 @@ def test_the_files_of_a_domain_are_asked_on_its_own_axis(
 ) -> None:
     monkeypatch.setenv("LSNTP_DATA", str(tmp_path))
     domain = load_domain("era5-uk")
-    source: Source = open_source(domain.source, domain)
+    source: Source = open_source(domain)
     assert not source.is_synthetic
     assert source.name == "files"

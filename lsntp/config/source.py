@@ -1,0 +1,128 @@
+"""Where analyses come from: one class a source, told apart by its name."""
+
+from importlib.metadata import entry_points
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
+
+PLUGIN_GROUP = "lsntp.sources"
+"""Entry points of third parties: a name, and what to call with the options and the domain."""
+
+Spacing = Annotated[float, Field(ge=0.01, description="Grid step, degrees.")]
+
+
+class _Source(BaseModel):
+    """No unknown keys, no later change, no number that is none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class FilesSource(_Source):
+    """The user's own GRIB 1/2, netCDF-3/4 and Zarr."""
+
+    name: Literal["files"] = "files"
+    paths: tuple[str, ...] = Field(
+        min_length=1,
+        description="Globs; ${VARIABLES} are expanded, relative ones start at the YAML.",
+    )
+
+
+class SyntheticSource(_Source):
+    """The documented generator, for the offline demo and scale tests only."""
+
+    name: Literal["synthetic"] = "synthetic"
+    seed: int = 0
+    spacing: Spacing = 0.5
+
+
+class Era5Source(_Source):
+    """ERA5 through the Climate Data Store; URL and key as cdsapi finds them, never from here."""
+
+    name: Literal["era5"] = "era5"
+    dataset: str = Field("reanalysis-era5-single-levels", pattern=r"^[a-z0-9-]+$")
+    data_format: Literal["grib", "netcdf"] = Field(
+        "grib", description="grib: the stable one, and the larger cost limit."
+    )
+    publication_days: float = Field(
+        5.5, gt=0, description="Age at which preliminary hours are asked for."
+    )
+    max_jobs: int = Field(2, ge=1, le=20, description="Of our jobs in the queue at once.")
+    retries: int = Field(5, ge=0, le=100, description="Of a request that failed for a while.")
+    pause_s: float = Field(20.0, gt=0, description="Longest pause between two questions.")
+    deadline_minutes: float = Field(
+        300.0, gt=0, description="Longest wait of a run; its jobs are picked up by the next one."
+    )
+    hosts: tuple[str, ...] = Field(
+        ("*.copernicus.eu", "*.ecmwf.int"),
+        min_length=1,
+        description="Where results may be fetched from.",
+    )
+
+
+class GfsSource(_Source):
+    """GFS analyses from the public bucket; endpoint and region from the usual AWS variables."""
+
+    name: Literal["gfs"] = "gfs"
+    bucket: str = Field("noaa-gfs-bdp-pds", pattern=r"^[a-z0-9][a-z0-9.-]+$")
+    resolution: Literal["0p25", "0p50", "1p00"] = "0p25"
+    publication_h: float = Field(
+        3.7, gt=0, description="Hours after init_time at which f000 is asked for."
+    )
+    give_up_h: float = Field(
+        48.0, gt=0, description="Hours after init_time at which a missing object is a hole."
+    )
+
+
+class NcepR1Source(_Source):
+    """NCEP/NCAR Reanalysis 1, yearly files over HTTPS."""
+
+    name: Literal["ncep_r1"] = "ncep_r1"
+    variable: Literal["air.2m.gauss", "air.sig995"] = "air.2m.gauss"
+    hosts: tuple[str, ...] = Field(
+        (
+            "https://downloads.psl.noaa.gov/Datasets/ncep.reanalysis",
+            "https://psl.noaa.gov/thredds/fileServer/Datasets/ncep.reanalysis",
+        ),
+        min_length=1,
+        description="Roots that hold the same files, tried in order.",
+    )
+    publication_days: float = Field(
+        3.0, gt=0, description="Age at which a time is expected in the file of its year."
+    )
+
+
+class PluginSource(_Source):
+    """A source of a third party, by its entry point."""
+
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator("name")
+    @classmethod
+    def _is_installed(cls, name: str) -> str:
+        known = [*BUILT_IN, *sorted(entry_points(group=PLUGIN_GROUP).names)]
+        if name not in known:
+            raise ValueError(
+                f"expected one of {', '.join(known)}, or the name of an entry point of the group "
+                f"{PLUGIN_GROUP} that is installed"
+            )
+        return name
+
+
+BUILT_IN = ("files", "synthetic", "era5", "gfs", "ncep_r1")
+
+
+def _tag(value: object) -> str:
+    name = value.get("name") if isinstance(value, dict) else getattr(value, "name", None)
+    return name if name in BUILT_IN else "plugin"
+
+
+SourceConfig = Annotated[
+    Annotated[FilesSource, Tag("files")]
+    | Annotated[SyntheticSource, Tag("synthetic")]
+    | Annotated[Era5Source, Tag("era5")]
+    | Annotated[GfsSource, Tag("gfs")]
+    | Annotated[NcepR1Source, Tag("ncep_r1")]
+    | Annotated[PluginSource, Tag("plugin")],
+    Discriminator(_tag),
+]
