@@ -39,7 +39,10 @@ def test_presets_have_the_published_grids(
         ({"split.validation.start": "2024-02-01"}, ["order without overlap"]),
         ({"split.train.end": "2023-01-01"}, ["split.train", "before its end"]),
         ({"networks.ridge": {}}, ["baseline's name", "ridge"]),
-        ({"source": {"name": "satellite"}}, ["source", "files, synthetic, era5, gfs, ncep_r1", "'satellite'"]),
+        (
+            {"source": {"name": "satellite"}},
+            ["source", "files, synthetic, era5, gfs, ncep_r1", "'satellite'"],
+        ),
         ({"grid.south": 60}, ["north > south"]),
         ({"baselines": ["guess"]}, ["baselines.0", "persistence"]),
         ({"baselines": ["ridge", "ridge"]}, ["baselines", "once"]),
