@@ -17,6 +17,7 @@ from lsntp.sources.base import Hole, Source, Upstream
 from lsntp.sources.files import FileSource
 from lsntp.sources.synthetic import GeneratedSource
 from lsntp.times import Instant, Period, utc_now
+from lsntp.workspace import Workspace
 
 __all__ = ["Hole", "Source", "Upstream", "open_source"]
 
@@ -43,5 +44,16 @@ def open_source(domain: Domain, *, clock: Callable[[], Instant] = utc_now) -> So
             (plugin,) = entry_points(group=PLUGIN_GROUP, name=config.name)
             made: Source = plugin.load()(config.options, domain)
             return made
-        case Era5Source() | GfsSource() | NcepR1Source():
+        case NcepR1Source() as config:
+            from lsntp.sources.ncep_r1 import NcepR1
+
+            return NcepR1(
+                config,
+                folder=Workspace.of(domain).work / config.name,
+                area=domain.target_grid,
+                origin=domain.start,
+                cadence=domain.cadence,
+                clock=clock,
+            )
+        case Era5Source() | GfsSource():
             raise NotImplementedError(clock)
