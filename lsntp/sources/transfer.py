@@ -9,32 +9,29 @@ were checked.
 import contextlib
 import datetime as dt
 import ipaddress
-import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, astuple, dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
 from filelock import FileLock, Timeout
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
-from tenacity.wait import wait_exponential_jitter
+from tenacity.wait import wait_exponential, wait_random
 
 import lsntp
-from lsntp.errors import SourceDataError, SourceUnavailableError, StorageError
+from lsntp.errors import LsntpError, SourceDataError, SourceUnavailableError, StorageError
+from lsntp.sources.notes import NOTE_SUFFIX, Version, read_note, version_in, write_note
 
 PART_SUFFIX = ".part"
-NOTE_SUFFIX = ".json"
 MAX_REDIRECTS = 5
 
 _ABSENT = (404, 410)
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _HEADERS = {"User-Agent": f"lsntp/{lsntp.__version__}", "Accept-Encoding": "identity"}
-_LONGEST_NOTE = 10_000
 
 
 class AbsentError(SourceDataError):
@@ -70,26 +67,6 @@ class Limits:
     stall_s: float = 60.0
     deadline_s: float = 3600.0
     max_bytes: int = 2**31
-
-
-@dataclass(frozen=True)
-class Version:
-    """What a server calls one version of a file."""
-
-    etag: str | None = None
-    last_modified: str | None = None
-
-    @property
-    def is_known(self) -> bool:
-        """Whether the server named it at all."""
-        return self.etag is not None or self.last_modified is not None
-
-    @property
-    def strong(self) -> str | None:
-        """The validator that vouches for every byte, which is what a resume needs."""
-        if self.etag is not None:
-            return None if self.etag.startswith("W/") else self.etag
-        return self.last_modified
 
 
 def download(
@@ -165,32 +142,6 @@ def is_safe(url: str) -> bool:
     return parsed.scheme == "https" or (parsed.scheme == "http" and _is_loopback(parsed.host))
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Put a small file in one step."""
-    aside = path.with_name(f"{path.name}.partial")
-    with aside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-
-
-def read_note(path: Path) -> dict[str, Any]:
-    """The JSON object in a small file of ours; empty where there is none or it is damaged."""
-    try:
-        with path.open("rb") as file:
-            note = json.loads(file.read(_LONGEST_NOTE))
-    except (OSError, ValueError):
-        return {}
-    return note if isinstance(note, dict) else {}
-
-
-def version_in(note: Mapping[str, Any]) -> Version:
-    """The version that a note names."""
-    named = {key: note.get(key) for key in ("etag", "last_modified")}
-    return Version(**{key: value for key, value in named.items() if isinstance(value, str)})
-
-
 class _Transfer:
     """One file on its way; see :func:`download` for the arguments."""
 
@@ -212,9 +163,8 @@ class _Transfer:
         self._check = check
         self._held = held
         self._deadline = time.monotonic() + limits.deadline_s
-        self._backoff = wait_exponential_jitter(
-            initial=min(1.0, limits.pause_s), max=limits.pause_s, jitter=0.1 * limits.pause_s
-        )
+        growing = wait_exponential(multiplier=min(1.0, limits.pause_s), max=limits.pause_s)
+        self._backoff = growing + wait_random(0.0, 0.1 * limits.pause_s)
 
     def pause_s(self, state: RetryCallState) -> float:
         """The pause before the next attempt: what the server asks for, or a growing one.
@@ -233,10 +183,11 @@ class _Transfer:
         """Ask once, and see it through to the rename."""
         start, earlier = self._resumable()
         try:
-            with self._open(client, self._request_headers(start, earlier)) as response:
+            with self._open(client, start, earlier) as response:
                 if response.status_code == httpx.codes.NOT_MODIFIED:
                     return None
-                version = self._receive(response, start, earlier)
+                is_whole = response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE
+                version = earlier if is_whole else self._receive(response, start, earlier)
         except httpx.TransportError as error:
             raise _TryAgainError(f"{type(error).__name__} ({error})") from error
         self._accept()
@@ -261,14 +212,15 @@ class _Transfer:
         return {"If-Modified-Since": since} if since is not None else {}
 
     @contextlib.contextmanager
-    def _open(self, client: httpx.Client, headers: dict[str, str]) -> Iterator[httpx.Response]:
+    def _open(self, client: httpx.Client, start: int, earlier: Version) -> Iterator[httpx.Response]:
         """The answer that carries the file, behind any redirects."""
+        headers = self._request_headers(start, earlier)
         request = client.build_request("GET", self.url, headers=headers)
         for _ in range(MAX_REDIRECTS + 1):
             response = client.send(request, stream=True)
             with contextlib.closing(response):
                 if response.next_request is None:
-                    self._refuse_status(response)
+                    self._refuse_status(response, start)
                     yield response
                     return
                 request = response.next_request
@@ -286,12 +238,14 @@ class _Transfer:
                 "source.hosts."
             )
 
-    def _refuse_status(self, response: httpx.Response) -> None:
+    def _refuse_status(self, response: httpx.Response, start: int) -> None:
         code = response.status_code
         found = f"HTTP {code} {response.reason_phrase}".strip()
         if code in _ABSENT:
             raise AbsentError(f"Expected a file at {self.url}, found none ({found}).")
         if code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+            if response.headers.get("Content-Range") == f"bytes */{start}":
+                return  # whole already: a run ended before it was put in place
             self._drop()
             raise _TryAgainError(found)
         if code in (408, 425, 429) or code >= httpx.codes.INTERNAL_SERVER_ERROR:
@@ -319,7 +273,7 @@ class _Transfer:
             )
         if not start:
             self._drop()
-            replace_file(self.note, json.dumps({"url": self.url, **asdict(version)}).encode())
+            write_note(self.note, {"url": self.url, **asdict(version)})
         received = self._write(response, start)
         if total is not None and received != total:
             if received > total:
@@ -365,12 +319,11 @@ class _Transfer:
         """Check the whole file and put it in place; one that is refused is not resumed."""
         try:
             self._check(self.part)
-        except SourceDataError:
+        except LsntpError as error:
             self._drop()
+            if isinstance(error, SourceUnavailableError):
+                raise _TryAgainError(str(error)) from error
             raise
-        except SourceUnavailableError as error:
-            self._drop()
-            raise _TryAgainError(str(error)) from error
         self.part.replace(self.target)
         self.note.unlink(missing_ok=True)
 

@@ -19,7 +19,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from lsntp.errors import LsntpError, SourceUnavailableError, StorageError
 from lsntp.sources.era5.request import Product, Request
-from lsntp.sources.transfer import replace_file
+from lsntp.sources.notes import write_note
 from lsntp.times import DAY, Instant, Times, parse_time
 
 logger = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ them finds it, and preliminary hours are asked for again once a day at most."""
 KEPT_BYTES = 2 * 2**30
 """Delivered files beyond this are removed, the oldest first."""
 
+_NOTE = ".request.json"
 _SUFFIX = {"grib": ".grib", "netcdf": ".nc"}
 
 
@@ -100,7 +101,7 @@ class Ledger:
 
     def entries(self) -> list[Entry]:
         """Every request that is on its way or delivered, oldest times first."""
-        found = [entry for path in self._folder.glob("*.json") if (entry := _read(path))]
+        found = [entry for path in self._folder.glob(f"*{_NOTE}") if (entry := _read(path))]
         return sorted(found, key=lambda entry: (entry.request.times[0], entry.request.key))
 
     def open_entries(self) -> list[Entry]:
@@ -125,7 +126,7 @@ class Ledger:
 
     def put(self, entry: Entry) -> None:
         """Note how far a request is, in one step."""
-        replace_file(self._note(entry.request), entry.model_dump_json().encode())
+        write_note(self._note(entry.request), entry.model_dump(mode="json"))
 
     def remove(self, request: Request) -> None:
         """Forget a request, the file it brought and what was received of it."""
@@ -149,7 +150,7 @@ class Ledger:
                 self.remove(entry.request)
 
     def _note(self, request: Request) -> Path:
-        return self._folder / f"{request.key}.json"
+        return self._folder / f"{request.key}{_NOTE}"
 
 
 def _read(path: Path) -> Entry | None:
@@ -161,7 +162,7 @@ def _read(path: Path) -> Entry | None:
     except (OSError, ValidationError):
         logger.warning("left out %s, which cannot be read", path)
         return None
-    return entry if entry.request.key == path.stem else None
+    return entry if entry.request.key == path.name.removesuffix(_NOTE) else None
 
 
 def md5_of(path: Path) -> str:

@@ -11,7 +11,7 @@ from typing import TypeVar
 import requests
 from ecmwf.datastores.processing import LinkError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
-from tenacity.wait import wait_exponential_jitter
+from tenacity.wait import wait_exponential, wait_random
 
 logger = logging.getLogger(__name__)
 
@@ -83,8 +83,8 @@ class Patience:
         """What the store asks for, else a growing pause."""
         failure = state.outcome.exception() if state.outcome is not None else None
         initial_s = min(1.0, self.longest_pause_s)
-        growing = wait_exponential_jitter(
-            initial=initial_s, max=self.longest_pause_s, jitter=initial_s / 4
+        growing = wait_exponential(multiplier=initial_s, max=self.longest_pause_s) + wait_random(
+            0, initial_s / 4
         )
         pause_s = max(retry_after_s(failure), growing(state))
         if failure is not None and pause_s >= self.remaining_s:
