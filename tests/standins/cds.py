@@ -108,6 +108,8 @@ class CdsServer:
         is_held: jobs stay queued.
         sends_checksum: whether results carry one.
         end: how jobs that are made from now on end, and with which words.
+        asset_url_base: where results are said to be, if not where they are.
+        monitor_base: where jobs are said to be, if not where they are.
     """
 
     def __init__(self, files: Iterable[Path], *, key: str = "canary-3f0b51c2-key") -> None:
@@ -123,6 +125,7 @@ class CdsServer:
         self.sends_checksum = True
         self.end: tuple[str, str] = ("successful", "")
         self.asset_url_base: str | None = None
+        self.monitor_base: str | None = None
         self.jobs: dict[str, Job] = {}
         self.happened: dict[str, threading.Event] = defaultdict(threading.Event)
         self._messages = {time: m for path in files for time, m in _messages(path)}
@@ -229,7 +232,7 @@ class CdsServer:
     ) -> dict[str, Any]:
         status = self.status(job, is_question=is_question)
         created = job.created.replace(tzinfo=None).isoformat()
-        here = f"{self.url}/retrieve/v1/jobs/{job.id}"
+        here = f"{self.monitor_base or self.url}/retrieve/v1/jobs/{job.id}"
         links = [{"rel": "self", "href": here}]
         if status in ("successful", "failed"):
             links.append({"rel": "results", "href": f"{here}/results"})

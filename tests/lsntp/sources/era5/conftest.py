@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lsntp.config import Domain
+from lsntp.grid import Grid
 from lsntp.sources import open_source
 from lsntp.sources.era5 import CdsSource
 from lsntp.times import parse_time
@@ -54,6 +55,12 @@ def england(root: Path, **source: object) -> Domain:
             "root": str(root),
         }
     )
+
+
+@pytest.fixture(scope="session")
+def area(tmp_path_factory: pytest.TempPathFactory) -> Grid:
+    """The cells of the domain."""
+    return england(tmp_path_factory.mktemp("area")).target_grid
 
 
 @pytest.fixture
