@@ -71,6 +71,9 @@ GONE = Refusal(404, "job not found")
 AFTER_ACCEPTANCE = "after acceptance"
 """Of ``execution``: the job is made, the answer is a 502 of a proxy."""
 
+UNANSWERED = "unanswered"
+"""Of ``execution``: the job is made, no answer comes."""
+
 CUT, CORRUPT, SHORT, HTML, STALL = "cut", "corrupt", "short", "html", "stall"
 """Of ``asset``: the connection ends half way; a byte differs; a byte is missing, declared so; a
 page of words, declared so; half the bytes and then silence."""
@@ -439,6 +442,9 @@ def _api_handler(server: CdsServer) -> type[BaseHTTPRequestHandler]:
             elif fault == AFTER_ACCEPTANCE:
                 server.submit(self.body["inputs"])
                 self.refuse(Refusal(502))
+            elif fault == UNANSWERED:
+                server.submit(self.body["inputs"])
+                server.wait_until_over()
             elif endpoint != "messages" and "PRIVATE-TOKEN" not in self.headers:
                 self.refuse(NO_TOKEN)
             elif endpoint != "messages" and self.headers["PRIVATE-TOKEN"] != server.key:
@@ -514,6 +520,8 @@ def _get_job(handler: Any, name: str) -> None:
     if job := _known(handler, name):
         query = parse_qs(urlsplit(handler.path).query)
         handler.answer(handler.cds.describe(job, query, is_question="log" in query))
+        if "log" in query:
+            handler.cds.happened["jobs looked after"].set()
 
 
 def _get_results(handler: Any, name: str) -> None:

@@ -51,7 +51,7 @@ class Asset:
             checksum = str(results.asset.get("file:checksum") or "").lower()
             known = checksum if len(checksum) in _HASHES else ""
             return cls(results.location, results.content_length, known)
-        except (KeyError, TypeError, ValueError, AssertionError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError, AssertionError) as error:
             raise SourceUnavailableError(
                 "Expected the result of a job of the Climate Data Store to name a file and its "
                 f"size, found {type(error).__name__} ({error}); run again later."
