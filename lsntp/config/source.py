@@ -52,6 +52,7 @@ class Era5Source(_Source):
     deadline_minutes: float = Field(
         300.0, gt=0, description="Longest wait of a run; its jobs are picked up by the next one."
     )
+    timeout_s: float = Field(60.0, gt=0, description="Longest silence of the service.")
     hosts: tuple[str, ...] = Field(
         ("*.copernicus.eu", "*.ecmwf.int"),
         min_length=1,

@@ -17,6 +17,7 @@ from lsntp.sources.base import Hole, Source, Upstream
 from lsntp.sources.files import FileSource
 from lsntp.sources.synthetic import GeneratedSource
 from lsntp.times import Instant, Period, utc_now
+from lsntp.workspace import Workspace
 
 __all__ = ["Hole", "Source", "Upstream", "open_source"]
 
@@ -43,5 +44,15 @@ def open_source(domain: Domain, *, clock: Callable[[], Instant] = utc_now) -> So
             (plugin,) = entry_points(group=PLUGIN_GROUP, name=config.name)
             made: Source = plugin.load()(config.options, domain)
             return made
-        case Era5Source() | GfsSource() | NcepR1Source():
+        case Era5Source() as config:
+            from lsntp.sources.era5 import CdsSource
+
+            return CdsSource(
+                config,
+                start=domain.start,
+                cadence=domain.cadence,
+                folder=Workspace.of(domain).work / "era5",
+                clock=clock,
+            )
+        case GfsSource() | NcepR1Source():
             raise NotImplementedError(clock)
