@@ -11,6 +11,7 @@ from rich.markup import escape
 from flows import runtime
 from flows.commands import analyse, archives, look, models, quarantine, run
 from flows.commands.compare import compare
+from flows.commands.static import static
 from flows.console import err
 from lsntp.errors import LsntpError
 
@@ -37,7 +38,7 @@ JOB, LOOK, AFTER = "The job, in order", "Look at results", "Set up and look afte
 PANELS = {
     JOB: (run.demo, run.ingest, run.prepare, run.train, run.forecast, run.evaluate, run.report),
     LOOK: (look.status, compare),
-    AFTER: (archives.verify, archives.repair, run.deploy, models.import_checkpoint),
+    AFTER: (archives.verify, archives.repair, static, run.deploy, models.import_checkpoint),
 }
 for panel, commands in PANELS.items():
     for command in commands:

@@ -22,6 +22,7 @@ from lsntp.config.source import (
     SourceConfig,
     SyntheticSource,
 )
+from lsntp.config.static import StaticConfig, StaticFiles
 
 __all__ = [
     "BASELINES",
@@ -38,6 +39,8 @@ __all__ = [
     "QualityConfig",
     "Scaling",
     "SourceConfig",
+    "StaticConfig",
+    "StaticFiles",
     "SyntheticSource",
     "Target",
     "TrainingConfig",

@@ -20,6 +20,7 @@ from lsntp.config.architecture import LsntpConfig
 from lsntp.config.quality import QualityConfig
 from lsntp.config.region import RegionConfig, check_regions
 from lsntp.config.source import SourceConfig, Spacing
+from lsntp.config.static import StaticConfig
 from lsntp.grid import Grid, gaussian_grid, regular_grid
 from lsntp.times import Duration, Instant, Period, hours, parse_time
 
@@ -244,6 +245,9 @@ class Domain(_Frozen):
     horizon: int = Field(6, ge=1, le=240, description="Forecast steps of a window.")
     archive: ArchiveConfig
     split: SplitConfig
+    static: StaticConfig | None = Field(
+        None, description="Height of the ground and share of land; null: none."
+    )
     quality: QualityConfig = QualityConfig()
     networks: dict[Name, NetworkConfig] = Field(default_factory=dict)
     baselines: tuple[BaselineName, ...] = BASELINES

@@ -2,6 +2,7 @@
 
 from importlib.metadata import entry_points
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
 
@@ -90,6 +91,23 @@ class NcepR1Source(_Source):
     publication_days: float = Field(
         3.0, gt=0, description="Age at which a time is expected in the file of its year."
     )
+    retries: int = Field(4, ge=0, le=100, description="Of a download that failed for a while.")
+    pause_s: float = Field(30.0, gt=0, description="Longest pause between two attempts.")
+    stall_s: float = Field(60.0, gt=0, description="Longest silence of a host.")
+    deadline_minutes: float = Field(
+        60.0, gt=0, description="Longest time for one file; the next run goes on with the rest."
+    )
+
+    @field_validator("hosts")
+    @classmethod
+    def _are_safe_roots(cls, roots: tuple[str, ...]) -> tuple[str, ...]:
+        for root in roots:
+            if not _is_safe_root(root):
+                raise ValueError(
+                    f"expected roots such as https://host/path, without credentials or query "
+                    f"(http for this machine only), found {root!r}"
+                )
+        return tuple(root.rstrip("/") for root in roots)
 
 
 class PluginSource(_Source):
@@ -111,6 +129,14 @@ class PluginSource(_Source):
 
 
 BUILT_IN = ("files", "synthetic", "era5", "gfs", "ncep_r1")
+
+
+def _is_safe_root(root: str) -> bool:
+    parts = urlsplit(root)
+    is_plain = parts.username is None and not parts.query and not parts.fragment
+    is_loopback = parts.hostname in ("127.0.0.1", "::1", "localhost")
+    is_private = parts.scheme == "https" or (parts.scheme == "http" and is_loopback)
+    return bool(is_private and is_plain and parts.hostname)
 
 
 def _tag(value: object) -> str:

@@ -26,6 +26,7 @@ COMMANDS = [
     "status",
     "verify",
     "repair",
+    "static",
     "demo",
     "deploy",
     "import-checkpoint",
