@@ -3,6 +3,8 @@
 from lsntp.config.architecture import LsntpConfig
 from lsntp.config.domain import (
     BASELINES,
+    GUIDANCE,
+    REFERENCES,
     ROOT_VARIABLE,
     DaskConfig,
     Domain,
@@ -25,6 +27,8 @@ from lsntp.config.source import (
 
 __all__ = [
     "BASELINES",
+    "GUIDANCE",
+    "REFERENCES",
     "ROOT_VARIABLE",
     "DaskConfig",
     "Domain",

@@ -13,12 +13,13 @@ from lsntp.config import (
     SyntheticSource,
 )
 from lsntp.config.source import PLUGIN_GROUP
-from lsntp.sources.base import Hole, Source, Upstream
+from lsntp.sources.base import ForecastingSource, Hole, Source, Upstream
 from lsntp.sources.files import FileSource
 from lsntp.sources.synthetic import GeneratedSource
 from lsntp.times import Instant, Period, utc_now
+from lsntp.workspace import Workspace
 
-__all__ = ["Hole", "Source", "Upstream", "open_source"]
+__all__ = ["ForecastingSource", "Hole", "Source", "Upstream", "open_source"]
 
 
 def open_source(domain: Domain, *, clock: Callable[[], Instant] = utc_now) -> Source:
@@ -43,5 +44,15 @@ def open_source(domain: Domain, *, clock: Callable[[], Instant] = utc_now) -> So
             (plugin,) = entry_points(group=PLUGIN_GROUP, name=config.name)
             made: Source = plugin.load()(config.options, domain)
             return made
-        case Era5Source() | GfsSource() | NcepR1Source():
+        case GfsSource() as config:
+            from lsntp.sources.gfs import GfsUpstream  # s3fs: only where it is needed
+
+            return GfsUpstream(
+                config,
+                origin=domain.start,
+                cadence=domain.cadence,
+                clock=clock,
+                work=Workspace.of(domain).work,
+            )
+        case Era5Source() | NcepR1Source():
             raise NotImplementedError(clock)
