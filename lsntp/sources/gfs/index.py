@@ -61,7 +61,7 @@ def t2m_range(inventory: bytes, *, init_time: Instant, step_h: int, size: int) -
             exactly once, or points outside the object.
     """
     lines = _parse(inventory)
-    wanted = f"{np.datetime_as_string(init_time, unit='h')}".translate({45: "", 84: ""})
+    wanted = re.sub("[-T]", "", str(np.datetime_as_string(init_time, unit="h")))
     if other := {line.init_time for line in lines} - {wanted}:
         raise IndexFaultError(f"it is of {', '.join(sorted(other))} and not of {wanted}")
     # Its makers call step 0 of a forecast run "anl"; other encoders print it as a forecast.

@@ -112,7 +112,7 @@ class GfsUpstream:
                 _common_grid(list(fields.values())),
                 source=self.name,
                 is_synthetic=self.is_synthetic,
-                files=[self._bucket.where(t.key(self._config.resolution)) for t in fields],
+                files=[self._bucket.where(f"gfs.*.pgrb2.{self._config.resolution}.f000")],
             )
         ]
 

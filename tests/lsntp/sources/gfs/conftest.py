@@ -1,7 +1,6 @@
-"""A bucket of GFS objects on a real S3 server, and a source that reads it."""
+"""GFS objects in a bucket, and a source that reads it."""
 
-import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,32 +11,10 @@ from lsntp.grid import regular_grid
 from lsntp.sources.gfs import GfsUpstream
 from lsntp.times import Instant, hours, parse_time
 from tests.standins import gfs
-from tests.standins.s3 import S3, S3Server
+from tests.standins.s3 import S3
 
 RUN = parse_time("2024-03-01T06")
 AREA = regular_grid(north=55, south=48, west=-5, east=6, spacing=1)
-_names = (f"gfs-{number}" for number in itertools.count())
-
-
-@pytest.fixture(scope="session")
-def library(shared_data: Path) -> gfs.Library:
-    return gfs.Library(shared_data / "gfs")
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[S3Server]:
-    with S3Server().running() as running:
-        yield running
-
-
-@pytest.fixture
-def bucket(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3:
-    """An empty bucket that our client finds by the usual variable, without credentials."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    return server.open_bucket(next(_names))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The source against a real S3 server: what it reads, how much it moves, and what it makes of faults.
+"""The source against a real S3 server: what it reads, how much it moves, what faults make of it.
 
 After every fault nothing false is returned, and the next run, with the fault gone, is whole.
 """
@@ -98,7 +98,7 @@ def test_an_analysis_is_the_field_that_eccodes_decodes(
     assert frames.latitude.values.tolist() == list(range(56, 46, -1))
     assert frames.longitude.values.tolist() == list(range(-6, 8))
     assert frames.attrs["source"] == "gfs"
-    assert KEY in frames.attrs["files"]
+    assert frames.attrs["files"].endswith("/gfs.*.pgrb2.1p00.f000")
 
 
 def test_one_analysis_out_of_a_large_object_moves_less_than_2_mb(
@@ -207,7 +207,7 @@ def test_a_forecast_in_the_place_of_an_analysis_is_refused(
         open_gfs().fetch(TIMES, AREA)
 
 
-# --- not yet, and holes ---------------------------------------------------------------------------
+# --- not yet, and holes -------------------------------------------------------------------------
 
 
 def test_a_missing_object_is_not_yet_and_in_the_end_a_hole(
@@ -246,7 +246,7 @@ def test_what_is_there_is_fetched_beside_what_is_missing(
     np.testing.assert_array_equal(values_of(open_gfs(), times), [expected])
 
 
-# --- the index cannot be trusted ------------------------------------------------------------------
+# --- the index cannot be trusted ----------------------------------------------------------------
 
 
 def shifted(index: bytes, by: int) -> bytes:
@@ -320,7 +320,7 @@ def test_an_object_without_the_field_is_refused_and_in_the_end_a_hole(
 ) -> None:
     content = gfs.dated(getattr(library, impostor), RUN, 0)
     bucket.put(KEY, content)
-    bucket.put(f"{KEY}.idx", f"1:0:d=2024030106:TMP:2 m above ground:anl:\n".encode())
+    bucket.put(f"{KEY}.idx", b"1:0:d=2024030106:TMP:2 m above ground:anl:\n")
     source = open_gfs("2024-04-01")
     with pytest.raises(SourceDataError, match="2 m temperature"):
         source.fetch(TIMES, AREA)
@@ -337,7 +337,7 @@ def test_one_bad_object_does_not_keep_the_others_back(
     assert [hole.time for hole in source.holes()] == [RUN + hours(6)]
 
 
-# --- the object changes -----------------------------------------------------------------------------
+# --- the object changes -------------------------------------------------------------------------
 
 
 def test_an_object_replaced_between_index_and_data_is_read_anew(
@@ -385,7 +385,7 @@ def test_an_object_that_vanishes_between_index_and_data_is_absent(
     is_whole(open_gfs, expected)
 
 
-# --- the server fails -------------------------------------------------------------------------------
+# --- the server fails ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("status", "code"), [(503, "SlowDown"), (500, "InternalError")])
@@ -505,7 +505,7 @@ def test_a_stalled_transfer_ends(
         hold.set()
 
 
-# --- our side -----------------------------------------------------------------------------------------
+# --- our side -----------------------------------------------------------------------------------
 
 
 def test_a_full_disk_is_told_and_leaves_nothing(
