@@ -291,12 +291,15 @@ def _runs_in(domain: Domain, init_times: Times) -> npt.NDArray[np.bool_]:
 def _check_enough(domain: Domain, found: int, possible: int) -> None:
     fewest = max(_config(domain).correction_init_times, int(np.ceil(FEWEST_SHARE * possible)))
     if found < fewest:
+        block = domain.split.train.period
+        first, end = (
+            format_time(time).removesuffix("T00:00Z") for time in (block.start, block.end)
+        )
         raise TrainingDataError(
             f"Expected forecasts of {RAW} from at least {fewest} initial times of the training "
-            f"block {domain.split.train.period} (source.correction_init_times, and "
-            f"{FEWEST_SHARE:.0%} of the {possible} with truth), found {found}; run "
-            f"`lsntp ingest` and `lsntp forecast {domain.domain}` for all of it, or move "
-            "split.train."
+            f"block {block} (source.correction_init_times, and {FEWEST_SHARE:.0%} of the "
+            f"{possible} with truth), found {found}; fetch them once with `lsntp forecast "
+            f"{domain.domain} --model {RAW} --from {first} --to {end}`, or move split.train."
         )
 
 

@@ -69,7 +69,7 @@ class GfsSource(_Source):
     bucket: str = Field("noaa-gfs-bdp-pds", pattern=r"^[a-z0-9][a-z0-9.-]+$")
     resolution: Literal["0p25", "0p50", "1p00"] = "0p25"
     publication_h: float = Field(
-        3.7, gt=0, description="Hours after init_time at which f000 is asked for."
+        3.6, gt=0, description="Hours after init_time at which f000 is asked for."
     )
     give_up_h: float = Field(
         48.0, gt=0, description="Hours after init_time at which a missing object is a hole."
