@@ -11,7 +11,7 @@ from lsntp.config import (
     PluginSource,
     SyntheticSource,
 )
-from lsntp.sources.base import Hole, Source, Upstream
+from lsntp.sources.base import ForecastingSource, Hole, Source, Upstream
 from lsntp.sources.files import FileSource
 from lsntp.sources.frames import build_frames
 from lsntp.sources.native import NativeGrid
@@ -20,7 +20,15 @@ from lsntp.sources.synthetic import GeneratedSource
 from lsntp.times import Instant, Period, utc_now
 from lsntp.workspace import Workspace
 
-__all__ = ["Hole", "NativeGrid", "Source", "Upstream", "build_frames", "open_source"]
+__all__ = [
+    "ForecastingSource",
+    "Hole",
+    "NativeGrid",
+    "Source",
+    "Upstream",
+    "build_frames",
+    "open_source",
+]
 
 
 def open_source(domain: Domain, *, clock: Callable[[], Instant] = utc_now) -> Source:
@@ -64,5 +72,13 @@ def open_source(domain: Domain, *, clock: Callable[[], Instant] = utc_now) -> So
                 cadence=domain.cadence,
                 clock=clock,
             )
-        case GfsSource():
-            raise NotImplementedError(clock)
+        case GfsSource() as config:
+            from lsntp.sources.gfs import GfsUpstream
+
+            return GfsUpstream(
+                config,
+                origin=domain.start,
+                cadence=domain.cadence,
+                clock=clock,
+                work=Workspace.of(domain).work,
+            )
