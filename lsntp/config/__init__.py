@@ -3,6 +3,8 @@
 from lsntp.config.architecture import LsntpConfig
 from lsntp.config.domain import (
     BASELINES,
+    GUIDANCE,
+    REFERENCES,
     ROOT_VARIABLE,
     DaskConfig,
     Domain,
@@ -26,6 +28,8 @@ from lsntp.config.static import StaticConfig, StaticFiles
 
 __all__ = [
     "BASELINES",
+    "GUIDANCE",
+    "REFERENCES",
     "ROOT_VARIABLE",
     "DaskConfig",
     "Domain",

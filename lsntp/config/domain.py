@@ -19,10 +19,10 @@ from pydantic import (
 from lsntp.config.architecture import LsntpConfig
 from lsntp.config.quality import QualityConfig
 from lsntp.config.region import RegionConfig, check_regions
-from lsntp.config.source import SourceConfig, Spacing
+from lsntp.config.source import GfsSource, SourceConfig, Spacing
 from lsntp.config.static import StaticConfig
 from lsntp.grid import Grid, gaussian_grid, regular_grid
-from lsntp.times import Duration, Instant, Period, hours, parse_time
+from lsntp.times import Duration, Instant, Period, hours, in_hours, parse_time
 
 ROOT_VARIABLE = "LSNTP_ROOT"
 DEFAULT_ROOT = "lsntp-data"
@@ -206,6 +206,10 @@ BaselineName = Literal[
     "ridge",
 ]
 BASELINES: tuple[BaselineName, ...] = get_args(BaselineName)
+GUIDANCE = ("gfs", "gfs-bias-corrected")
+"""Forecasts of the domain's own source: as they come, and less their mean error."""
+REFERENCES: tuple[str, ...] = (*BASELINES, *GUIDANCE)
+"""What a network has to beat."""
 
 
 # --- the domain ----------------------------------------------------------------------------
@@ -286,9 +290,10 @@ class Domain(_Frozen):
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
-        clash = set(self.networks) & set(BASELINES)
+        clash = set(self.networks) & set(REFERENCES)
         if clash:
             raise ValueError(f"networks may not take a baseline's name: {sorted(clash)}")
+        self._check_guidance()
         if self.start > self.split.train.period.start:
             raise ValueError(
                 f"archive.start ({self.archive.start}) must not lie after "
@@ -301,6 +306,18 @@ class Domain(_Frozen):
             )
         check_regions(self.regions, grid)
         return self
+
+    def _check_guidance(self) -> None:
+        if not isinstance(self.source, GfsSource) or not self.source.forecasts:
+            return
+        leads_h = [in_hours(lead) for lead in self.lead_times]
+        absent = [lead for lead in leads_h if not self.source.has_step(lead)]
+        if absent:
+            raise ValueError(
+                f"source: GFS at {self.source.resolution} has no forecasts {absent[0]:g} h ahead, "
+                "which cadence_h and horizon ask for; use another resolution, or set "
+                "source.forecasts: false"
+            )
 
     @property
     def cadence(self) -> Duration:
@@ -338,9 +355,20 @@ class Domain(_Frozen):
         return (self.history + self.horizon) * self.cadence
 
     @property
-    def model_names(self) -> tuple[str, ...]:
-        """Baselines first, then networks."""
+    def guidance(self) -> tuple[str, ...]:
+        """The forecasts that the source itself makes; fetched, not trained."""
+        has_forecasts = isinstance(self.source, GfsSource) and self.source.forecasts
+        return GUIDANCE if has_forecasts else ()
+
+    @property
+    def trained_names(self) -> tuple[str, ...]:
+        """The models that `lsntp train` makes: baselines first, then networks."""
         return (*self.baselines, *self.networks)
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """Baselines first, then the source's own forecasts, then networks."""
+        return (*self.baselines, *self.guidance, *self.networks)
 
     def to_yaml(self) -> str:
         """The resolved configuration, loadable by :func:`load_domain`."""

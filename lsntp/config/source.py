@@ -9,6 +9,9 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_val
 PLUGIN_GROUP = "lsntp.sources"
 """Entry points of third parties: a name, and what to call with the options and the domain."""
 
+_LAST_HOURLY_STEP_H, _LAST_STEP_H = 120, 384
+"""Of GFS: hourly at 0.25 degrees up to the first, 3-hourly otherwise and up to the second."""
+
 Spacing = Annotated[float, Field(ge=0.01, description="Grid step, degrees.")]
 
 
@@ -53,6 +56,7 @@ class Era5Source(_Source):
     deadline_minutes: float = Field(
         300.0, gt=0, description="Longest wait of a run; its jobs are picked up by the next one."
     )
+    timeout_s: float = Field(60.0, gt=0, description="Longest silence of the service.")
     hosts: tuple[str, ...] = Field(
         ("*.copernicus.eu", "*.ecmwf.int"),
         min_length=1,
@@ -67,11 +71,26 @@ class GfsSource(_Source):
     bucket: str = Field("noaa-gfs-bdp-pds", pattern=r"^[a-z0-9][a-z0-9.-]+$")
     resolution: Literal["0p25", "0p50", "1p00"] = "0p25"
     publication_h: float = Field(
-        3.7, gt=0, description="Hours after init_time at which f000 is asked for."
+        3.6, gt=0, description="Hours after init_time at which f000 is asked for."
     )
     give_up_h: float = Field(
         48.0, gt=0, description="Hours after init_time at which a missing object is a hole."
     )
+    forecasts: bool = Field(
+        True, description="Also its own forecasts, as the models gfs and gfs-bias-corrected."
+    )
+    correction_init_times: int = Field(
+        120, ge=1, description="Fewest forecasts of the training block to correct the bias from."
+    )
+    connections: int = Field(8, ge=1, le=64, description="Objects asked for at once.")
+    retries: int = Field(4, ge=0, le=20, description="Of a request that failed for a while.")
+    pause_s: float = Field(1.0, gt=0, description="Longest before the first retry; then doubled.")
+    timeout_s: float = Field(60.0, gt=0, description="Longest silence of the server.")
+
+    def has_step(self, step_h: float) -> bool:
+        """Whether the bucket holds a forecast so many hours ahead."""
+        is_hourly = self.resolution == "0p25" and step_h <= _LAST_HOURLY_STEP_H
+        return 0 <= step_h <= _LAST_STEP_H and step_h % (1 if is_hourly else 3) == 0
 
 
 class NcepR1Source(_Source):

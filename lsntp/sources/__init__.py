@@ -11,7 +11,7 @@ from lsntp.config import (
     PluginSource,
     SyntheticSource,
 )
-from lsntp.sources.base import Hole, Source, Upstream
+from lsntp.sources.base import ForecastingSource, Hole, Source, Upstream
 from lsntp.sources.files import FileSource
 from lsntp.sources.frames import build_frames
 from lsntp.sources.native import NativeGrid
@@ -20,7 +20,15 @@ from lsntp.sources.synthetic import GeneratedSource
 from lsntp.times import Instant, Period, utc_now
 from lsntp.workspace import Workspace
 
-__all__ = ["Hole", "NativeGrid", "Source", "Upstream", "build_frames", "open_source"]
+__all__ = [
+    "ForecastingSource",
+    "Hole",
+    "NativeGrid",
+    "Source",
+    "Upstream",
+    "build_frames",
+    "open_source",
+]
 
 
 def open_source(domain: Domain, *, clock: Callable[[], Instant] = utc_now) -> Source:
@@ -43,6 +51,16 @@ def open_source(domain: Domain, *, clock: Callable[[], Instant] = utc_now) -> So
             )
         case PluginSource() as config:
             return open_plugin(config, domain)
+        case Era5Source() as config:
+            from lsntp.sources.era5 import CdsSource
+
+            return CdsSource(
+                config,
+                start=domain.start,
+                cadence=domain.cadence,
+                folder=Workspace.of(domain).work / config.name,
+                clock=clock,
+            )
         case NcepR1Source() as config:
             from lsntp.sources.ncep_r1 import NcepR1
 
@@ -54,5 +72,13 @@ def open_source(domain: Domain, *, clock: Callable[[], Instant] = utc_now) -> So
                 cadence=domain.cadence,
                 clock=clock,
             )
-        case Era5Source() | GfsSource():
-            raise NotImplementedError(clock)
+        case GfsSource() as config:
+            from lsntp.sources.gfs import GfsUpstream
+
+            return GfsUpstream(
+                config,
+                origin=domain.start,
+                cadence=domain.cadence,
+                clock=clock,
+                work=Workspace.of(domain).work,
+            )

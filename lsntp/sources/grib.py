@@ -1,4 +1,4 @@
-"""GRIB edition 1 and 2: 2 m temperature analyses, message by message."""
+"""GRIB edition 1 and 2: 2 m temperature, message by message."""
 
 import ctypes
 import datetime as dt
@@ -30,7 +30,7 @@ from lsntp.sources.canonical import (
 from lsntp.sources.framing import damaged, frame_messages
 from lsntp.sources.native import MAX_CELLS, Ints, NativeGrid, Window
 from lsntp.sources.parts import refuse_monthly, stamp
-from lsntp.times import Times
+from lsntp.times import Times, hours
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ _quieten_decoder()
 
 @dataclass(frozen=True)
 class Message:
-    """Where one analysis of 2 m temperature lies in its file."""
+    """Where one field of 2 m temperature lies in its file, and the time it is for."""
 
     offset: int
     length: int
@@ -109,13 +109,18 @@ class GribPart:
         return fields, np.array([message.status for message in messages], np.int8)
 
 
-def open_grib(path: Path, label: str) -> list[GribPart]:
-    """The 2 m temperature analyses of a GRIB file, one part per grid; reads headers only.
+def open_grib(path: Path, label: str, *, step_h: int = 0) -> list[GribPart]:
+    """The 2 m temperature fields of a GRIB file, one part per grid; reads headers only.
+
+    Args:
+        path: the file.
+        label: how messages call it.
+        step_h: hours from the initial time: 0 for analyses, else forecasts so far ahead.
 
     Raises:
         NoTemperatureError: if the file holds no 2 m temperature.
-        SourceDataError: if it is damaged, or holds it only as forecasts, means or ensemble
-            statistics.
+        SourceDataError: if it is damaged, or holds it only at other steps, as means or as
+            ensemble statistics.
     """
     found: dict[bytes, list[Message]] = defaultdict(list)
     grids: dict[bytes, NativeGrid] = {}
@@ -131,30 +136,35 @@ def open_grib(path: Path, label: str) -> list[GribPart]:
                 if not _is_t2m(message):
                     others[_describe(message)] += 1
                     continue
-                time = _valid_time(message, label)
-                if reason := _why_no_analysis(message):
+                time = _reference_time(message, label) + hours(step_h)
+                if reason := _why_refused(message, step_h):
                     refused[reason] += 1
                     continue
                 if frame.grid_section not in grids:
                     grids[frame.grid_section] = _native_grid(message, label)
                 status = _status(message, label)
                 found[frame.grid_section].append(Message(frame.offset, frame.length, time, status))
-    _check_found(found, refused, others, label)
+    _check_found(found, refused, others, label, step_h)
     parts = [GribPart(path, label, grids[key], tuple(found[key]), file_stamp) for key in found]
     refuse_monthly(np.concatenate([part.times for part in parts]), label)
     return parts
 
 
 def _check_found(
-    found: dict[bytes, list[Message]], refused: Counter[str], others: Counter[str], label: str
+    found: dict[bytes, list[Message]],
+    refused: Counter[str],
+    others: Counter[str],
+    label: str,
+    step_h: int,
 ) -> None:
     reasons = "; ".join(f"{count} of {reason}" for reason, count in refused.items())
     if found and refused:
         logger.warning("%s: left out messages of 2 m temperature: %s", label, reasons)
     elif refused:
+        wanted = f"forecasts {step_h} h ahead" if step_h else "analyses"
+        remedy = "" if step_h else "; use files of analyses (step 0)"
         raise SourceDataError(
-            f"Expected analyses of 2 m temperature in {label}, found only {reasons}; use files "
-            "of analyses (step 0)."
+            f"Expected {wanted} of 2 m temperature in {label}, found only {reasons}{remedy}."
         )
     elif not found:
         # The nearest misses first: a file of the whole atmosphere holds hundreds of fields.
@@ -219,8 +229,13 @@ def _is_t2m(message: int) -> bool:
     return found == (0, 0, 0, _HEIGHT_ABOVE_GROUND, 2)
 
 
-def _why_no_analysis(message: int) -> str | None:
-    """Why a field of 2 m temperature is no analysis, or None if it is one."""
+def _why_refused(message: int, step_h: int) -> str | None:
+    """Why a field of 2 m temperature is not one of that step, or None if it is.
+
+    Args:
+        message: the decoder's handle.
+        step_h: 0 for an analysis.
+    """
     stream, kind = _get(message, "stream", str), _get(message, "type", str)
     if stream in MONTHLY_STREAMS:
         return f"monthly means (stream {stream})"
@@ -233,13 +248,14 @@ def _why_no_analysis(message: int) -> str | None:
         return f"a processed field (product definition template {template})"
     if (step_type := _get(message, "stepType", str)) != "instant":
         return f"a field over a time range (stepType {step_type})"
-    if (step := _get(message, "stepRange", str)) and step not in ("0", "0m", "0s"):
-        return f"a forecast (step {step})"
-    return None
+    step = _get(message, "stepRange", str) or "0"
+    if step == str(step_h) or (step_h == 0 and step in ("0m", "0s")):
+        return None
+    return f"a forecast (step {step})" if step not in ("0", "0m", "0s") else "an analysis (step 0)"
 
 
-def _valid_time(message: int, label: str) -> np.datetime64:
-    """The time of an analysis (step 0), from plain octets: the decoder prints of bad clocks."""
+def _reference_time(message: int, label: str) -> np.datetime64:
+    """The time of the message, from plain octets: the decoder prints of bad clocks."""
     year, month, day, hour, minute = (
         _get(message, key, int) for key in ("year", "month", "day", "hour", "minute")
     )
