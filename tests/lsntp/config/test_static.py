@@ -26,3 +26,14 @@ def test_a_section_that_is_wrong_is_refused_by_its_key(tmp_path: Path, section: 
     (tmp_path / "own.yaml").write_text(text)
     with pytest.raises(ConfigError, match="static"):
         load_domain(tmp_path / "own.yaml")
+
+
+@pytest.mark.parametrize("source", ["era5", "gfs"])
+def test_a_service_needs_no_more_than_its_name(tmp_path: Path, source: str) -> None:
+    text = load_domain("demo").to_yaml().replace("static: null", f"static: {{source: {source}}}")
+    (tmp_path / "own.yaml").write_text(text)
+    domain = load_domain(tmp_path / "own.yaml")
+    assert domain.static is not None
+    assert domain.static.source == source
+    (tmp_path / "stored.yaml").write_text(domain.to_yaml())
+    assert load_domain(tmp_path / "stored.yaml") == domain
