@@ -63,4 +63,4 @@ def unpack(read_into: ReadInto, most_bytes: int) -> tuple[Header, list[npt.NDArr
 
 
 def _bytes_of(array: npt.NDArray[Any]) -> memoryview:
-    return memoryview(array.reshape(-1).view(np.uint8))
+    return memoryview(array.reshape(-1).view(np.uint8))  # type: ignore[arg-type]
