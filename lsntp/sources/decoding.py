@@ -38,6 +38,9 @@ from lsntp.sources.native import Ints, NativeGrid, Window
 from lsntp.sources.parts import Part
 from lsntp.times import Times
 
+COMMAND = ("-m", "lsntp.sources.decoder")
+"""What Python runs as the decoder."""
+
 _ERRORS: dict[str, type[LsntpError]] = {
     kind.__name__: kind
     for kind in (
@@ -170,7 +173,7 @@ class _Decoder:
                 raise self._ended(label, limits) from error
             except TimeoutError as error:
                 self.stop()
-                raise _exceeded(label, limits, f"no end after {limits.waiting_s:g} s") from error
+                raise _exceeded(label, limits, f"no end after {limits.waiting_s:.3g} s") from error
             except BaseException:
                 self.stop()  # the reply would be taken for that to the next request
                 raise
@@ -188,8 +191,8 @@ class _Decoder:
             self.stop()
         if self._process is None:
             paths = [folder for folder in sys.path if folder]
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "lsntp.sources.decoder"],
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-P", *COMMAND],
                 bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
