@@ -11,6 +11,7 @@ import lsntp
 from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.forecast import ForecastArchive
 from lsntp.archives.layout import CONFIGURATION
+from lsntp.archives.superseded import superseded
 from lsntp.config import Domain
 from lsntp.errors import ArchiveNotFoundError, ModelError
 from lsntp.grid import Fields
@@ -38,6 +39,8 @@ class ForecastReport:
         already: how many of the asked ones had a forecast.
         older: how many of those were made by another version; a forecast stays as it was made.
         incomplete: how many could not be forecast for want of a usable analysis.
+        superseded: how many of those that stay were made from preliminary analyses that are
+            final now; see :mod:`lsntp.archives.superseded`.
     """
 
     model: str
@@ -46,6 +49,7 @@ class ForecastReport:
     already: int
     older: int
     incomplete: int
+    superseded: int = 0
 
 
 def forecast(
@@ -54,14 +58,20 @@ def forecast(
     models: Sequence[str] | None = None,
     period: Period | None = None,
     latest: bool = False,
+    redo_superseded: bool = False,
 ) -> list[ForecastReport]:
     """Write every missing forecast of the newest version of each model; a rerun writes nothing.
+
+    A forecast that is there stays as it was made, also when its inputs become final, unless
+    ``redo_superseded``: then it is withdrawn and made again. Killed between the two, the next
+    run makes it.
 
     Args:
         domain: what to forecast for.
         models: names; None for every model of the domain that has a version.
         period: initial times to forecast from; None for all of the analysis archive.
         latest: only from the newest initial time whose history is complete.
+        redo_superseded: make those again whose preliminary inputs are final now.
 
     Raises:
         ModelError: if a model has no version, does not fit the domain, or gives values that
@@ -74,7 +84,10 @@ def forecast(
     analysis = open_analysis(domain)
     times = analysis.times
     asked = times[period.contains(times)] if period else times
-    return [_forecast(domain, analysis, version, asked, latest=latest) for version in versions]
+    return [
+        _forecast(domain, analysis, version, asked, latest=latest, redo_superseded=redo_superseded)
+        for version in versions
+    ]
 
 
 def _versions(domain: Domain, models: Sequence[str] | None) -> list[ModelVersion]:
@@ -94,7 +107,13 @@ def _versions(domain: Domain, models: Sequence[str] | None) -> list[ModelVersion
 
 
 def _forecast(
-    domain: Domain, analysis: AnalysisArchive, version: ModelVersion, asked: Times, *, latest: bool
+    domain: Domain,
+    analysis: AnalysisArchive,
+    version: ModelVersion,
+    asked: Times,
+    *,
+    latest: bool,
+    redo_superseded: bool,
 ) -> ForecastReport:
     forecaster = load_forecaster(version, domain)
     status = status_of(analysis, asked, forecaster.offsets)
@@ -102,6 +121,10 @@ def _forecast(
     if latest and ready.any():
         newest = int(np.flatnonzero(ready)[-1])
         asked, status, ready = asked[newest:], status[newest:], ready[newest:]
+    stale = np.intersect1d(_superseded(domain, analysis, version), asked[ready])
+    if redo_superseded and stale.size:
+        ForecastArchive.open(Workspace.of(domain).forecast(version.model)).withdraw(stale)
+        stale = stale[:0]
     written, made_by = _written(domain, version)
     missing = np.flatnonzero(ready & ~np.isin(asked, written))
     older = np.isin(asked[ready], written[made_by != version.version]).sum()
@@ -114,6 +137,7 @@ def _forecast(
         already=int(ready.sum()) - missing.size,
         older=int(older),
         incomplete=int((~ready).sum()),
+        superseded=stale.size,
     )
 
 
@@ -169,6 +193,14 @@ def _written(domain: Domain, version: ModelVersion) -> tuple[Times, npt.NDArray[
         return np.array([], "datetime64[ns]"), np.array([], str)
     written = archive.written()
     return written, np.array(archive.model_versions(written), str)
+
+
+def _superseded(domain: Domain, analysis: AnalysisArchive, version: ModelVersion) -> Times:
+    try:
+        archive = ForecastArchive.open(Workspace.of(domain).forecast(version.model))
+    except ArchiveNotFoundError:
+        return np.array([], "datetime64[ns]")
+    return superseded(domain, archive, analysis)
 
 
 def _create(domain: Domain, version: ModelVersion) -> ForecastArchive:

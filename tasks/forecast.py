@@ -19,12 +19,19 @@ def write_forecasts(
     models: Sequence[str] | None = None,
     period: Period | None = None,
     latest: bool = False,
+    redo_superseded: bool = False,
 ) -> list[dict[str, Any]]:
     """Forecast from every initial time with a complete history and no forecast yet."""
     from lsntp.forecasting import forecast
 
     with slots(archive_slot(domain, "forecasts")):
-        reports = forecast(domain, models=models, period=period, latest=latest)
+        reports = forecast(
+            domain,
+            models=models,
+            period=period,
+            latest=latest,
+            redo_superseded=redo_superseded,
+        )
     workspace = Workspace.of(domain)
     outcome = [
         {
@@ -34,6 +41,7 @@ def write_forecasts(
             "already": report.already,
             "older": report.older,
             "incomplete": report.incomplete,
+            "superseded": report.superseded,
             "path": str(workspace.forecast(report.model)),
         }
         for report in reports
