@@ -18,7 +18,7 @@ DAY = 24
 
 @pytest.fixture
 def upstream(tmp_path, monkeypatch):
-    """The folder of an upstream with four days of fields; ``late(...)`` is a domain that asks it."""
+    """The folder of an upstream with four days of fields; see late_source.py."""
     install(tmp_path / "site")
     monkeypatch.syspath_prepend(tmp_path / "site")
     folder = tmp_path / "upstream"
