@@ -34,8 +34,10 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 JOB, LOOK, AFTER = "The job, in order", "Look at results", "Set up and look after"
+KEEP = "Keep the analyses complete"
 PANELS = {
     JOB: (run.demo, run.ingest, run.prepare, run.train, run.forecast, run.evaluate, run.report),
+    KEEP: (run.reconcile, run.backfill),
     LOOK: (look.status, compare),
     AFTER: (archives.verify, archives.repair, run.deploy, models.import_checkpoint),
 }
