@@ -11,6 +11,7 @@ from rich.markup import escape
 from flows import runtime
 from flows.commands import analyse, archives, look, models, quarantine, run
 from flows.commands.compare import compare
+from flows.commands.doctor import doctor
 from flows.console import err
 from lsntp.errors import LsntpError
 
@@ -39,7 +40,7 @@ PANELS = {
     JOB: (run.demo, run.ingest, run.prepare, run.train, run.forecast, run.evaluate, run.report),
     KEEP: (run.reconcile, run.backfill),
     LOOK: (look.status, compare),
-    AFTER: (archives.verify, archives.repair, run.deploy, models.import_checkpoint),
+    AFTER: (doctor, archives.verify, archives.repair, run.deploy, models.import_checkpoint),
 }
 for panel, commands in PANELS.items():
     for command in commands:

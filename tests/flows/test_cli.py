@@ -25,6 +25,7 @@ COMMANDS = [
     "compare",
     "report",
     "status",
+    "doctor",
     "verify",
     "repair",
     "demo",
