@@ -225,10 +225,25 @@ class DaskConfig(_Frozen):
     )
 
 
+class IngestConfig(_Frozen):
+    """How much a scheduled run asks of a source beyond a network, and when it asks again."""
+
+    budget_h: float = Field(
+        744.0, gt=0, description="Hours of analyses a tick asks for: the newest, then old gaps."
+    )
+    retry_h: float = Field(
+        24.0, ge=0, description="Hours until a gap that was asked for in vain is asked for again."
+    )
+    final_after_days: float = Field(
+        60.0, ge=0, description="Age at which a preliminary hour may have become final."
+    )
+
+
 class ScheduleConfig(_Frozen):
     """Cron lines (UTC) of the scheduled flows."""
 
     ingest: Cron = "40 * * * *"
+    reconcile: Cron = "20 3 * * *"
     forecast: Cron = "50 * * * *"
     evaluate: Cron = "55 * * * *"
 
@@ -253,6 +268,7 @@ class Domain(_Frozen):
         None, description="Height of the ground and share of land; null: none."
     )
     quality: QualityConfig = QualityConfig()
+    ingest: IngestConfig = IngestConfig()
     networks: dict[Name, NetworkConfig] = Field(default_factory=dict)
     baselines: tuple[BaselineName, ...] = BASELINES
     ridge_penalty: float = Field(1.0, gt=0, description="L2 penalty of the ridge baseline, K^2.")
