@@ -185,6 +185,18 @@ class TrainingConfig(_Frozen):
     precision: Precision = Field(
         "float32", description="Of the forward pass in training; weights and states are float32."
     )
+    memory_gb: Literal["auto"] | Annotated[float, Field(gt=0)] = Field(
+        "auto",
+        description="For the fields that windows are cut from, all processes together. What does "
+        "not fit is decoded from the training archive when needed, with the same windows in the "
+        "same order. auto: half of what is free.",
+    )
+    compile: bool = Field(
+        False,
+        description="Run the recurrent cells through torch.compile, on a GPU as CUDA graphs. Not "
+        "measured on a GPU yet; needs a C++ compiler on CPU. Versions made with and without it "
+        "have the same tensors.",
+    )
     seed: int = 0
 
 
