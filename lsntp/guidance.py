@@ -187,7 +187,7 @@ def _sound(domain: Domain, init_times: Times, fields: Fields) -> npt.NDArray[np.
     limits = domain.quality
     with np.errstate(invalid="ignore"):
         is_plausible = (fields >= limits.minimum_k) & (fields <= limits.maximum_k)
-    is_sound: npt.NDArray[np.bool_] = is_plausible.all(axis=(1, 2, 3))
+    is_sound = np.asarray(is_plausible.all(axis=(1, 2, 3)))
     if not is_sound.all():
         _log.warning(
             "Expected forecasts within %g to %g K in every cell, found others from %s: left out; "
