@@ -7,8 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from lsntp.archives.analysis import AnalysisArchive
+from lsntp.archives.forecast import ForecastArchive
+from lsntp.archives.superseded import superseded
 from lsntp.config import Domain
-from lsntp.errors import ModelError, TrainingDataError
+from lsntp.errors import ArchiveNotFoundError, ModelError, TrainingDataError
 from lsntp.grid import Fields
 from lsntp.guidance import CORRECTED, RAW, correct_guidance, fetch_guidance
 from lsntp.models.base import Forecaster
@@ -33,9 +35,14 @@ def forecast(
     models: Sequence[str] | None = None,
     period: Period | None = None,
     latest: bool = False,
+    redo_superseded: bool = False,
     clock: Callable[[], Instant] = utc_now,
 ) -> list[ForecastReport]:
     """Write every missing forecast of the newest version of each model; a rerun writes nothing.
+
+    A forecast that is there stays as it was made, also when its inputs become final, unless
+    ``redo_superseded``: then it is withdrawn and made again. Killed between the two, the next
+    run makes it.
 
     Forecasts of the domain's own source come last: where it cannot be reached, ours are made.
 
@@ -44,6 +51,7 @@ def forecast(
         models: names; None for every model of the domain that has a version.
         period: initial times to forecast from; None for all of the analysis archive.
         latest: only from the newest initial time whose history is complete.
+        redo_superseded: make those again whose preliminary inputs are final now.
         clock: what time it is, for the source's forecasts.
 
     Raises:
@@ -62,7 +70,10 @@ def forecast(
     analysis = open_analysis(domain)
     times = analysis.times
     asked = times[period.contains(times)] if period else times
-    reports = [_forecast(domain, analysis, version, asked, latest=latest) for version in versions]
+    reports = [
+        _forecast(domain, analysis, version, asked, latest=latest, redo_superseded=redo_superseded)
+        for version in versions
+    ]
     if RAW in names:
         reports.append(fetch_guidance(domain, asked, latest=latest, clock=clock))
     if CORRECTED in names:
@@ -92,7 +103,13 @@ def _versions(domain: Domain, names: Sequence[str], *, is_all: bool) -> list[Mod
 
 
 def _forecast(
-    domain: Domain, analysis: AnalysisArchive, version: ModelVersion, asked: Times, *, latest: bool
+    domain: Domain,
+    analysis: AnalysisArchive,
+    version: ModelVersion,
+    asked: Times,
+    *,
+    latest: bool,
+    redo_superseded: bool,
 ) -> ForecastReport:
     forecaster = load_forecaster(version, domain)
     status = status_of(analysis, asked, forecaster.offsets)
@@ -100,6 +117,10 @@ def _forecast(
     if latest and ready.any():
         newest = int(np.flatnonzero(ready)[-1])
         asked, status, ready = asked[newest:], status[newest:], ready[newest:]
+    stale = np.intersect1d(_superseded(domain, analysis, version), asked[ready])
+    if redo_superseded and stale.size:
+        ForecastArchive.open(Workspace.of(domain).forecast(version.model)).withdraw(stale)
+        stale = stale[:0]
     written, made_by = written_forecasts(domain, version.model)
     missing = np.flatnonzero(ready & ~np.isin(asked, written))
     older = np.isin(asked[ready], written[made_by != version.version]).sum()
@@ -112,6 +133,7 @@ def _forecast(
         already=int(ready.sum()) - missing.size,
         older=int(older),
         incomplete=int((~ready).sum()),
+        superseded=stale.size,
     )
 
 
@@ -159,3 +181,11 @@ def _worst(status: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
     """PRELIMINARY (n,) where any input is, else FINAL."""
     preliminary = (status == Status.PRELIMINARY).any(axis=1)
     return np.where(preliminary, Status.PRELIMINARY, Status.FINAL).astype(np.int8)
+
+
+def _superseded(domain: Domain, analysis: AnalysisArchive, version: ModelVersion) -> Times:
+    try:
+        archive = ForecastArchive.open(Workspace.of(domain).forecast(version.model))
+    except ArchiveNotFoundError:
+        return np.array([], "datetime64[ns]")
+    return superseded(domain, archive, analysis)

@@ -24,6 +24,8 @@ class ForecastReport:
         older: how many of those were made by another version; a forecast stays as it was made.
         incomplete: how many could not be forecast for want of a usable analysis, or of a
             forecast of the source.
+        superseded: how many of those that stay were made from preliminary analyses that are
+            final now; see :mod:`lsntp.archives.superseded`.
     """
 
     model: str
@@ -32,6 +34,7 @@ class ForecastReport:
     already: int
     older: int
     incomplete: int
+    superseded: int = 0
 
 
 def written_forecasts(domain: Domain, model: str) -> tuple[Times, npt.NDArray[np.str_]]:

@@ -19,6 +19,7 @@ def write_forecasts(
     models: Sequence[str] | None = None,
     period: Period | None = None,
     latest: bool = False,
+    redo_superseded: bool = False,
 ) -> list[dict[str, Any]]:
     """Forecast from every initial time with a complete history and no forecast yet.
 
@@ -28,7 +29,13 @@ def write_forecasts(
 
     held = (source_slot(domain),) if domain.guidance else ()
     with slots(*held, archive_slot(domain, "forecasts")):
-        reports = forecast(domain, models=models, period=period, latest=latest)
+        reports = forecast(
+            domain,
+            models=models,
+            period=period,
+            latest=latest,
+            redo_superseded=redo_superseded,
+        )
     workspace = Workspace.of(domain)
     outcome = [
         {
@@ -38,6 +45,7 @@ def write_forecasts(
             "already": report.already,
             "older": report.older,
             "incomplete": report.incomplete,
+            "superseded": report.superseded,
             "path": str(workspace.forecast(report.model)),
         }
         for report in reports

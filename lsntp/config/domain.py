@@ -185,6 +185,18 @@ class TrainingConfig(_Frozen):
     precision: Precision = Field(
         "float32", description="Of the forward pass in training; weights and states are float32."
     )
+    memory_gb: Literal["auto"] | Annotated[float, Field(gt=0)] = Field(
+        "auto",
+        description="For the fields that windows are cut from, all processes together. What does "
+        "not fit is decoded from the training archive when needed, with the same windows in the "
+        "same order. auto: half of what is free.",
+    )
+    compile: bool = Field(
+        False,
+        description="Run the recurrent cells through torch.compile, on a GPU as CUDA graphs. Not "
+        "measured on a GPU yet; needs a C++ compiler on CPU. Versions made with and without it "
+        "have the same tensors.",
+    )
     seed: int = 0
 
 
@@ -225,10 +237,25 @@ class DaskConfig(_Frozen):
     )
 
 
+class IngestConfig(_Frozen):
+    """How much a scheduled run asks of a source beyond a network, and when it asks again."""
+
+    budget_h: float = Field(
+        744.0, gt=0, description="Hours of analyses a tick asks for: the newest, then old gaps."
+    )
+    retry_h: float = Field(
+        24.0, ge=0, description="Hours until a gap that was asked for in vain is asked for again."
+    )
+    final_after_days: float = Field(
+        60.0, ge=0, description="Age at which a preliminary hour may have become final."
+    )
+
+
 class ScheduleConfig(_Frozen):
     """Cron lines (UTC) of the scheduled flows."""
 
     ingest: Cron = "40 * * * *"
+    reconcile: Cron = "20 3 * * *"
     forecast: Cron = "50 * * * *"
     evaluate: Cron = "55 * * * *"
 
@@ -253,6 +280,7 @@ class Domain(_Frozen):
         None, description="Height of the ground and share of land; null: none."
     )
     quality: QualityConfig = QualityConfig()
+    ingest: IngestConfig = IngestConfig()
     networks: dict[Name, NetworkConfig] = Field(default_factory=dict)
     baselines: tuple[BaselineName, ...] = BASELINES
     ridge_penalty: float = Field(1.0, gt=0, description="L2 penalty of the ridge baseline, K^2.")

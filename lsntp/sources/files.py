@@ -19,7 +19,7 @@ import xarray as xr
 from lsntp.errors import SourceDataError
 from lsntp.grid import Grid
 from lsntp.names import LATITUDE, LONGITUDE, TIME
-from lsntp.sources.formats import open_parts
+from lsntp.sources.decoding import open_parts
 from lsntp.sources.frames import build_frames, settle_repeats
 from lsntp.sources.native import Window
 from lsntp.sources.parts import Part, refuse_monthly

@@ -218,7 +218,9 @@ class _Workshop:
 
         from lsntp.models.registry import parameter_count
         from lsntp.training import network as networks
+        from lsntp.training.devices import window_bytes
         from lsntp.training.network_fit import fit_network
+        from lsntp.training_data.frame_cache import FrameCache
         from lsntp.training_data.windows import Windows
 
         model = recipe.model
@@ -228,6 +230,12 @@ class _Workshop:
         if self.parent is not None:
             networks.load_weights(network, self.parent, domain)
         forecaster = networks.make_forecaster(model, network, config, archive.statistics, domain)
+        cache = FrameCache(
+            archive,
+            span=domain.history + domain.horizon,
+            max_bytes=window_bytes(config.training),
+            needs_climatology=forecaster.transform.needs_climatology,
+        )
         training, validation = (
             Windows(
                 archive,
@@ -235,6 +243,7 @@ class _Workshop:
                 forecaster.transform,
                 history=domain.history,
                 horizon=domain.horizon,
+                cache=cache,
             )
             for init_times in (self.split.train, self.split.validation)
         )

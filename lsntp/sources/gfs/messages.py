@@ -10,10 +10,10 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt
 
 from lsntp.errors import LsntpError, SourceDataError, StorageError
 from lsntp.grid import Fields, Grid
+from lsntp.sources.decoding import open_parts
 from lsntp.sources.framing import END, MAGIC
 from lsntp.sources.gfs.bucket import Bucket, ObjectHead, ObjectReplacedError, RangeRefusedError
 from lsntp.sources.gfs.index import IndexFaultError, t2m_range
-from lsntp.sources.grib import open_grib
 from lsntp.times import Instant, format_time, hours, parse_time
 
 _log = logging.getLogger(__name__)
@@ -163,7 +163,7 @@ class Messages:
         """The one field of a file that is of the ticket's run and step."""
         label = self._bucket.where(ticket.key(self._resolution))
         wanted = ticket.init_time + hours(ticket.step_h)
-        parts = open_grib(path, label, step_h=ticket.step_h)
+        parts = open_parts(path, self._folder, label=label, step_h=ticket.step_h)
         times = np.concatenate([part.times for part in parts])
         if not np.array_equal(times, [wanted]):
             runs = ", ".join(format_time(time - hours(ticket.step_h)) for time in times)

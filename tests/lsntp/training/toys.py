@@ -26,6 +26,9 @@ class Noise:
     def __len__(self):
         return len(self.init_times)
 
+    def order(self, numbers):
+        return numbers.permutation(len(self)).tolist()
+
     def batch(self, indices):
         return self.history[indices], self.target[indices]
 
