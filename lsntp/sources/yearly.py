@@ -97,7 +97,7 @@ class YearlyFiles:
         try:
             if path.stat().st_size == note.get("size"):
                 return self._opened(path, year, set(note.get("blank", [])))
-        except (OSError, SourceDataError):
+        except (OSError, ValueError, TypeError):
             return None
         return None
 
@@ -120,10 +120,14 @@ class YearlyFiles:
         problems: list[SourceDataError | SourceUnavailableError] = []
         for root in self._roots:
             try:
-                return Answer(self._fetch(f"{root}/{self._name(year)}", path, held, year), True)
+                fetched = self._fetch(f"{root}/{self._name(year)}", path, held, year)
             except (SourceDataError, SourceUnavailableError) as error:
-                logger.warning("%s", error)
                 problems.append(error)
+            else:
+                _warn(problems, "asked the next host")
+                return Answer(fetched, is_current=True)
+        if held is not None:
+            _warn(problems, f"went on with the copy on disk, up to {format_time(held.times[-1])}")
         # A host that is silent may have what the others lack: only all of them make an absence.
         others = [error for error in problems if not isinstance(error, AbsentError)]
         if not others:
@@ -190,6 +194,11 @@ class YearlyFiles:
                 "when the host has the newer file."
             )
         return _look_through(part, held, self._area)
+
+
+def _warn(problems: Sequence[Exception], what: str) -> None:
+    for problem in problems:
+        logger.warning("%s: %s", what, problem)
 
 
 def _open_received(path: Path, url: str) -> NetcdfPart:

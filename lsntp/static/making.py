@@ -17,7 +17,7 @@ from lsntp.archives.layout import CONFIGURATION, CONVENTIONS
 from lsntp.archives.lease import writer_lease
 from lsntp.archives.staging import storage_errors
 from lsntp.config import Domain
-from lsntp.errors import SourceDataError
+from lsntp.errors import SourceDataError, StorageError
 from lsntp.grid import Fields, Grid
 from lsntp.names import LAND_FRACTION, LATITUDE, LONGITUDE, OROGRAPHY
 from lsntp.regrid import conservative_weights
@@ -183,7 +183,7 @@ def _store(dataset: xr.Dataset, path: Path) -> None:
             dataset.to_zarr(aside, zarr_format=3, consolidated=True)
         written = _stored(aside)
         if written is None or not written.identical(dataset):
-            raise SourceDataError(
+            raise StorageError(
                 f"Expected to read back what was written to {aside}, found something else; check "
                 "that disk, then run again."
             )
