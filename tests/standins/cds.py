@@ -81,8 +81,9 @@ UNANSWERED = "unanswered"
 """Of ``execution``: the job is made, no answer comes."""
 
 CUT, CORRUPT, SHORT, HTML, STALL = "cut", "corrupt", "short", "html", "stall"
+WITHOUT_THE_LAST = "without the last message"
 """Of ``asset``: the connection ends half way; a byte differs; a byte is missing, declared so; a
-page of words, declared so; half the bytes and then silence."""
+page of words, declared so; half the bytes and then silence; whole messages, but one too few."""
 
 
 @dataclass
@@ -615,6 +616,8 @@ def _spoiled(content: bytes, fault: object) -> bytes:
         return content[:place] + bytes([content[place] ^ 0x40]) + content[place + 1 :]
     if fault == SHORT:
         return content[:-1]
+    if fault == WITHOUT_THE_LAST:
+        return content[: content.rindex(b"GRIB")]
     if fault == HTML:
         return b"<!DOCTYPE html><html><body>Gateway time-out</body></html>"
     return content

@@ -28,6 +28,7 @@ from tests.standins.cds import (
     STALL,
     TOO_LARGE,
     UNAVAILABLE,
+    WITHOUT_THE_LAST,
     CdsServer,
     Refusal,
 )
@@ -332,11 +333,11 @@ def test_a_result_that_never_comes_whole_is_not_kept_and_its_job_is_used_by_the_
     assert len(cds.accepted) == 1
 
 
-def test_without_a_checksum_damage_is_found_by_the_structure_of_the_file(
+def test_without_a_checksum_damage_is_found_by_size_and_structure(
     cds, make_source, area, true_fields, tmp_path
 ):
     cds.sends_checksum = False
-    cds.cue("asset", HTML, SHORT)
+    cds.cue("asset", HTML, SHORT, WITHOUT_THE_LAST)
     require_true(make_source().fetch(SIX, area), true_fields)
 
 
@@ -383,6 +384,7 @@ def test_at_the_deadline_the_jobs_stay_queued_and_the_next_run_takes_them_up(
         make_source(deadline_minutes=0.005).fetch(SIX, area)
     np.testing.assert_array_equal(make_source().pending(EVER), SIX)
     cds.is_held = False
+    cds.cue("jobs", *[Refusal(405)] * 3)  # the job is known without any list
     require_true(make_source().fetch(SIX, area), true_fields)
     assert len(cds.accepted) == 1
     assert not make_source().pending(EVER).size
