@@ -23,7 +23,8 @@ from lsntp.archives.quarantine import Quarantine
 from lsntp.archives.verification import archives_of, verify, verify_archive
 from lsntp.config import Domain
 from lsntp.errors import LsntpError
-from lsntp.ingest import blocks, ingest
+from lsntp.ingest import ingest
+from lsntp.intake import blocks
 from lsntp.names import DIGEST_BYTES, SOURCE_DIGEST, STATUS, T2M, TIME, Status
 from lsntp.regrid import regrid
 from lsntp.sources import open_source

@@ -25,6 +25,8 @@ def ingest_hours(domain: Domain, period: Period | None = None) -> dict[str, Any]
         "replaced": report.replaced,
         "quarantined": report.quarantined,
         "absent": report.absent,
+        "left": report.left,
+        "holes": report.holes,
         "did_nothing": report.did_nothing,
     }
     get_run_logger().info("%s: ingest %s", domain.domain, outcome)

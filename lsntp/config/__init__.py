@@ -3,6 +3,8 @@
 from lsntp.config.architecture import LsntpConfig
 from lsntp.config.domain import (
     BASELINES,
+    GUIDANCE,
+    REFERENCES,
     ROOT_VARIABLE,
     DaskConfig,
     Domain,
@@ -22,9 +24,12 @@ from lsntp.config.source import (
     SourceConfig,
     SyntheticSource,
 )
+from lsntp.config.static import StaticConfig, StaticFiles
 
 __all__ = [
     "BASELINES",
+    "GUIDANCE",
+    "REFERENCES",
     "ROOT_VARIABLE",
     "DaskConfig",
     "Domain",
@@ -38,6 +43,8 @@ __all__ = [
     "QualityConfig",
     "Scaling",
     "SourceConfig",
+    "StaticConfig",
+    "StaticFiles",
     "SyntheticSource",
     "Target",
     "TrainingConfig",

@@ -107,12 +107,13 @@ def _set(content: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _resolve_paths(content: dict[str, Any], folder: Path) -> None:
-    """Make the source's globs absolute, so that a stored configuration means the same anywhere."""
-    source = content.get("source")
-    if isinstance(source, dict) and isinstance(source.get("paths"), list):
-        source["paths"] = [
-            _absolute(path, folder) if isinstance(path, str) else path for path in source["paths"]
-        ]
+    """Make globs of files absolute, so that a stored configuration means the same anywhere."""
+    for section in (content.get("source"), content.get("static")):
+        if isinstance(section, dict) and isinstance(section.get("paths"), list):
+            section["paths"] = [
+                _absolute(path, folder) if isinstance(path, str) else path
+                for path in section["paths"]
+            ]
 
 
 def _absolute(path: str, folder: Path) -> str:

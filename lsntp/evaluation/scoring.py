@@ -11,6 +11,7 @@ from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.evaluation import FRAME_SUMS, EvaluationArchive, ScoredFrames
 from lsntp.archives.forecast import ForecastArchive
 from lsntp.archives.layout import CONFIGURATION
+from lsntp.archives.superseded import superseded
 from lsntp.config import Domain
 from lsntp.errors import ArchiveNotFoundError, EvaluationError
 from lsntp.evaluation.maps import (
@@ -40,12 +41,15 @@ class FrameCounts:
         already: scored before from the same inputs.
         waiting: without a truth yet.
         dropped: whose score was taken back, because forecast or truth was withdrawn.
+        superseded: initial times (not frames) whose forecast started from preliminary analyses
+            that are final now; their scores say so by ``analysis_status`` of the forecast.
     """
 
     scored: int
     already: int
     waiting: int
     dropped: int = 0
+    superseded: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class _Work:
     status: npt.NDArray[np.int8]
     inputs: npt.NDArray[np.int64]
     is_due: Flags
+    superseded: int
 
     @property
     def counts(self) -> FrameCounts:
@@ -86,6 +91,7 @@ class _Work:
             already=int(has_score.sum()) - scored,
             waiting=int((~has_score)[self.is_written].sum()),
             dropped=int((self.is_due & ~has_score).sum()),
+            superseded=self.superseded,
         )
 
     @property
@@ -109,6 +115,7 @@ class _Work:
             self.status[chosen],
             self.inputs[chosen],
             self.is_due[chosen],
+            self.superseded,
         )
 
 
@@ -202,6 +209,7 @@ def _work_list(
         status=status,
         inputs=inputs,
         is_due=known != inputs,
+        superseded=superseded(domain, forecasts, analysis).size,
     )
 
 

@@ -1,5 +1,6 @@
 """What the coordinates of a netCDF dataset say: grid, times, versions, and what to refuse."""
 
+import math
 from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import xarray as xr
 
 from lsntp.errors import SourceDataError
-from lsntp.names import Status
+from lsntp.names import EXPVER_STATUS, Status
 from lsntp.sources.canonical import (
     ENSEMBLE_TYPES,
     MONTHLY_STREAMS,
@@ -16,6 +17,7 @@ from lsntp.sources.canonical import (
     is_upper_level,
     status_of_expver,
 )
+from lsntp.sources.limits import MAX_CHUNK_BYTES
 from lsntp.sources.native import MAX_CELLS, NativeGrid
 from lsntp.sources.parts import refuse_monthly
 from lsntp.times import Times
@@ -152,6 +154,23 @@ def read_times(
     return (axis.dims[0] if axis.ndim else None), times
 
 
+def check_chunks(dataset: xr.Dataset, label: str) -> None:
+    """Refuse chunks that unpack to more than any sound file has; reads none of them.
+
+    Raises:
+        SourceDataError: naming the variable.
+    """
+    for name, variable in dataset.variables.items():
+        shape = variable.encoding.get("chunks") or variable.encoding.get("chunksizes") or ()
+        itemsize = np.dtype(variable.encoding.get("dtype") or variable.dtype).itemsize
+        if (size := math.prod(map(int, shape)) * itemsize) > MAX_CHUNK_BYTES:
+            raise SourceDataError(
+                f"Expected chunks of at most {MAX_CHUNK_BYTES / 2**20:g} MiB in {label}, found "
+                f"{size / 2**20:g} MiB in {name} ({' x '.join(map(str, shape))}); store it in "
+                "smaller chunks, of one day for instance."
+            )
+
+
 def check_dims(
     dataset: xr.Dataset,
     variable: xr.DataArray,
@@ -245,14 +264,19 @@ def read_statuses(
         SourceDataError: if there are as many as neither, or one is unknown.
     """
     if EXPVER in variable.dims:
+        if variable.sizes[EXPVER] > len(EXPVER_STATUS):
+            raise SourceDataError(
+                f"Expected one field for each of ERA5 and ERA5T in {label}, found "
+                f"{variable.sizes[EXPVER]} values of expver; keep the versions apart."
+            )
         return None
     if EXPVER not in dataset.variables:
         return np.full(count, Status.FINAL, np.int8)
-    versions = np.atleast_1d(dataset[EXPVER].values)
-    if versions.size not in (1, count):
+    if dataset[EXPVER].size not in (1, count):
         raise SourceDataError(
-            f"Expected one expver a time ({count}) in {label}, found {versions.size}."
+            f"Expected one expver a time ({count}) in {label}, found {dataset[EXPVER].size}."
         )
+    versions = np.atleast_1d(dataset[EXPVER].values)
     unique, inverse = np.unique(versions.astype(str), return_inverse=True)
     statuses = np.array([status_of_expver(expver, label) for expver in unique], np.int8)
     return np.broadcast_to(statuses[inverse], count)

@@ -1,7 +1,6 @@
 """Which format a file has: its first bytes decide, never its name."""
 
 import logging
-import os
 import shutil
 import stat
 import tempfile
@@ -15,9 +14,8 @@ from lsntp.errors import SourceDataError, StorageError
 from lsntp.sources.canonical import NoTemperatureError
 from lsntp.sources.framing import MAGIC as GRIB_MAGIC
 from lsntp.sources.framing import MAX_PADDING
-from lsntp.sources.grib import open_grib
-from lsntp.sources.netcdf import open_netcdf
-from lsntp.sources.parts import Part
+from lsntp.sources.grib import GribPart, open_grib
+from lsntp.sources.netcdf import NetcdfPart, open_netcdf
 from lsntp.sources.unknown import HEAD_BYTES, describe, is_other_format
 
 logger = logging.getLogger(__name__)
@@ -31,22 +29,30 @@ MAX_MEMBERS = 100
 MAX_UNPACKED_BYTES = 8 * 2**30
 """A month of one global variable unpacks to 1.6 GB; an archive that claims more is refused."""
 
+FilePart = GribPart | NetcdfPart
+
 _GRIB_EDITIONS = (b"\x01", b"\x02")
 _REASONS_SHOWN = 3
 
 
-def open_parts(path: Path, unpack_into: Path) -> Sequence[Part]:
+def open_parts(
+    path: Path, unpack_into: Path | None, label: str, *, step_h: int = 0
+) -> Sequence[FilePart]:
     """The 2 m temperature analyses of one file or Zarr store.
+
+    This opens the file in the process that calls: the decoder's, see
+    :mod:`lsntp.sources.decoding`.
 
     Args:
         path: GRIB, netCDF, a ZIP of these, or a Zarr folder.
-        unpack_into: an existing folder for the members of a ZIP; must outlive the parts.
+        unpack_into: an existing folder for the members of a ZIP, which must outlive the
+            parts; None where a ZIP is not expected.
+        label: the file, for messages.
+        step_h: of forecasts in GRIB, hours from their initial time; 0 for analyses.
 
     Raises:
         SourceDataError: if it is none of these, damaged, or holds no such analyses.
     """
-    # Names that are no UTF-8 could be neither printed nor stored.
-    label = os.fsencode(path).decode("utf-8", "backslashreplace")
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
@@ -56,7 +62,7 @@ def open_parts(path: Path, unpack_into: Path) -> Sequence[Part]:
                 f"Expected a file or a Zarr store at {label}, found a pipe, socket or device; "
                 "narrow source.paths."
             )
-        return _open_file(path, label, unpack_into)
+        return _open_file(path, label, unpack_into, step_h)
     except OSError as error:
         if isinstance(error, StorageError):
             raise
@@ -69,7 +75,7 @@ def open_parts(path: Path, unpack_into: Path) -> Sequence[Part]:
         ) from error
 
 
-def _open_zarr(path: Path, label: str) -> Part:
+def _open_zarr(path: Path, label: str) -> FilePart:
     if not any((path / marker).is_file() for marker in ZARR_MARKERS):
         raise SourceDataError(
             f"Expected a file or a Zarr store at {label}, found a folder without "
@@ -78,7 +84,9 @@ def _open_zarr(path: Path, label: str) -> Part:
     return open_netcdf(path, label, "zarr")
 
 
-def _open_file(path: Path, label: str, unpack_into: Path | None) -> Sequence[Part]:
+def _open_file(
+    path: Path, label: str, unpack_into: Path | None, step_h: int = 0
+) -> Sequence[FilePart]:
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     if head.startswith((HDF_MAGIC, *CLASSIC_MAGICS)):
@@ -86,7 +94,7 @@ def _open_file(path: Path, label: str, unpack_into: Path | None) -> Sequence[Par
     if head.startswith(ZIP_MAGIC) and unpack_into is not None:
         return _open_zip(path, label, unpack_into)
     if _is_grib(head):
-        return open_grib(path, label)
+        return open_grib(path, label, step_h=step_h)
     raise SourceDataError(
         f"Expected GRIB, netCDF, a ZIP of them or Zarr in {label}, found {describe(head)}."
     )
@@ -100,9 +108,9 @@ def _is_grib(head: bytes) -> bool:
     return start > 0 and not is_other_format(head) and head[start + 7 : start + 8] in _GRIB_EDITIONS
 
 
-def _open_zip(path: Path, label: str, folder: Path) -> list[Part]:
+def _open_zip(path: Path, label: str, folder: Path) -> list[FilePart]:
     """The parts of every member with analyses of 2 m temperature; the others are passed over."""
-    parts: list[Part] = []
+    parts: list[FilePart] = []
     reasons: list[str] = []
     try:
         with zipfile.ZipFile(path) as archive:

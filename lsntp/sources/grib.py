@@ -4,15 +4,16 @@ import ctypes
 import datetime as dt
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import eccodes
 import numpy as np
+import numpy.typing as npt
 from gribapi import bindings  # type: ignore[import-untyped]
 
 from lsntp.errors import SourceDataError, SourceUnavailableError
@@ -27,10 +28,11 @@ from lsntp.sources.canonical import (
     status_of_expver,
     to_float32,
 )
-from lsntp.sources.framing import damaged, frame_messages
+from lsntp.sources.framing import Frame, damaged, frame_messages
 from lsntp.sources.native import MAX_CELLS, Ints, NativeGrid, Window
 from lsntp.sources.parts import refuse_monthly, stamp
-from lsntp.times import Times
+from lsntp.sources.simple_packing import find_plain_values
+from lsntp.times import Times, hours
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +94,11 @@ class GribPart:
         return np.array([message.time for message in self.messages], "datetime64[ns]")
 
     def read(self, positions: Ints, window: Window) -> tuple[Fields, Statuses]:
-        """See :meth:`lsntp.sources.parts.Part.read`."""
+        """See :meth:`lsntp.sources.parts.Part.read`.
+
+        Plainly packed values are unpacked here once the first of them agree with the decoder's,
+        bit for bit.
+        """
         messages = [self.messages[position] for position in positions]
         fields = np.empty((len(messages), *window.grid.shape), np.float32)
         cells = np.ix_(window.rows, window.columns)
@@ -103,14 +109,35 @@ class GribPart:
                     f"Expected {self.label} to stay as it was when it was opened, found it "
                     "changed; wait until it is complete and run again."
                 )
+            is_proven = False
             for field, message in zip(fields, messages, strict=True):
                 file.seek(message.offset)
-                field[:] = _decode(file.read(message.length), shape, self.label)[cells]
+                content = file.read(message.length)
+                plain = find_plain_values(content, shape)
+                if plain is not None and is_proven:
+                    field[:] = to_float32(plain.decode(cells))
+                    continue
+                values = _decode(content, shape, self.label)
+                is_proven = plain is not None and np.array_equal(plain.decode(), values)
+                field[:] = to_float32(values[cells])
         return fields, np.array([message.status for message in messages], np.int8)
 
 
-def open_grib(path: Path, label: str) -> list[GribPart]:
-    """The 2 m temperature analyses of a GRIB file, one part per grid; reads headers only.
+@dataclass(frozen=True)
+class _Other:
+    """What a message is that is not the wanted field of 2 m temperature."""
+
+    is_t2m: bool
+    what: str
+
+
+def open_grib(path: Path, label: str, *, step_h: int = 0) -> list[GribPart]:
+    """The 2 m temperature fields of a GRIB file, one part per grid; reads headers only.
+
+    Args:
+        path: the file.
+        label: how messages call it.
+        step_h: hours from the initial time: 0 for analyses, else forecasts so far ahead.
 
     Raises:
         NoTemperatureError: if the file holds no 2 m temperature.
@@ -119,44 +146,42 @@ def open_grib(path: Path, label: str) -> list[GribPart]:
     """
     found: dict[bytes, list[Message]] = defaultdict(list)
     grids: dict[bytes, NativeGrid] = {}
-    refused: Counter[str] = Counter()
-    others: Counter[str] = Counter()
+    kinds: dict[bytes, Status | _Other] = {}
+    left_out: Counter[_Other] = Counter()
     file_stamp = stamp(path)
-    # The decoder reads through a buffer of its own, so nothing else may move this file.
-    with path.open("rb") as headers:
+    with path.open("rb") as file:
         for frame in frame_messages(path, label):
-            with _open_message(headers, label) as message:
-                if _get(message, "offset", int) != frame.offset:
-                    raise damaged(label, f"no message that can be decoded at byte {frame.offset}")
-                if not _is_t2m(message):
-                    others[_describe(message)] += 1
-                    continue
-                time = _valid_time(message, label)
-                if reason := _why_no_analysis(message):
-                    refused[reason] += 1
-                    continue
-                if frame.grid_section not in grids:
-                    grids[frame.grid_section] = _native_grid(message, label)
-                status = _status(message, label)
-                found[frame.grid_section].append(Message(frame.offset, frame.length, time, status))
-    _check_found(found, refused, others, label)
+            if frame.kind not in kinds:
+                file.seek(frame.offset)
+                with _open_message(file.read(frame.length), label) as message:
+                    kinds[frame.kind] = kind = _classify(message, label, step_h)
+                    if isinstance(kind, Status) and frame.grid_section not in grids:
+                        grids[frame.grid_section] = _native_grid(message, label)
+            kind = kinds[frame.kind]
+            if isinstance(kind, _Other):
+                left_out[kind] += 1
+                continue
+            time = _reference_time(frame, label) + hours(step_h)
+            found[frame.grid_section].append(Message(frame.offset, frame.length, time, kind))
+    _check_found(bool(found), left_out, label, step_h)
     parts = [GribPart(path, label, grids[key], tuple(found[key]), file_stamp) for key in found]
     refuse_monthly(np.concatenate([part.times for part in parts]), label)
     return parts
 
 
-def _check_found(
-    found: dict[bytes, list[Message]], refused: Counter[str], others: Counter[str], label: str
-) -> None:
+def _check_found(has_found: bool, left_out: Mapping[_Other, int], label: str, step_h: int) -> None:
+    refused = {other.what: count for other, count in left_out.items() if other.is_t2m}
+    others = [other.what for other in left_out if not other.is_t2m]
     reasons = "; ".join(f"{count} of {reason}" for reason, count in refused.items())
-    if found and refused:
+    if has_found and refused:
         logger.warning("%s: left out messages of 2 m temperature: %s", label, reasons)
     elif refused:
+        wanted = f"forecasts {step_h} h ahead" if step_h else "analyses"
+        remedy = "" if step_h else "; use files of analyses (step 0)"
         raise SourceDataError(
-            f"Expected analyses of 2 m temperature in {label}, found only {reasons}; use files "
-            "of analyses (step 0)."
+            f"Expected {wanted} of 2 m temperature in {label}, found only {reasons}{remedy}."
         )
-    elif not found:
+    elif not has_found:
         # The nearest misses first: a file of the whole atmosphere holds hundreds of fields.
         names = sorted(others, key=lambda name: "temperature" not in name.lower())
         more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
@@ -168,17 +193,16 @@ def _check_found(
 
 
 @contextmanager
-def _open_message(message: BinaryIO | bytes, label: str) -> Iterator[int]:
-    """A decoder handle on one message: headers only from a file, all of it from bytes."""
+def _open_message(content: bytes, label: str) -> Iterator[int]:
+    """A decoder handle on one message."""
     handle = None
     try:
-        if isinstance(message, bytes):
-            handle = eccodes.codes_new_from_message(message)
-        else:
-            handle = eccodes.codes_grib_new_from_file(message, headers_only=True)
+        handle = eccodes.codes_new_from_message(content)
         if handle is None:
             raise damaged(label, "fewer messages than it is long enough for")
         yield handle
+    except eccodes.MemoryAllocationError as error:
+        raise MemoryError(str(error)) from error
     except eccodes.CodesInternalError as error:
         raise damaged(label, f"a message that cannot be decoded ({error})") from error
     finally:
@@ -202,6 +226,15 @@ def _describe(message: int) -> str:
     return f"{short} ({name}, {kind} {level})"
 
 
+def _classify(message: int, label: str, step_h: int) -> Status | _Other:
+    """The status of the wanted field of 2 m temperature, or what a message is instead."""
+    if not _is_t2m(message):
+        return _Other(is_t2m=False, what=_describe(message))
+    if reason := _why_refused(message, step_h):
+        return _Other(is_t2m=True, what=reason)
+    return _status(message, label)
+
+
 def _is_t2m(message: int) -> bool:
     parameter = _get(message, "paramId", int)
     if parameter:
@@ -219,8 +252,8 @@ def _is_t2m(message: int) -> bool:
     return found == (0, 0, 0, _HEIGHT_ABOVE_GROUND, 2)
 
 
-def _why_no_analysis(message: int) -> str | None:
-    """Why a field of 2 m temperature is no analysis, or None if it is one."""
+def _why_refused(message: int, step_h: int) -> str | None:
+    """Why a field of 2 m temperature is not the wanted one, or None if it is."""
     stream, kind = _get(message, "stream", str), _get(message, "type", str)
     if stream in MONTHLY_STREAMS:
         return f"monthly means (stream {stream})"
@@ -233,16 +266,15 @@ def _why_no_analysis(message: int) -> str | None:
         return f"a processed field (product definition template {template})"
     if (step_type := _get(message, "stepType", str)) != "instant":
         return f"a field over a time range (stepType {step_type})"
-    if (step := _get(message, "stepRange", str)) and step not in ("0", "0m", "0s"):
-        return f"a forecast (step {step})"
-    return None
+    step = _get(message, "stepRange", str) or "0"
+    if step == str(step_h) or (step_h == 0 and step in ("0m", "0s")):
+        return None
+    return f"a forecast (step {step})" if step not in ("0", "0m", "0s") else "an analysis (step 0)"
 
 
-def _valid_time(message: int, label: str) -> np.datetime64:
-    """The time of an analysis (step 0), from plain octets: the decoder prints of bad clocks."""
-    year, month, day, hour, minute = (
-        _get(message, key, int) for key in ("year", "month", "day", "hour", "minute")
-    )
+def _reference_time(frame: Frame, label: str) -> np.datetime64:
+    """The time of a message, from plain octets: the decoder prints of bad clocks."""
+    year, month, day, hour, minute = frame.date
     try:
         return np.datetime64(dt.datetime(year, month, day, hour, minute), "ns")
     except ValueError as error:
@@ -289,7 +321,7 @@ def _native_grid(message: int, label: str) -> NativeGrid:
     return grid
 
 
-def _decode(content: bytes, shape: tuple[int, int], label: str) -> Fields:
+def _decode(content: bytes, shape: tuple[int, int], label: str) -> npt.NDArray[np.float64]:
     """The values of one message in kelvin (rows, columns) as stored; NaN where masked."""
     with _open_message(content, label) as message:
         eccodes.codes_set(message, "missingValue", _MISSING)
@@ -299,4 +331,5 @@ def _decode(content: bytes, shape: tuple[int, int], label: str) -> Fields:
         values = eccodes.codes_get_values(message)
         if _get(message, "bitmapPresent", int):
             values[values == _MISSING] = np.nan
-    return to_float32(values.reshape(shape))
+    decoded: npt.NDArray[np.float64] = values.reshape(shape)
+    return decoded

@@ -17,6 +17,7 @@ from lsntp.names import Status
 from lsntp.sources.canonical import Statuses, find_t2m, status_of_expver, to_kelvin
 from lsntp.sources.coordinates import (
     EXPVER,
+    check_chunks,
     check_dims,
     read_grid,
     read_statuses,
@@ -37,7 +38,6 @@ _LIBRARY_ERRORS = (
     LookupError,
     RuntimeError,
     ArithmeticError,
-    MemoryError,
 )
 """What netCDF4, xarray and zarr raise on damaged files."""
 
@@ -136,6 +136,7 @@ def open_netcdf(path: Path, label: str, engine: Engine = "netcdf4") -> NetcdfPar
     if engine == "netcdf4":
         _check_length(path, label)
     with _opened(path, label, engine) as dataset:
+        check_chunks(dataset, label)
         attrs = {str(name): variable.attrs for name, variable in dataset.data_vars.items()}
         name = find_t2m(attrs, label)
         variable = dataset[name]

@@ -111,6 +111,11 @@ def download(
         with FileLock(f"{transfer.part}.lock", timeout=0), _client(limits) as client:
             return retrying(transfer.attempt, client)
     except Timeout as error:
+        if not os.access(target.parent, os.W_OK):  # which a lock file cannot tell apart
+            raise StorageError(
+                f"Expected to write in {target.parent}, found no permission; correct it, then run "
+                "again."
+            ) from error
         raise SourceUnavailableError(
             f"Expected to be the only one to fetch {target.name}, found another run at it; wait "
             "for it to end, then run again."
@@ -306,12 +311,12 @@ class _Transfer:
                         "more; correct source.hosts."
                     )
                 file.write(block)
+                file.flush()  # what a kill leaves is what was received
                 if time.monotonic() > self._deadline:
                     raise _TryAgainError(
                         f"{received} bytes after {self._limits.deadline_s:g} s, which is all the "
                         "time there is"
                     )
-            file.flush()
             os.fsync(file.fileno())
         return received
 

@@ -89,7 +89,7 @@ def train(
 
     Args:
         domain: what to train for.
-        models: names out of ``domain.model_names``; None for all of them (for the model of
+        models: names out of ``domain.trained_names``; None for all of them (for the model of
             ``fine_tune_from``, if given).
         fine_tune_from: a version whose weights networks start from; it becomes their parent.
         force: train again even so; the new version stands beside the old one.
@@ -218,7 +218,9 @@ class _Workshop:
 
         from lsntp.models.registry import parameter_count
         from lsntp.training import network as networks
+        from lsntp.training.devices import window_bytes
         from lsntp.training.network_fit import fit_network
+        from lsntp.training_data.frame_cache import FrameCache
         from lsntp.training_data.windows import Windows
 
         model = recipe.model
@@ -228,6 +230,12 @@ class _Workshop:
         if self.parent is not None:
             networks.load_weights(network, self.parent, domain)
         forecaster = networks.make_forecaster(model, network, config, archive.statistics, domain)
+        cache = FrameCache(
+            archive,
+            span=domain.history + domain.horizon,
+            max_bytes=window_bytes(config.training),
+            needs_climatology=forecaster.transform.needs_climatology,
+        )
         training, validation = (
             Windows(
                 archive,
@@ -235,6 +243,7 @@ class _Workshop:
                 forecaster.transform,
                 history=domain.history,
                 horizon=domain.horizon,
+                cache=cache,
             )
             for init_times in (self.split.train, self.split.validation)
         )
@@ -290,11 +299,17 @@ def _chosen(
 ) -> Sequence[str]:
     """The names to train, known to the domain and able to start from the parent."""
     if models is None:
-        models = domain.model_names if parent is None else (parent.model,)
-    unknown = [name for name in models if name not in domain.model_names]
+        models = domain.trained_names if parent is None else (parent.model,)
+    fetched = [name for name in models if name in domain.guidance]
+    if fetched:
+        raise ModelError(
+            f"Expected models to train, found {', '.join(fetched)}: forecasts of the source "
+            f"itself, which `lsntp forecast {domain.domain}` fetches and corrects."
+        )
+    unknown = [name for name in models if name not in domain.trained_names]
     if unknown:
         raise ModelError(
-            f"Expected models of domain {domain.domain} ({', '.join(domain.model_names)}), found "
+            f"Expected models of domain {domain.domain} ({', '.join(domain.trained_names)}), found "
             f"{', '.join(unknown)}; add them under networks or baselines in the domain file."
         )
     closed = [name for name in models if name not in domain.networks]

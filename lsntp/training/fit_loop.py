@@ -39,6 +39,9 @@ class Examples(Protocol):
     def __len__(self) -> int:
         """How many windows there are."""
 
+    def order(self, numbers: np.random.Generator) -> list[int]:
+        """All windows once, in an order that ``numbers`` alone decides."""
+
     def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """History (B, T, 1, H, W) and target (B, K, 1, H, W), normalised."""
 
@@ -148,7 +151,7 @@ class FitLoop:
     def _train_epoch(self, bar: "tqdm[NoReturn]") -> None:
         """The batches that are left of the epoch in hand, as long as there is time."""
         progress, size = self.state.progress, self.step_windows
-        order = epoch_order(len(self.training), self.config.seed, progress.epoch)
+        order = epoch_order(self.training, self.config.seed, progress.epoch)
         self.state.network.train()
         while progress.batch < self.batches and not (progress.batch and self._is_time_up()):
             indices = order[progress.batch * size : (progress.batch + 1) * size]
@@ -288,6 +291,7 @@ class FitLoop:
             "accelerator": self.accelerator,
             "devices": self.fabric.world_size,
             "accumulate": self.config.accumulate,
+            "compile": self.config.compile,
         }
 
     # --- what the processes have in common ---------------------------------------------------
@@ -349,7 +353,6 @@ def warmup_cosine(steps: int, warmup: float) -> Callable[[int], float]:
     return factor
 
 
-def epoch_order(size: int, seed: int, epoch: int) -> list[int]:
-    """A permutation of ``range(size)`` that depends on seed and epoch (from 0) alone."""
-    order: list[int] = np.random.default_rng((seed, epoch)).permutation(size).tolist()
-    return order
+def epoch_order(windows: Examples, seed: int, epoch: int) -> list[int]:
+    """An order of all windows that depends on seed and epoch (from 0) alone."""
+    return windows.order(np.random.default_rng((seed, epoch)))

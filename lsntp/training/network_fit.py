@@ -4,8 +4,9 @@ What holds. On a CPU, with the same torch and the same number of threads, equal 
 weights, and a fit that was killed and run again ends with the weights, optimiser, random
 numbers, log and best epoch of an undisturbed one. Another number of threads may sum in another
 order, so the last digits may differ; a fit that goes on with another number says so. So it does
-with another split of the same step over devices and accumulated batches. The windows
-are in memory: there are no loading workers whose number could matter. On a GPU torch's
+with another split of the same step over devices and accumulated batches, and
+``compile``. How many of the windows' fields fit into memory decides nothing but the time, and there
+are no loading workers whose number could matter. On a GPU torch's
 deterministic algorithms are used. ``max_minutes`` counts the time that went into the weights,
 over all runs of a fit; a fit that it ends stops where the clock says, so repeating it gives other
 weights.

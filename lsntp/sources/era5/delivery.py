@@ -13,8 +13,8 @@ from ecmwf.datastores import Results
 
 from lsntp.errors import SourceDataError, SourceUnavailableError
 from lsntp.grid import COORDINATE_TOLERANCE_DEG
+from lsntp.sources.decoding import open_parts
 from lsntp.sources.era5.request import Request
-from lsntp.sources.formats import open_parts
 from lsntp.sources.native import NativeGrid
 from lsntp.sources.transfer import Limits, download, host_of, is_safe
 from lsntp.sources.unknown import HEAD_BYTES, describe

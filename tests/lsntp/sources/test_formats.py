@@ -2,7 +2,7 @@ import gzip
 import logging
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,13 @@ import xarray as xr
 
 from lsntp.errors import SourceDataError
 from lsntp.sources import formats
-from lsntp.sources.formats import open_parts
+from lsntp.sources.formats import FilePart
 
 Write = Callable[..., Path]
+
+
+def open_parts(path: Path, unpack_into: Path) -> Sequence[FilePart]:
+    return formats.open_parts(path, unpack_into, str(path))
 
 
 def pack(target: Path, members: dict[str, bytes]) -> Path:

@@ -68,3 +68,38 @@ def test_edition_1_beyond_8_mib_is_measured_as_ecmwf_writes_it(write: Write) -> 
         (0, len(message)),
         (len(message), len(message)),
     ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "era5/era5_t2m_1h_uk_2019-03.grib",
+        "era5/era5_t2m_1h_england_2025-01_2025-03_expver_mix.grib",
+        "era5/era5_5fields_samerica_2024-02-03T17.grib",
+        "gfs/gfs.t12z.pgrbf120.2p5deg.grib2",
+        "gfs/gfs_1p00_2026061800_anl_TMP_2m.grib2",
+    ],
+)
+def test_messages_of_one_kind_differ_in_date_alone_and_dates_are_those_of_eccodes(
+    name: str, shared_data: Path
+) -> None:
+    keys = (
+        *("paramId", "shortName", "typeOfLevel", "level", "stepRange", "stepType", "stream"),
+        *("type", "expver", "number", "Ni", "Nj", "gridType"),
+    )
+    kinds: dict[bytes, set[tuple[object, ...]]] = {}
+    content = (shared_data / name).read_bytes()
+    for frame in frame_messages(shared_data / name, name):
+        message = eccodes.codes_new_from_message(content[frame.offset :][: frame.length])
+        date = tuple(
+            eccodes.codes_get(message, key, int)
+            for key in ("year", "month", "day", "hour", "minute")
+        )
+        assert frame.date == date
+        identity = tuple(
+            eccodes.codes_get(message, key, str) if eccodes.codes_is_defined(message, key) else None
+            for key in keys
+        )
+        kinds.setdefault(frame.kind, set()).add(identity)
+        eccodes.codes_release(message)
+    assert [identities for identities in kinds.values() if len(identities) > 1] == []
