@@ -24,7 +24,7 @@ from lsntp.config.source import (
     SourceConfig,
     SyntheticSource,
 )
-from lsntp.config.static import StaticConfig, StaticFiles
+from lsntp.config.static import StaticConfig, StaticEra5, StaticFiles, StaticGfs
 
 __all__ = [
     "BASELINES",
@@ -44,7 +44,9 @@ __all__ = [
     "Scaling",
     "SourceConfig",
     "StaticConfig",
+    "StaticEra5",
     "StaticFiles",
+    "StaticGfs",
     "SyntheticSource",
     "Target",
     "TrainingConfig",
