@@ -21,6 +21,7 @@ from lsntp.config import TrainingConfig
 from lsntp.progress import open_bar
 from lsntp.times import Times
 from lsntp.training.checkpoints import Checkpoints
+from lsntp.training.compiled import compiled_batch
 from lsntp.training.devices import split_step, step_windows
 from lsntp.training.fit_log import write_log
 from lsntp.training.fit_state import FitState, moving_average, random_state, set_random_state
@@ -180,7 +181,10 @@ class FitLoop:
             # A process without windows takes part with one that counts for nothing.
             batch, share = self._batch(self.training, part or indices[:1]), len(part) / len(indices)
             waits = fabric.world_size > 1 and number < len(parts)
-            with fabric.no_backward_sync(self.module) if waits else nullcontext():
+            with (
+                fabric.no_backward_sync(self.module) if waits else nullcontext(),
+                compiled_batch(self.config, len(part)),
+            ):
                 loss = functional.mse_loss(self.module(batch.history), batch.target)
                 # DDP takes the mean over the processes; ours is over the windows.
                 fabric.backward(loss * (share * fabric.world_size))

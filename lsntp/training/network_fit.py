@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from lsntp.config import TrainingConfig
 from lsntp.errors import ModelError
 from lsntp.training.checkpoints import Checkpoints
+from lsntp.training.compiled import compiled_layers
 from lsntp.training.devices import UNDECISIVE, count_devices, step_windows
 from lsntp.training.fit_loop import Examples, FitLoop
 from lsntp.training.fit_state import Progress, StoppedBy
@@ -87,7 +88,7 @@ def fit_network(
             checkpoints made under another one are not used.
 
     Raises:
-        ConfigError: if more GPUs are asked for than there are.
+        ConfigError: if more GPUs are asked for than there are, or ``compile`` has no compiler.
         ModelError: if a loss or gradient stops being finite; names the batch's initial times.
         RankLostError: if one of several processes was killed; run again.
         StorageError: if a checkpoint cannot be written; the last good one stays.
@@ -132,7 +133,7 @@ def _run(
     devices: int = 1,
 ) -> FitLoop:
     """The fit in this process, alone or as one of several."""
-    with _deterministic():
+    with _deterministic(), compiled_layers(network, config):
         loop = FitLoop(network, training, validation, config, checkpoints, devices)
         loop.resume()
         loop.run(description, log)
