@@ -1,11 +1,14 @@
 """Domains: what a run depends on, and how it is read from YAML."""
 
 from lsntp.config.architecture import LsntpConfig
+from lsntp.config.comparators import ConvlstmConfig, ConvnetConfig
 from lsntp.config.domain import (
     BASELINES,
     ROOT_VARIABLE,
+    ArchitectureConfig,
     DaskConfig,
     Domain,
+    Loss,
     NetworkConfig,
     Scaling,
     Target,
@@ -26,11 +29,15 @@ from lsntp.config.source import (
 __all__ = [
     "BASELINES",
     "ROOT_VARIABLE",
+    "ArchitectureConfig",
+    "ConvlstmConfig",
+    "ConvnetConfig",
     "DaskConfig",
     "Domain",
     "Era5Source",
     "FilesSource",
     "GfsSource",
+    "Loss",
     "LsntpConfig",
     "NcepR1Source",
     "NetworkConfig",

@@ -21,11 +21,13 @@ class Batch:
         init_times: (B,).
         history: (B, T, 1, H, W), normalised.
         target: (B, K, 1, H, W), normalised.
+        told: known future (B, T + K, f, H, W) and static fields (s, H, W), or None.
     """
 
     init_times: Times
     history: Tensor
     target: Tensor
+    told: tuple[Tensor | None, Tensor | None] = (None, None)
 
     def __len__(self) -> int:
         return int(self.init_times.size)
@@ -63,9 +65,14 @@ def refusal(
 
 def _are_finite(batch: Batch, network: nn.Module) -> Sequence[bool]:
     """Whether the loss of each window is finite (B,); one at a time, since B may be large."""
+    known_future, static = batch.told
+    losses = []
     with torch.no_grad():
-        pairs = zip(batch.history[:, None], batch.target[:, None], strict=True)
-        losses = [(network(history) - target).square().mean() for history, target in pairs]
+        for index in range(len(batch)):
+            one = slice(index, index + 1)
+            known = None if known_future is None else known_future[one]
+            prediction = network(batch.history[one], known, static)
+            losses.append((prediction - batch.target[one]).square().mean())
     return [bool(torch.isfinite(loss)) for loss in losses]
 
 

@@ -1,41 +1,40 @@
 """Windows with what is known beside their history."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from lsntp.grid import Fields
 from lsntp.times import Times
 from lsntp.training_data.forcings import Forcings
 from lsntp.training_data.windows import Windows
 
 
-@dataclass(frozen=True, eq=False)
 class ForcedWindows:
     """:class:`~lsntp.training_data.windows.Windows`, and the forcings of each.
 
-    Attributes:
+    Args:
         windows: history and target.
         forcings: what is known of the same steps.
     """
 
-    windows: Windows
-    forcings: Forcings
+    def __init__(self, windows: Windows, forcings: Forcings) -> None:
+        self.windows, self.forcings = windows, forcings
+        self.init_times: Times = windows.init_times
 
     def __len__(self) -> int:
         return len(self.windows)
-
-    @property
-    def init_times(self) -> Times:
-        """(n,)."""
-        return self.windows.init_times
 
     def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """History (B, T, 1, H, W) and target (B, K, 1, H, W)."""
         return self.windows.batch(indices)
 
-    def known(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Known future (B, T + K, f, H, W) and static fields (s, H, W)."""
-        known_future = self.forcings.known_future(self.init_times[list(indices)])
-        return torch.from_numpy(known_future), torch.from_numpy(self.forcings.static)
+    def told(self, indices: Sequence[int]) -> tuple[Tensor | None, Tensor | None]:
+        """Known future (B, T + K, f, H, W) and static fields (s, H, W), each where asked for."""
+        known_future, static = self.forcings.of(self.init_times[list(indices)])
+        return _tensor(known_future), _tensor(static)
+
+
+def _tensor(fields: Fields | None) -> Tensor | None:
+    return None if fields is None else torch.from_numpy(fields)

@@ -46,6 +46,7 @@ class Forcings:
         cadence: length of a step.
         history: T.
         horizon: K.
+        is_known, is_static: which of the two :meth:`of` gives.
     """
 
     grid: Grid
@@ -53,6 +54,15 @@ class Forcings:
     cadence: Duration
     history: int
     horizon: int
+    is_known: bool = True
+    is_static: bool = True
+
+    def of(self, init_times: Times) -> tuple[Fields | None, Fields | None]:
+        """``known_future`` of the windows and ``static``, as a network takes them."""
+        return (
+            self.known_future(init_times) if self.is_known else None,
+            self.static if self.is_static else None,
+        )
 
     def known_future(self, init_times: Times) -> Fields:
         """The channels :data:`KNOWN` at every step of the windows: (n, T + K, 2, H, W) float32.
@@ -77,7 +87,7 @@ class Forcings:
 
 
 def cosine_of_solar_zenith(times: Times, grid: Grid) -> Fields:
-    """The cosine of Z (..., H, W) float32 at ``times`` (...), UTC; below 0 while the Sun is down."""
+    """The cosine of Z (..., H, W) float32 at ``times`` (...), UTC; below 0 at night."""
     days = (times - _EPOCH) / _DAY
     anomaly = np.deg2rad(357.529 + 0.98560028 * days)
     ecliptic = np.deg2rad(
