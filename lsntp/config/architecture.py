@@ -108,7 +108,8 @@ class LsntpConfig(BaseModel):
     (how far correlations matter) ``reach_km``.
 
     A dump names only what differs from the preset, so that a stored configuration and the
-    version made of it mean the same whatever switches come later.
+    version made of it mean the same whatever switches come later. That of ``plus`` names all
+    its switches: measurement may change the preset.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -280,7 +281,9 @@ class LsntpConfig(BaseModel):
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        implied = {**_ABLATIONS, **INGREDIENTS, **PRESETS[self.configuration]}
+        implied = dict(_ABLATIONS)  # plus says all it is: its preset may still learn
+        if self.configuration != "plus":
+            implied |= {**INGREDIENTS, **PRESETS[self.configuration]}
         dumped: dict[str, Any] = handler(self)
         return {
             key: value

@@ -55,7 +55,7 @@ class LSNTPPlus(LearnedGraph):
         H_t = two layers of LS-ConvLSTM over X for t = -(T-1) … 0, and two others for
               t = 0 … K-1, which start from the last states of the first (Fig. 5),
         g   = GELU(Blocks(Conv(all history, forcings and static fields))), the ``context``,
-        a_{t+1} = a_t + Conv(GELU(Conv1@1[e_t, Up(H_t), g])) + Conv(g)_{t+1},  t = 0 … K-1,
+        a_{t+1} = a_t + Conv(GELU(Conv1@1[e_t, Up(H_t)] + W g)) + Conv(g)_{t+1},  t = 0 … K-1,
 
     where Up is a transposed convolution with ``stride``. With ``decoder_input: forecast`` the a_t
     of t > 0 in u_t are the network's own; with ``none`` they are zero. Without ``residual`` the
@@ -115,8 +115,8 @@ class LSNTPPlus(LearnedGraph):
                 nn.GELU(),
             )
             self.context_head = zero_at_first(nn.Conv2d(width, horizon, 3, padding=1))
-        merged = 2 * stem + (width if architecture.context else 0)
-        self.merge = nn.Conv2d(merged, stem, kernel_size=1)
+            self.context_merge = nn.Conv2d(width, stem, kernel_size=1, bias=False)
+        self.merge = nn.Conv2d(2 * stem, stem, kernel_size=1)
         self.head = zero_at_first(nn.Conv2d(stem, 1, kernel_size=3, padding=1))
 
     def forward(
@@ -183,29 +183,32 @@ class LSNTPPlus(LearnedGraph):
 
     def _context(
         self, frames: Tensor, known_future: Tensor | None, static: Tensor | None
-    ) -> list[Tensor]:
-        """The context g (b, w, H, W), if there is one, and nothing else."""
+    ) -> Tensor | None:
+        """The context g (b, w, H, W), if there is one."""
         if self.context is None:
-            return []
+            return None
         parts = [frames.flatten(1, 2)]
         if self.architecture.forcings and known_future is not None:
             parts.append(known_future.flatten(1, 2))
         if static is not None:
             parts.append(static.expand(len(frames), *static.shape))
-        return [self.context(torch.cat(parts, dim=1))]
+        context: Tensor = self.context(torch.cat(parts, dim=1))
+        return context
 
     def _decode(
         self,
         frame: Tensor,
         beside: list[Tensor],
-        context: list[Tensor],
+        context: Tensor | None,
         states: tuple[State, State],
         graph: Graph,
     ) -> Tensor:
         """a_1 … a_K (b, K, 1, H, W) from a_0 (b, 1, H, W)."""
         height, width = self.shape
         state3, state4 = states
-        direct = self.context_head(context[0]).float() if self.context_head is not None else None
+        direct = aside = None
+        if context is not None and self.context_head is not None:
+            direct, aside = self.context_head(context).float(), self.context_merge(context)
         forecast: list[Tensor] = []
         for step in range(self.horizon):
             seen = frame
@@ -216,7 +219,9 @@ class LSNTPPlus(LearnedGraph):
             state3 = self.decoder3.step(functional.gelu(self.down(details)), state3, graph)
             state4 = self.decoder4.step(state3.hidden, state4, graph)
             raised = self.up(state4.hidden)[..., :height, :width]
-            merged = self.merge(torch.cat([details, raised, *context], dim=1))
+            merged = self.merge(torch.cat([details, raised], dim=1))
+            if aside is not None:
+                merged = merged + aside
             change = self.head(functional.gelu(merged)).float()  # sums stay exact under autocast
             if direct is not None:
                 change = change + direct[:, step : step + 1]
