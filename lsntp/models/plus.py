@@ -29,7 +29,7 @@ class WeighedGraph:
 
     Attributes:
         graph: I + A.
-        strength: s, a number.
+        strength: s (1,).
     """
 
     graph: Graph
@@ -91,7 +91,7 @@ class LSNTPPlus(LearnedGraph):
         self.node_shape = (-(-shape[0] // stride), -(-shape[1] // stride))
         self._make_embedding(None if grid is None else self.node_grid(grid))
         self.strength = (
-            nn.Parameter(torch.tensor(STRENGTH))
+            nn.Parameter(torch.full((1,), STRENGTH))
             if architecture.strength == "learned" and self.E is not None
             else None
         )

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, runtime_checkable
 
@@ -263,13 +264,11 @@ class FitLoop:
     def _batch(self, windows: Examples, indices: Sequence[int]) -> Batch:
         positions, device = list(indices), self.fabric.device
         history, target = windows.batch(positions)
-        told = windows.told(positions) if isinstance(windows, ToldExamples) else (None, None)
-        return Batch(
-            windows.init_times[positions],
-            history.to(device),
-            target.to(device),
-            (_to(told[0], device), _to(told[1], device)),
-        )
+        batch = Batch(windows.init_times[positions], history.to(device), target.to(device))
+        if not isinstance(windows, ToldExamples):
+            return batch
+        known_future, static = windows.told(positions)
+        return replace(batch, told=(_to(known_future, device), _to(static, device)))
 
     def _is_time_up(self) -> bool:
         budget = self.config.max_minutes

@@ -72,8 +72,8 @@ class NetworkForecaster:
         return self.transform.decode(prediction, history[:, -1], self._climatology(init_times))
 
     def _predict(self, history: Tensor, init_times: Times) -> Tensor:
-        told = self.forcings.of(init_times) if self.forcings else (None, None)
-        inputs = (None if part is None else torch.from_numpy(part).to(_device()) for part in told)
+        told = self.forcings.of(init_times) if self.forcings else ()
+        inputs = [None if part is None else torch.from_numpy(part).to(_device()) for part in told]
         prediction: Tensor = self.network(history.to(_device()), *inputs)
         return prediction
 

@@ -21,16 +21,24 @@ class Batch:
         init_times: (B,).
         history: (B, T, 1, H, W), normalised.
         target: (B, K, 1, H, W), normalised.
-        told: known future (B, T + K, f, H, W) and static fields (s, H, W), or None.
+        told: nothing, or known future (B, T + K, f, H, W) and static fields (s, H, W), each or
+            None: what the network takes behind the history.
     """
 
     init_times: Times
     history: Tensor
     target: Tensor
-    told: tuple[Tensor | None, Tensor | None] = (None, None)
+    told: tuple[()] | tuple[Tensor | None, Tensor | None] = ()
 
     def __len__(self) -> int:
         return int(self.init_times.size)
+
+    def told_of(self, index: int) -> tuple[()] | tuple[Tensor | None, Tensor | None]:
+        """``told`` of one window, with its axis."""
+        if not self.told:
+            return ()
+        known_future, static = self.told
+        return None if known_future is None else known_future[index : index + 1], static
 
 
 def refusal(
@@ -65,14 +73,11 @@ def refusal(
 
 def _are_finite(batch: Batch, network: nn.Module) -> Sequence[bool]:
     """Whether the loss of each window is finite (B,); one at a time, since B may be large."""
-    known_future, static = batch.told
     losses = []
     with torch.no_grad():
         for index in range(len(batch)):
-            one = slice(index, index + 1)
-            known = None if known_future is None else known_future[one]
-            prediction = network(batch.history[one], known, static)
-            losses.append((prediction - batch.target[one]).square().mean())
+            history, target = batch.history[index : index + 1], batch.target[index : index + 1]
+            losses.append((network(history, *batch.told_of(index)) - target).square().mean())
     return [bool(torch.isfinite(loss)) for loss in losses]
 
 
