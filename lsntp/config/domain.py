@@ -226,6 +226,18 @@ class NetworkConfig(_Frozen):
     target: Target = "absolute"
     training: TrainingConfig = TrainingConfig()
 
+    @model_validator(mode="after")
+    def _check_target(self) -> Self:
+        adds_up = isinstance(self.architecture, ConvnetConfig) or (
+            isinstance(self.architecture, LsntpConfig) and self.architecture.configuration == "plus"
+        )
+        if adds_up and self.target != "absolute":
+            raise ValueError(
+                "expected target: absolute for a network that adds its changes to the last frame "
+                f"itself (lsntp plus, convnet), found {self.target}"
+            )
+        return self
+
 
 BaselineName = Literal[
     "persistence",

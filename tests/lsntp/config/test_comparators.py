@@ -31,6 +31,16 @@ def test_a_switch_of_another_network_is_refused():
         NetworkConfig.model_validate({"architecture": {"name": "convnet", "attention_layers": 2}})
 
 
+@pytest.mark.parametrize(
+    "architecture", [{"name": "convnet"}, {"name": "lsntp", "configuration": "plus"}]
+)
+def test_a_network_that_adds_up_its_changes_itself_has_no_increment_as_target(architecture):
+    with pytest.raises(ValidationError, match=r"expected target: absolute .* found increment"):
+        NetworkConfig.model_validate({"architecture": architecture, "target": "increment"})
+    plain = {"architecture": {"name": "convlstm"}, "target": "increment"}
+    assert NetworkConfig.model_validate(plain).target == "increment"
+
+
 def test_the_loss_is_written_only_where_it_is_not_the_one_of_before_there_was_a_choice():
     assert "loss" not in TrainingConfig().model_dump(mode="json")
     dumped = TrainingConfig(loss="mae").model_dump(mode="json")
