@@ -46,7 +46,7 @@ class Fitted:
 
     Attributes:
         epochs: finished, those before a resume included.
-        validation_loss: the best epoch's MSE on the transformed target.
+        validation_loss: the best epoch's loss on the transformed target.
         accelerator: what it ran on.
         seconds: that went into the weights, earlier runs included; work lost is not counted.
         stopped_by: what ended it: its epochs, its patience or its minutes.
@@ -69,7 +69,7 @@ def fit_network(
     description: str,
     identity: str = "",
 ) -> Fitted:
-    """Minimise the MSE on the transformed target; stop early on the validation block.
+    """Minimise ``config.loss`` of the transformed target; stop early on the validation block.
 
     A fit that was killed left checkpoints in ``folder``, one an epoch and one every
     ``checkpoint_minutes``. Called again, it goes on from the last good one and ends as it would
