@@ -1,13 +1,16 @@
 """Domains: what a run depends on, and how it is read from YAML."""
 
 from lsntp.config.architecture import LsntpConfig
+from lsntp.config.comparators import ConvlstmConfig, ConvnetConfig
 from lsntp.config.domain import (
     BASELINES,
     GUIDANCE,
     REFERENCES,
     ROOT_VARIABLE,
+    ArchitectureConfig,
     DaskConfig,
     Domain,
+    Loss,
     NetworkConfig,
     Scaling,
     Target,
@@ -31,11 +34,15 @@ __all__ = [
     "GUIDANCE",
     "REFERENCES",
     "ROOT_VARIABLE",
+    "ArchitectureConfig",
+    "ConvlstmConfig",
+    "ConvnetConfig",
     "DaskConfig",
     "Domain",
     "Era5Source",
     "FilesSource",
     "GfsSource",
+    "Loss",
     "LsntpConfig",
     "NcepR1Source",
     "NetworkConfig",

@@ -11,12 +11,17 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    SerializerFunctionWrapHandler,
+    Tag,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
 from lsntp.config.architecture import LsntpConfig
+from lsntp.config.comparators import ConvlstmConfig, ConvnetConfig
 from lsntp.config.quality import QualityConfig
 from lsntp.config.region import RegionConfig, check_regions
 from lsntp.config.source import GfsSource, SourceConfig, Spacing
@@ -32,6 +37,7 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Scaling = Literal["min-max-01", "min-max-11", "standard"]
 Target = Literal["absolute", "anomaly", "increment"]
 Precision = Literal["float32", "bfloat16"]
+Loss = Literal["mse", "mae"]
 
 
 def _to_moment(value: object) -> dt.date:
@@ -197,16 +203,53 @@ class TrainingConfig(_Frozen):
         "measured on a GPU yet; needs a C++ compiler on CPU. Versions made with and without it "
         "have the same tensors.",
     )
+    loss: Loss = Field(
+        "mse", description="What is minimised: mean squared or mean absolute error of the target."
+    )
     seed: int = 0
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_was_a_choice(
+        self, handler: SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:
+        """Without the default loss, so that versions trained with it keep their names."""
+        dumped: dict[str, Any] = handler(self)
+        return {key: value for key, value in dumped.items() if (key, value) != ("loss", "mse")}
+
+
+def _network_named(content: object) -> str:
+    """LS-NTP unless it says otherwise."""
+    name = content.get("name", "lsntp") if isinstance(content, dict) else content.name  # type: ignore[attr-defined]
+    return str(name)
+
+
+ArchitectureConfig = Annotated[
+    Annotated[LsntpConfig, Tag("lsntp")]
+    | Annotated[ConvlstmConfig, Tag("convlstm")]
+    | Annotated[ConvnetConfig, Tag("convnet")],
+    Discriminator(_network_named),
+]
 
 
 class NetworkConfig(_Frozen):
     """A network with its inputs' scaling, its target and its training."""
 
-    architecture: LsntpConfig = LsntpConfig()
+    architecture: ArchitectureConfig = LsntpConfig()
     scaling: Scaling = "min-max-01"
     target: Target = "absolute"
     training: TrainingConfig = TrainingConfig()
+
+    @model_validator(mode="after")
+    def _check_target(self) -> Self:
+        adds_up = isinstance(self.architecture, ConvnetConfig) or (
+            isinstance(self.architecture, LsntpConfig) and self.architecture.configuration == "plus"
+        )
+        if adds_up and self.target != "absolute":
+            raise ValueError(
+                "expected target: absolute for a network that adds its changes to the last frame "
+                f"itself (lsntp plus, convnet), found {self.target}"
+            )
+        return self
 
 
 BaselineName = Literal[

@@ -220,6 +220,7 @@ class _Workshop:
         from lsntp.training import network as networks
         from lsntp.training.devices import window_bytes
         from lsntp.training.network_fit import fit_network
+        from lsntp.training_data.forced_windows import ForcedWindows
         from lsntp.training_data.frame_cache import FrameCache
         from lsntp.training_data.windows import Windows
 
@@ -247,10 +248,11 @@ class _Workshop:
             )
             for init_times in (self.split.train, self.split.validation)
         )
+        forcings = forecaster.forcings
         fitted = fit_network(
             network,
-            training,
-            validation,
+            ForcedWindows(training, forcings) if forcings else training,
+            ForcedWindows(validation, forcings) if forcings else validation,
             config=config.training,
             folder=work,
             description=f"train {model}",

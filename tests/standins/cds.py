@@ -5,14 +5,19 @@ it serves are messages of real GRIB files, chosen by the times of a request; a r
 box than that of the files gets their box, as a faulty store might do.
 
 A fault is queued for an endpoint with :meth:`CdsServer.cue` and used up by the next call there.
+
+By hand: ``python -m tests.standins.cds FILE...`` serves some files until it is interrupted, and
+prints the two variables that lead ``lsntp ingest`` here.
 """
 
+import contextlib
 import copy
 import datetime as dt
 import functools
 import hashlib
 import json
 import re
+import sys
 import threading
 import uuid
 from collections import Counter, defaultdict, deque
@@ -38,6 +43,7 @@ TITLES = {
     401: "permission denied",
     403: "permission denied",
     404: "job not found",
+    405: "method not allowed",
     429: "rate limit exceeded",
     500: "internal server error",
     502: "bad gateway",
@@ -75,8 +81,9 @@ UNANSWERED = "unanswered"
 """Of ``execution``: the job is made, no answer comes."""
 
 CUT, CORRUPT, SHORT, HTML, STALL = "cut", "corrupt", "short", "html", "stall"
+WITHOUT_THE_LAST = "without the last message"
 """Of ``asset``: the connection ends half way; a byte differs; a byte is missing, declared so; a
-page of words, declared so; half the bytes and then silence."""
+page of words, declared so; half the bytes and then silence; whole messages, but one too few."""
 
 
 @dataclass
@@ -613,6 +620,20 @@ def _spoiled(content: bytes, fault: object) -> bytes:
         return content[:place] + bytes([content[place] ^ 0x40]) + content[place + 1 :]
     if fault == SHORT:
         return content[:-1]
+    if fault == WITHOUT_THE_LAST:
+        return content[: content.rindex(b"GRIB")]
     if fault == HTML:
         return b"<!DOCTYPE html><html><body>Gateway time-out</body></html>"
     return content
+
+
+def main(*paths: str) -> None:
+    with CdsServer([Path(path) for path in paths]) as server:
+        for name, value in server.environment.items():
+            print(f"export {name}={value}", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

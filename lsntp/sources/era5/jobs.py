@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
+import numpy as np
 from ecmwf.datastores import Remote
 
 from lsntp.config import Era5Source
@@ -24,7 +25,7 @@ from lsntp.sources.era5.service import (
     TooLargeError,
 )
 from lsntp.sources.transfer import AbsentError, Limits
-from lsntp.times import Instant, format_time
+from lsntp.times import Instant, Times, format_time
 
 logger = logging.getLogger(__name__)
 
@@ -46,11 +47,13 @@ class Queue:
         ledger: what is noted; held by the caller.
         service: the store.
         patience: where to give up.
+        wanted: the times that this run is about (n,); jobs of earlier runs for others are seen to
+            their end, since they take places in the queue, but not submitted anew.
         clock: what time it is.
         advance: called with the number of times that need no more waiting for.
 
     Attributes:
-        failures: why some requests brought nothing.
+        failures: why some wanted times did not come.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Queue:
         ledger: Ledger,
         service: Service,
         patience: Patience,
+        wanted: Times,
         clock: Callable[[], Instant],
         advance: Callable[[int], object],
     ) -> None:
@@ -66,6 +70,7 @@ class Queue:
         self._ledger = ledger
         self._service = service
         self._patience = patience
+        self._wanted = wanted
         self._clock = clock
         self._advance = advance
         self._waiting: deque[Request] = deque()
@@ -152,12 +157,8 @@ class Queue:
     def _split(self, request: Request, error: TooLargeError) -> None:
         halves = request.halves()
         if halves is None:
-            self.failures.append(
-                SourceDataError(
-                    f"{error} It asks for a single time and cannot be split; make the domain's "
-                    "box smaller."
-                )
-            )
+            found = f"{error} It asks for a single time; make the domain's box smaller."
+            self._fail(request, SourceDataError(found))
             return
         logger.info("%s: split in two. %s", request, error)
         self._waiting.extendleft(reversed(halves))
@@ -197,7 +198,7 @@ class Queue:
             self._give_up(request, error)
             return
         except SourceUnavailableError as error:
-            self.failures.append(error)
+            self._fail(request, error)
             return
         entry = self._ledger.find(request)
         if entry is not None:
@@ -228,7 +229,7 @@ class Queue:
     def _submit_anew(self, request: Request, error: JobGoneError) -> None:
         """Forget a job that the store has forgotten, and queue its request again, not for ever."""
         self._lost[request.key] += 1
-        if self._lost[request.key] > self._config.retries:
+        if self._lost[request.key] > self._config.retries or not self._is_wanted(request):
             self._give_up(request, error)
             return
         logger.warning("%s: submitted anew. %s", request, error)
@@ -238,4 +239,13 @@ class Queue:
     def _give_up(self, request: Request, error: LsntpError) -> None:
         """Note why a request brings nothing, and leave the way free for the next run."""
         self._ledger.remove(request)
-        self.failures.append(error)
+        self._fail(request, error)
+
+    def _fail(self, request: Request, error: LsntpError) -> None:
+        if self._is_wanted(request):
+            self.failures.append(error)
+        else:
+            logger.warning("%s, of an earlier run: %s", request, error)
+
+    def _is_wanted(self, request: Request) -> bool:
+        return bool(np.isin(request.times, self._wanted).any())

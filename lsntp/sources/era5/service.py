@@ -20,7 +20,7 @@ from ecmwf.datastores import Client, Process, Remote, Results
 from ecmwf.datastores.processing import ProcessingFailedError
 
 from lsntp.errors import CredentialsError, LsntpError, SourceDataError, SourceUnavailableError
-from lsntp.sources.era5.patience import Patience, is_ambiguous
+from lsntp.sources.era5.patience import Patience, is_ambiguous, is_transient
 from lsntp.sources.era5.request import Request
 
 logger = logging.getLogger(__name__)
@@ -192,18 +192,32 @@ class Service:
         return self._process
 
     def _find(self, request: Request, since: dt.datetime) -> list[UUID]:
-        """Jobs of the account for the same request that were made ``since``, newest first."""
-        listed = self._client.get_jobs(limit=_JOBS_LOOKED_AT, sortby="-created")
-        found: list[UUID] = []
-        for name in listed.request_ids:
-            with contextlib.suppress(KeyError, TypeError, ValueError), _gone_suppressed():
-                job = self._client.get_remote(name).json
-                is_alive = job["status"] in ("accepted", "running", "successful")
-                is_recent = _moment(job["created"]) >= since - _CLOCK_SLACK
-                asked = job["metadata"]["request"]["ids"]
-                if is_alive and is_recent and _is_same(asked, request.body):
-                    found.append(UUID(name))
-        return found
+        """Jobs of the account for the same request that were made ``since``, newest first.
+
+        Empty if the store does not list jobs: a double then costs a place in the queue, no more.
+        """
+        try:
+            listed = self._client.get_jobs(limit=_JOBS_LOOKED_AT, sortby="-created").json["jobs"]
+        except requests.HTTPError as error:
+            if is_transient(error):
+                raise
+            logger.debug("jobs are not listed: %s", self._scrub(_words(error)))
+            return []
+        recent = [job for job in listed if _is_alive(job, since - _CLOCK_SLACK)]
+        return [UUID(job["jobID"]) for job in recent if self._asks(job["jobID"], request)]
+
+    def _asks(self, name: str, request: Request) -> bool:
+        """Whether a job is for a request of ours; the store may have sorted or shortened lists."""
+        try:
+            metadata = self._client.get_remote(name).json["metadata"]
+        except requests.HTTPError as error:
+            if is_transient(error):
+                raise
+            return False
+        asked = metadata.get("request", {}).get("ids", {})
+        return all(
+            _values(asked.get(name)) == _values(value) for name, value in request.body.items()
+        )
 
     def _settle(self, jobs: list[UUID]) -> UUID:
         """The first of some jobs that do the same; the others are withdrawn."""
@@ -353,29 +367,17 @@ def _words(error: requests.HTTPError) -> str:
     return ". ".join([f"HTTP {response.status_code}", *said])
 
 
-@contextlib.contextmanager
-def _gone_suppressed() -> Iterator[None]:
-    """Pass over a job that was withdrawn after it was listed."""
-    try:
-        yield
-    except requests.HTTPError as error:
-        if error.response is None or error.response.status_code not in (403, 404):
-            raise
-
-
-def _is_same(asked: dict[str, Any], body: dict[str, Any]) -> bool:
-    """Whether a job asks for a request of ours; the store may have sorted or shortened lists."""
-    return all(_values(asked.get(name)) == _values(value) for name, value in body.items())
+def _is_alive(job: dict[str, Any], since: dt.datetime) -> bool:
+    """Whether a listed job was made ``since`` and may still bring its result."""
+    created = dt.datetime.fromisoformat(job["created"])
+    if created.tzinfo is None:
+        created = created.replace(tzinfo=dt.UTC)
+    return job["status"] in ("accepted", "running", "successful") and created >= since
 
 
 def _values(value: object) -> list[str]:
     values = value if isinstance(value, list | tuple) else [value]
     return sorted(f"{v:g}" if isinstance(v, int | float) else str(v) for v in values)
-
-
-def _moment(text: str) -> dt.datetime:
-    moment = dt.datetime.fromisoformat(text)
-    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment
 
 
 def _origin(url: str) -> tuple[str, str, int | None]:

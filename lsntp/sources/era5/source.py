@@ -18,7 +18,7 @@ from lsntp.sources.base import Hole
 from lsntp.sources.era5.jobs import Queue
 from lsntp.sources.era5.ledger import Entry, Ledger
 from lsntp.sources.era5.patience import Patience
-from lsntp.sources.era5.request import Product, asked_box, requests_for
+from lsntp.sources.era5.request import Product, Request, asked_box, requests_for
 from lsntp.sources.era5.service import Service
 from lsntp.sources.files import FileSource
 from lsntp.times import Duration, Instant, Period, Times, hours
@@ -117,25 +117,38 @@ class CdsSource:
         self._note_holes(delivered)
         known = np.array(list(self._holes), "datetime64[ns]")
         missing = np.setdiff1d(np.setdiff1d(times, _held(delivered)), known)
-        open_requests = [entry.request for entry in self._ledger.open_entries()]
-        underway = [request for request in open_requests if request.product == product]
-        asked = np.concatenate([_NONE, *(request.times for request in underway)])
         if not missing.size:
             return []
-        for request in open_requests:
-            if request.product != product:
-                self._ledger.remove(request)
+        underway = self._underway(product, missing)
+        asked = np.concatenate([_NONE, *(request.times for request in underway)])
         requests = [*underway, *requests_for(np.setdiff1d(missing, asked), product)]
         total = sum(request.times.size for request in requests)
         with open_bar("era5 times", total=total) as bar:
             service = Service(self._config.dataset, self._patience, self._config.timeout_s)
             queue = Queue(
-                self._config, self._ledger, service, self._patience, self._clock, bar.update
+                self._config,
+                self._ledger,
+                service,
+                self._patience,
+                missing,
+                self._clock,
+                bar.update,
             )
             try:
                 return queue.run(requests)
             except SourceUnavailableError as error:
                 return [*queue.failures, error]
+
+    def _underway(self, product: Product, missing: Times) -> list[Request]:
+        """The requests of earlier runs that have a job, or are wanted still; others are dropped."""
+        kept: list[Request] = []
+        for entry in self._ledger.open_entries():
+            is_wanted = entry.job is not None or np.isin(entry.request.times, missing).any()
+            if entry.request.product == product and is_wanted:
+                kept.append(entry.request)
+            else:
+                self._ledger.remove(entry.request)
+        return kept
 
     def _read(self, delivered: list[Entry], times: Times, area: Grid) -> list[xr.Dataset]:
         """The asked frames of some deliveries; one that cannot be decoded is asked for anew."""

@@ -28,6 +28,7 @@ from tests.standins.cds import (
     STALL,
     TOO_LARGE,
     UNAVAILABLE,
+    WITHOUT_THE_LAST,
     CdsServer,
     Refusal,
 )
@@ -254,6 +255,38 @@ def test_a_failed_request_does_not_keep_the_others_from_their_hours(cds, make_so
     assert "MARS returned no data" in caplog.text
 
 
+def test_a_double_that_could_not_be_avoided_is_withdrawn(cds, make_source, area, true_fields):
+    cds.cue("execution", AFTER_ACCEPTANCE)
+    cds.cue("jobs", Refusal(405, title="method not allowed"))
+    require_true(make_source().fetch(SIX, area), true_fields)
+    assert len(cds.accepted) == 2
+    assert sorted(job.is_gone for job in cds.jobs.values()) == [False, True]
+
+
+def test_a_like_request_of_other_hours_is_not_taken_for_ours(cds, make_source, area):
+    cds.is_held = True
+    for hour in (0, 1):
+        cds.cue("execution", AFTER_ACCEPTANCE)
+        with pytest.raises(SourceUnavailableError):
+            make_source(deadline_minutes=0.005).fetch(SIX[hour : hour + 1], area)
+    assert [inputs["time"] for inputs in cds.accepted] == [["00:00"], ["01:00"]]
+    assert not any(job.is_gone for job in cds.jobs.values())
+
+
+def test_a_job_of_an_earlier_run_that_vanished_is_not_missed_unless_its_hours_are_wanted(
+    cds, make_source, area
+):
+    cds.is_held = True
+    with pytest.raises(SourceUnavailableError):
+        make_source(deadline_minutes=0.001).fetch(SIX, area)
+    cds.is_held = False
+    for job in cds.jobs.values():
+        job.is_gone = True
+    make_source().fetch(SIX + np.timedelta64(1, "D"), area)
+    assert [inputs["day"] for inputs in cds.accepted] == [["01"], ["02"]]
+    assert not make_source().pending(EVER).size
+
+
 def test_a_job_that_vanished_is_submitted_anew(cds, make_source, area, true_fields):
     cds.cue("job", None, GONE)
     require_true(make_source().fetch(SIX, area), true_fields)
@@ -300,11 +333,11 @@ def test_a_result_that_never_comes_whole_is_not_kept_and_its_job_is_used_by_the_
     assert len(cds.accepted) == 1
 
 
-def test_without_a_checksum_damage_is_found_by_the_structure_of_the_file(
+def test_without_a_checksum_damage_is_found_by_size_and_structure(
     cds, make_source, area, true_fields, tmp_path
 ):
     cds.sends_checksum = False
-    cds.cue("asset", HTML, SHORT)
+    cds.cue("asset", HTML, SHORT, WITHOUT_THE_LAST)
     require_true(make_source().fetch(SIX, area), true_fields)
 
 
@@ -351,6 +384,7 @@ def test_at_the_deadline_the_jobs_stay_queued_and_the_next_run_takes_them_up(
         make_source(deadline_minutes=0.005).fetch(SIX, area)
     np.testing.assert_array_equal(make_source().pending(EVER), SIX)
     cds.is_held = False
+    cds.cue("jobs", *[Refusal(405)] * 3)  # the job is known without any list
     require_true(make_source().fetch(SIX, area), true_fields)
     assert len(cds.accepted) == 1
     assert not make_source().pending(EVER).size
