@@ -1,4 +1,8 @@
-"""Rolling forecasts: one from every initial time with a complete history and none yet."""
+"""Rolling forecasts: one from every initial time with a complete history and none yet.
+
+Every model has its own archive; that of ``champion`` holds what users are to read: each forecast
+by the version that was champion when it was made.
+"""
 
 import logging
 from collections.abc import Sequence
@@ -15,9 +19,10 @@ from lsntp.config import Domain
 from lsntp.errors import ArchiveNotFoundError, ModelError
 from lsntp.grid import Fields
 from lsntp.models.base import Forecaster
-from lsntp.names import Status
+from lsntp.names import CHAMPION, Status
 from lsntp.progress import track
 from lsntp.times import Period, Times, format_time
+from lsntp.training.champion import open_champion
 from lsntp.training.history import is_complete, open_analysis, read_fields, status_of
 from lsntp.training.loading import load_forecaster
 from lsntp.training.versions import ModelVersion, latest_version
@@ -31,9 +36,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class ForecastReport:
-    """What forecasting did for one model.
+    """What forecasting did for one model, or for the champion.
 
     Attributes:
+        model: a model's name, or ``champion``.
+        version: what made the new ones.
         written: initial times whose forecasts are new.
         already: how many of the asked ones had a forecast.
         older: how many of those were made by another version; a forecast stays as it was made.
@@ -55,11 +62,16 @@ def forecast(
     period: Period | None = None,
     latest: bool = False,
 ) -> list[ForecastReport]:
-    """Write every missing forecast of the newest version of each model; a rerun writes nothing.
+    """Write every missing forecast of the newest version of each model, and of the champion.
+
+    Who is champion is read once, at the start: a promotion meanwhile concerns the next run. A
+    rerun writes nothing. With a moving training window (``retrain``) a version forecasts only
+    from where its own training and validation end.
 
     Args:
         domain: what to forecast for.
-        models: names; None for every model of the domain that has a version.
+        models: names, ``champion`` among them; None for every model of the domain that has a
+            version and, if there is one, the champion.
         period: initial times to forecast from; None for all of the analysis archive.
         latest: only from the newest initial time whose history is complete.
 
@@ -74,41 +86,56 @@ def forecast(
     analysis = open_analysis(domain)
     times = analysis.times
     asked = times[period.contains(times)] if period else times
-    return [_forecast(domain, analysis, version, asked, latest=latest) for version in versions]
+    return [
+        _forecast(domain, analysis, name, version, asked, latest=latest)
+        for name, version in versions.items()
+    ]
 
 
-def _versions(domain: Domain, models: Sequence[str] | None) -> list[ModelVersion]:
-    """The newest version of each model."""
+def _versions(domain: Domain, models: Sequence[str] | None) -> dict[str, ModelVersion]:
+    """The newest version of each model, and the champion last."""
     folder = Workspace.of(domain).models
     names = domain.model_names if models is None else models
-    found = {name: latest_version(folder, name) for name in names}
-    versions = [version for version in found.values() if version]
-    missing = ", ".join(name for name, version in found.items() if not version)
+    found = {name: latest_version(folder, name) for name in names if name != CHAMPION}
+    if models is None or CHAMPION in models:
+        found[CHAMPION] = open_champion(domain)
+    versions = {name: version for name, version in found.items() if version}
+    missing = [name for name, version in found.items() if not version]
     if missing and (models is not None or not versions):
         raise ModelError(
-            f"Expected a trained version of {missing} in {folder}, found none; run `lsntp train`."
+            f"Expected a trained version of {', '.join(missing)} in {folder}, found none; run "
+            "`lsntp train`."
         )
     if missing:
-        _log.warning("No version yet of %s; `lsntp train` makes them.", missing)
+        _log.warning("No version yet of %s; `lsntp train` makes them.", ", ".join(missing))
     return versions
 
 
 def _forecast(
-    domain: Domain, analysis: AnalysisArchive, version: ModelVersion, asked: Times, *, latest: bool
+    domain: Domain,
+    analysis: AnalysisArchive,
+    name: str,
+    version: ModelVersion,
+    asked: Times,
+    *,
+    latest: bool,
 ) -> ForecastReport:
     forecaster = load_forecaster(version, domain)
+    if domain.retrain.is_moving:
+        asked = asked[asked + domain.lead_times[0] >= version.seen.end]
     status = status_of(analysis, asked, forecaster.offsets)
     ready = is_complete(status)
     if latest and ready.any():
         newest = int(np.flatnonzero(ready)[-1])
         asked, status, ready = asked[newest:], status[newest:], ready[newest:]
-    written, made_by = _written(domain, version)
+    written, made_by = _written(domain, name)
     missing = np.flatnonzero(ready & ~np.isin(asked, written))
     older = np.isin(asked[ready], written[made_by != version.version]).sum()
     if missing.size:
-        _write(domain, version, forecaster, analysis, asked[missing], _worst(status[missing]))
+        due, worst = asked[missing], _worst(status[missing])
+        _write(domain, name, version, forecaster, analysis, due, worst)
     return ForecastReport(
-        model=version.model,
+        model=name,
         version=version.version,
         written=asked[missing],
         already=int(ready.sum()) - missing.size,
@@ -119,6 +146,7 @@ def _forecast(
 
 def _write(
     domain: Domain,
+    name: str,
     version: ModelVersion,
     forecaster: Forecaster,
     analysis: AnalysisArchive,
@@ -128,9 +156,9 @@ def _write(
     """Forecast and publish batch by batch; the archive is made with the first good forecast."""
     archive = None
     starts = range(0, init_times.size, BATCH)
-    for batch in track([slice(i, i + BATCH) for i in starts], f"forecast {version.model}"):
+    for batch in track([slice(i, i + BATCH) for i in starts], f"forecast {name}"):
         prediction = _predict(forecaster, analysis, init_times[batch], version)
-        archive = archive or _create(domain, version)
+        archive = archive or _create(domain, name, version)
         archive.publish(
             init_times[batch],
             prediction,
@@ -161,28 +189,29 @@ def _worst(status: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
     return np.where(preliminary, Status.PRELIMINARY, Status.FINAL).astype(np.int8)
 
 
-def _written(domain: Domain, version: ModelVersion) -> tuple[Times, npt.NDArray[np.str_]]:
+def _written(domain: Domain, name: str) -> tuple[Times, npt.NDArray[np.str_]]:
     """The initial times that have a forecast of the model already, and the versions it is by."""
     try:
-        archive = ForecastArchive.open(Workspace.of(domain).forecast(version.model))
+        archive = ForecastArchive.open(Workspace.of(domain).forecast(name))
     except ArchiveNotFoundError:
         return np.array([], "datetime64[ns]"), np.array([], str)
     written = archive.written()
     return written, np.array(archive.model_versions(written), str)
 
 
-def _create(domain: Domain, version: ModelVersion) -> ForecastArchive:
+def _create(domain: Domain, name: str, version: ModelVersion) -> ForecastArchive:
     label = "synthetic " if domain.is_synthetic else ""
+    what = "the champion of each time" if name == CHAMPION else f"{version.kind} {name}"
     return ForecastArchive.create(
-        Workspace.of(domain).forecast(version.model),
+        Workspace.of(domain).forecast(name),
         grid=domain.target_grid,
         start=domain.start,
         cadence=domain.cadence,
         lead_times=domain.lead_times,
         attrs={
-            "title": f"{label}2 m temperature forecasts of {version.model}, {domain.domain}",
-            "source": f"lsntp {lsntp.__version__}, {version.kind} {version.model}",
-            "model": version.model,
+            "title": f"{label}2 m temperature forecasts of {name}, {domain.domain}",
+            "source": f"lsntp {lsntp.__version__}, {what}",
+            "model": name,
             "synthetic": str(domain.is_synthetic).lower(),
             CONFIGURATION: domain.to_yaml(),
         },

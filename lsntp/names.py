@@ -15,6 +15,9 @@ STATUS: Final = "status"
 SOURCE_DIGEST: Final = "source_digest"
 INGESTED_AT: Final = "ingested_at"
 
+CHAMPION: Final = "champion"
+"""The model that stands for whichever version the gate chose; no other may be named so."""
+
 KELVIN: Final = "K"
 T2M_STANDARD_NAME: Final = "air_temperature"
 FIELD_DIMS: Final = (TIME, LATITUDE, LONGITUDE)

@@ -26,12 +26,20 @@ def status(
     Example: `lsntp status demo --json`
     """
     from lsntp.report.steps import steps_of
+    from lsntp.training.champion import champion_of
 
     resolved = load_domain(domain, overrides=overrides_from(override))
     known, steps = console.coverage_of(resolved), steps_of(resolved)
     if as_json:
         found = {step.name.lower(): step.found if step.is_done else None for step in steps}
-        out.print_json(json.dumps({"domain": resolved.domain, **known.summary(), "steps": found}))
+        champion = champion_of(resolved)
+        summary = {
+            "domain": resolved.domain,
+            **known.summary(),
+            "steps": found,
+            "champion": champion.version if champion else None,
+        }
+        out.print_json(json.dumps(summary))
         return
     console.print_status(resolved, known, steps, domain)
 

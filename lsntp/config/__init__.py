@@ -22,20 +22,25 @@ from lsntp.config.source import (
     SourceConfig,
     SyntheticSource,
 )
+from lsntp.config.upkeep import FEWEST_DAYS, DriftConfig, GateConfig, RetrainConfig
 
 __all__ = [
     "BASELINES",
+    "FEWEST_DAYS",
     "ROOT_VARIABLE",
     "DaskConfig",
     "Domain",
+    "DriftConfig",
     "Era5Source",
     "FilesSource",
+    "GateConfig",
     "GfsSource",
     "LsntpConfig",
     "NcepR1Source",
     "NetworkConfig",
     "PluginSource",
     "QualityConfig",
+    "RetrainConfig",
     "Scaling",
     "SourceConfig",
     "SyntheticSource",

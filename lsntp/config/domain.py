@@ -20,7 +20,9 @@ from lsntp.config.architecture import LsntpConfig
 from lsntp.config.quality import QualityConfig
 from lsntp.config.region import RegionConfig, check_regions
 from lsntp.config.source import SourceConfig, Spacing
+from lsntp.config.upkeep import DriftConfig, GateConfig, RetrainConfig
 from lsntp.grid import Grid, gaussian_grid, regular_grid
+from lsntp.names import CHAMPION
 from lsntp.times import Duration, Instant, Period, hours, parse_time
 
 ROOT_VARIABLE = "LSNTP_ROOT"
@@ -249,6 +251,9 @@ class Domain(_Frozen):
     baselines: tuple[BaselineName, ...] = BASELINES
     ridge_penalty: float = Field(1.0, gt=0, description="L2 penalty of the ridge baseline, K^2.")
     bootstrap_samples: int = Field(1000, ge=100)
+    gate: GateConfig = GateConfig()
+    retrain: RetrainConfig = RetrainConfig()
+    drift: DriftConfig = DriftConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     dask: DaskConfig = DaskConfig()
     place: tuple[float, float] | None = Field(
@@ -285,6 +290,10 @@ class Domain(_Frozen):
         clash = set(self.networks) & set(BASELINES)
         if clash:
             raise ValueError(f"networks may not take a baseline's name: {sorted(clash)}")
+        if CHAMPION in self.networks:
+            raise ValueError(
+                f"networks may not be named {CHAMPION}: that is whichever version the gate chose"
+            )
         if self.start > self.split.train.period.start:
             raise ValueError(
                 f"archive.start ({self.archive.start}) must not lie after "
