@@ -112,9 +112,11 @@ def train(
     """
     workspace = Workspace.of(domain)
     parent = open_version(workspace.models, fine_tune_from) if fine_tune_from else None
+    names = _chosen(domain, models, parent)
     analysis = open_analysis(domain)
     domain = with_current_split(domain, analysis)
-    names = _chosen(domain, models, parent)
+    if parent is not None:
+        parent.check_has_not_seen(domain.split.test.period)
     workshop = _Workshop(domain, workspace, analysis, make_split(domain, analysis), parent)
     return [workshop.train(name, force=force) for name in names]
 
@@ -315,7 +317,6 @@ def _chosen(
         )
     if parent is not None:
         parent.check_fits(domain)
-        parent.check_has_not_seen(domain.split.test.period)
     return models
 
 

@@ -61,8 +61,8 @@ def with_current_split(domain: Domain, analysis: AnalysisArchive) -> Domain:
 
 def _whole_days(duration: Duration) -> Duration:
     """Rounded up."""
-    days = int(-(-duration // DAY))
-    return days * DAY
+    rounded: Duration = int(-(-duration // DAY)) * DAY
+    return rounded
 
 
 def _described(domain: Domain) -> str:
