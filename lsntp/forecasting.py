@@ -93,12 +93,13 @@ def forecast(
 
 
 def _versions(domain: Domain, models: Sequence[str] | None) -> dict[str, ModelVersion]:
-    """The newest version of each model, and the champion last."""
+    """The champion first, so that no other model is in its way, and the newest of each model."""
     folder = Workspace.of(domain).models
-    names = domain.model_names if models is None else models
-    found = {name: latest_version(folder, name) for name in names if name != CHAMPION}
-    if models is None or CHAMPION in models:
-        found[CHAMPION] = open_champion(domain)
+    names = (CHAMPION, *domain.model_names) if models is None else models
+    found = {
+        name: open_champion(domain) if name == CHAMPION else latest_version(folder, name)
+        for name in names
+    }
     versions = {name: version for name, version in found.items() if version}
     missing = [name for name, version in found.items() if not version]
     if missing and (models is not None or not versions):

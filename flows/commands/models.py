@@ -301,6 +301,7 @@ def import_checkpoint(
             f"{version.scores['windows']} windows",
             highlight=False,
         )
+    _say(f"next        lsntp models promote {domain} {version.version}")
 
 
 def _comparison(domain: Domain, found: "Duel") -> dict[str, Any]:

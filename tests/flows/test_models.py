@@ -205,8 +205,3 @@ def test_status_names_the_champion(made: tuple[Any, list[str]]) -> None:
         result = CliRunner().invoke(app, ["status", "small.yaml", *arguments])
         assert f"champion {half}" in result.stdout
     assert json.loads(result.stdout)["champion"] == half
-
-
-def test_every_command_teaches_with_an_example() -> None:
-    for command in ("list", "show", "compare", "promote", "rollback"):
-        assert f"Example: lsntp models {command} demo" in " ".join(lsntp(command, "--help").split())

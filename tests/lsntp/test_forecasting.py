@@ -236,7 +236,7 @@ def test_the_champion_has_the_archive_that_users_read(trained):
     version = choose(trained, "ridge")
     period = Period.parse("2021-01-12", "2021-01-13")
     reports = {report.model: report for report in forecast(trained, period=period)}
-    assert list(reports) == [*trained.model_names, "champion"]
+    assert list(reports) == ["champion", *trained.model_names]
     assert reports["champion"].version == version
     champion, ridge = archive_of(trained, "champion"), archive_of(trained, "ridge")
     written = champion.written()
@@ -280,6 +280,16 @@ def test_a_run_that_began_before_a_promotion_finishes_with_the_old_champion(trai
     assert archive.model_versions(report.written) == [old] * 24
     (after,) = forecast(trained, models=["champion"], latest=True)
     assert archive_of(trained, "champion").model_versions(after.written) == calls
+
+
+def test_a_damaged_model_is_not_in_the_champions_way(trained):
+    choose(trained, "persistence")
+    folder = Workspace.of(trained).models
+    for model in ("climatology", "net"):
+        (latest_version(folder, model).path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError, match="SHA-256"):
+        forecast(trained, latest=True)
+    assert list(archive_of(trained, "champion").written()) == [hour(trained, 359)]
 
 
 def test_without_a_champion_the_models_are_forecast_and_it_is_said(trained, caplog):

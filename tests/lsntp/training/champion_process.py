@@ -2,8 +2,8 @@
 
     python champion_process.py YAML ROLE VERSION
 
-``promote`` forces VERSION. ``die-writing`` is killed in the middle of writing the new
-champion.json, ``die-renaming`` before it is renamed, ``die-renamed`` right after.
+``promote`` forces VERSION, ``offer`` asks the gate. ``die-writing`` is killed in the middle of
+writing the new champion.json, ``die-renaming`` before it is renamed, ``die-renamed`` right after.
 """
 
 import os
@@ -14,6 +14,7 @@ from pathlib import Path
 from lsntp.config import load_domain
 from lsntp.training import durable
 from lsntp.training.champion import promote
+from lsntp.training.gate import offer
 
 
 def die(*_: object) -> None:
@@ -35,7 +36,10 @@ def main() -> None:
         durable._flush_folder = die
     print("ready", flush=True)
     sys.stdin.readline()
-    promote(load_domain(file), version, by=str(os.getpid()), reason=role)
+    if role == "offer":
+        offer(load_domain(file), [version])
+    else:
+        promote(load_domain(file), version, by=str(os.getpid()), reason=role)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ from lsntp.training.champion import (
     rollback,
 )
 from lsntp.training.contents import RIDGE
+from lsntp.training.decisions import decisions_of
 from lsntp.workspace import Workspace
-from tests.lsntp.training.made_versions import biased, gate_domain
+from tests.lsntp.training.made_versions import biased, gate_domain, truth
 
 PROCESS = Path(__file__).with_name("champion_process.py")
 
@@ -220,6 +221,24 @@ def test_concurrent_promotions_take_turns_and_none_is_lost(domain, versions, sta
     assert {reign.version for reign in reigns[:2]} == set(versions[1:])
     assert {reign.by for reign in reigns[:2]} == {str(process.pid) for process in processes}
     assert reigns[2].version == versions[0]
+
+
+def test_concurrent_offers_end_with_the_best_whoever_comes_first(domain, start, publish):
+    publish(domain, truth(domain))
+    bar, good, best = (biased(domain, bias, bias) for bias in (1.0, 0.6, 0.3))
+    force(domain, bar)
+    processes = [start("offer", version) for version in (good, best)]
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    assert champion_of(domain).version == best
+    # the other one was champion for a while, or was kept: against the best in the second case
+    (decision,) = decisions_of(domain, good)
+    expected = {"promoted": bar, "kept": best}
+    assert decision.champion == expected[decision.verdict]
 
 
 # --- names -----------------------------------------------------------------------------------

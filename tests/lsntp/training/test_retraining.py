@@ -3,7 +3,6 @@ import itertools
 import numpy as np
 import pytest
 
-from lsntp.config import RetrainConfig
 from lsntp.errors import TrainingDataError
 from lsntp.evaluation.scoring import evaluate
 from lsntp.forecasting import forecast
@@ -155,10 +154,3 @@ def test_a_retrained_model_passes_the_gate_and_its_forecasts_are_scored(make, pu
     seen_until = np.datetime64("2021-01-15T00", "ns")
     assert by_model["champion"].written.min() + domain.lead_times[0] == seen_until
     assert evaluate(domain).models["champion"].scored > 0
-
-
-def test_days_belong_to_the_rolling_window_only():
-    assert RetrainConfig(window="rolling", days=30).is_moving
-    for wrong in ({"window": "rolling"}, {"window": "expanding", "days": 30}, {"days": 30}):
-        with pytest.raises(ValueError, match="expected days with window: rolling"):
-            RetrainConfig.model_validate(wrong)
