@@ -23,6 +23,15 @@ WHY_LENGTH = 120
 """Characters of a reason that are shown."""
 
 
+JUDGED = {
+    "promoted": "is champion now",
+    "kept": "is kept, the champion stays",
+    "refused": "is refused, the champion stays",
+    "postponed": "is not judged yet, the champion stays",
+}
+"""The gate's verdicts in words."""
+
+
 def print_status(
     domain: Domain, hours: "LifeCycle", steps: "Sequence[Step]", reference: str
 ) -> None:
@@ -136,11 +145,29 @@ def print_backfill(outcome: dict[str, Any]) -> None:
         )
 
 
-def print_train(outcome: list[dict[str, Any]]) -> None:
-    """One line a model version."""
-    for entry in outcome:
+def print_train(outcome: dict[str, list[dict[str, Any]]]) -> None:
+    """One line a model version, then the gate's judgements."""
+    for entry in outcome["versions"]:
         did = f"fitted in {entry['seconds']:g} s" if entry["created"] else "already fitted"
         out.print(f"train: {entry['version']} {did}", highlight=False)
+    print_gate(outcome["gate"])
+
+
+def print_gate(judgements: list[dict[str, Any]]) -> None:
+    """One line a judgement; of the contest for the first champion only the winner's."""
+    if not judgements:
+        _say("gate: nothing to do, every version was judged before")
+    for entry in judgements:
+        if entry["rule"] == "first champion" and entry["verdict"] == "kept":
+            continue
+        _say(
+            f"gate: {entry['candidate']} {JUDGED[entry['verdict']]}{_again(entry)}. "
+            f"{entry['reason']}"
+        )
+
+
+def _again(entry: dict[str, Any]) -> str:
+    return "" if entry["is_new"] else ", as decided before"
 
 
 def print_forecast(outcome: list[dict[str, Any]]) -> None:
@@ -166,6 +193,8 @@ def print_forecast(outcome: list[dict[str, Any]]) -> None:
 
 def print_evaluate(outcome: dict[str, Any]) -> None:
     """One line a model."""
+    if outcome["drift"]["is_drifting"]:
+        err.print(f"[bold yellow]drift:[/] {outcome['drift']['verdict']}", soft_wrap=True)
     if outcome["did_nothing"]:
         out.print("evaluate: nothing to do, every forecast with a truth is scored")
     for model, counts in outcome["models"].items():

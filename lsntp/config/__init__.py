@@ -28,9 +28,11 @@ from lsntp.config.source import (
     SyntheticSource,
 )
 from lsntp.config.static import StaticConfig, StaticEra5, StaticFiles, StaticGfs
+from lsntp.config.upkeep import FEWEST_DAYS, DriftConfig, GateConfig, RetrainConfig
 
 __all__ = [
     "BASELINES",
+    "FEWEST_DAYS",
     "GUIDANCE",
     "REFERENCES",
     "ROOT_VARIABLE",
@@ -39,8 +41,10 @@ __all__ = [
     "ConvnetConfig",
     "DaskConfig",
     "Domain",
+    "DriftConfig",
     "Era5Source",
     "FilesSource",
+    "GateConfig",
     "GfsSource",
     "Loss",
     "LsntpConfig",
@@ -48,6 +52,7 @@ __all__ = [
     "NetworkConfig",
     "PluginSource",
     "QualityConfig",
+    "RetrainConfig",
     "Scaling",
     "SourceConfig",
     "StaticConfig",

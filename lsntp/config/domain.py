@@ -26,7 +26,9 @@ from lsntp.config.quality import QualityConfig
 from lsntp.config.region import RegionConfig, check_regions
 from lsntp.config.source import GfsSource, SourceConfig, Spacing
 from lsntp.config.static import StaticConfig
+from lsntp.config.upkeep import DriftConfig, GateConfig, RetrainConfig
 from lsntp.grid import Grid, gaussian_grid, regular_grid
+from lsntp.names import CHAMPION
 from lsntp.times import Duration, Instant, Period, hours, in_hours, parse_time
 
 ROOT_VARIABLE = "LSNTP_ROOT"
@@ -328,6 +330,9 @@ class Domain(_Frozen):
     baselines: tuple[BaselineName, ...] = BASELINES
     ridge_penalty: float = Field(1.0, gt=0, description="L2 penalty of the ridge baseline, K^2.")
     bootstrap_samples: int = Field(1000, ge=100)
+    gate: GateConfig = GateConfig()
+    retrain: RetrainConfig = RetrainConfig()
+    drift: DriftConfig = DriftConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     dask: DaskConfig = DaskConfig()
     place: tuple[float, float] | None = Field(
@@ -364,6 +369,10 @@ class Domain(_Frozen):
         clash = set(self.networks) & set(REFERENCES)
         if clash:
             raise ValueError(f"networks may not take a baseline's name: {sorted(clash)}")
+        if CHAMPION in self.networks:
+            raise ValueError(
+                f"networks may not be named {CHAMPION}: that is whichever version the gate chose"
+            )
         self._check_guidance()
         if self.start > self.split.train.period.start:
             raise ValueError(
