@@ -11,13 +11,16 @@ from rich.markup import escape
 from flows import runtime
 from flows.commands import analyse, archives, look, models, quarantine, run
 from flows.commands.compare import compare
+from flows.commands.doctor import doctor
+from flows.commands.static import static
 from flows.console import err
 from lsntp.errors import LsntpError
 
 EXIT_CODES = """\
 Exit codes: 0 done, 1 unexpected, 2 configuration or usage, 3 grid or period, 4 bad data,
 5 source unavailable, 6 archive, 7 archive busy, 8 storage (full, read-only), 9 training data,
-10 model, 11 evaluation, 12 scheduler, 130 interrupted, 143 ended. 5 and 7 are worth a retry."""
+10 model, 11 evaluation, 12 scheduler, 13 key or licence, 130 interrupted, 143 ended. 5 and 7 are
+worth a retry."""
 
 UNEXPECTED = 1
 INTERRUPTED = 130
@@ -34,10 +37,19 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 JOB, LOOK, AFTER = "The job, in order", "Look at results", "Set up and look after"
+KEEP = "Keep the analyses complete"
 PANELS = {
     JOB: (run.demo, run.ingest, run.prepare, run.train, run.forecast, run.evaluate, run.report),
+    KEEP: (run.reconcile, run.backfill),
     LOOK: (look.status, compare),
-    AFTER: (archives.verify, archives.repair, run.deploy, models.import_checkpoint),
+    AFTER: (
+        doctor,
+        archives.verify,
+        archives.repair,
+        static,
+        run.deploy,
+        models.import_checkpoint,
+    ),
 }
 for panel, commands in PANELS.items():
     for command in commands:
@@ -51,6 +63,16 @@ app.add_typer(config_app, name="config", rich_help_panel=AFTER)
 analyse_app = typer.Typer(help="Look into trained networks.", no_args_is_help=True)
 analyse_app.command("correlations")(analyse.correlations)
 app.add_typer(analyse_app, name="analyse", rich_help_panel=LOOK)
+
+models_app = typer.Typer(
+    help="Look at model versions, compare them, choose the champion.", no_args_is_help=True
+)
+models_app.command("list")(models.list_versions)
+models_app.command("show")(models.show)
+models_app.command("compare")(models.compare)
+models_app.command("promote")(models.promote)
+models_app.command("rollback")(models.rollback)
+app.add_typer(models_app, name="models", rich_help_panel=AFTER)
 
 quarantine_app = typer.Typer(
     help="Look at, release or discard rejected fields.", no_args_is_help=True

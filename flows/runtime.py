@@ -62,7 +62,7 @@ def ensure_limits(domain: Domain) -> None:
     Who has not chosen a Prefect server or home gets an embedded one, its SQLite below the
     archive root.
     """
-    if not _has_chosen_server():
+    if not has_chosen_server():
         use_private_server(Workspace.of(domain).root)
     from flows import bootstrap
 
@@ -104,7 +104,8 @@ def known_cause(error: BaseException) -> LsntpError | None:
     return None
 
 
-def _has_chosen_server() -> bool:
+def has_chosen_server() -> bool:
+    """Whether the user named a Prefect server, home or profile."""
     if any(name in os.environ for name in CHOOSES_SERVER):
         return True
     return (Path.home() / ".prefect" / "profiles.toml").exists()

@@ -1,23 +1,28 @@
-"""Rolling forecasts: one from every initial time with a complete history and none yet."""
+"""Rolling forecasts: one from every initial time with a complete history and none yet.
+
+Every model has its own archive; that of ``champion`` holds what users are to read: each forecast
+by the version that was champion when it was made.
+"""
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-import lsntp
 from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.forecast import ForecastArchive
-from lsntp.archives.layout import CONFIGURATION
+from lsntp.archives.superseded import superseded
 from lsntp.config import Domain
-from lsntp.errors import ArchiveNotFoundError, ModelError
+from lsntp.errors import ArchiveNotFoundError, ModelError, TrainingDataError
 from lsntp.grid import Fields
+from lsntp.guidance import CORRECTED, RAW, correct_guidance, fetch_guidance
 from lsntp.models.base import Forecaster
-from lsntp.names import Status
+from lsntp.names import CHAMPION, Status
 from lsntp.progress import track
-from lsntp.times import Period, Times, format_time
+from lsntp.publication import ForecastReport, create_forecasts, written_forecasts
+from lsntp.times import Instant, Period, Times, format_time, utc_now
+from lsntp.training.champion import open_champion
 from lsntp.training.history import is_complete, open_analysis, read_fields, status_of
 from lsntp.training.loading import load_forecaster
 from lsntp.training.versions import ModelVersion, latest_version
@@ -29,96 +34,138 @@ BATCH = 64
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, eq=False)
-class ForecastReport:
-    """What forecasting did for one model.
-
-    Attributes:
-        written: initial times whose forecasts are new.
-        already: how many of the asked ones had a forecast.
-        older: how many of those were made by another version; a forecast stays as it was made.
-        incomplete: how many could not be forecast for want of a usable analysis.
-    """
-
-    model: str
-    version: str
-    written: Times
-    already: int
-    older: int
-    incomplete: int
-
-
 def forecast(
     domain: Domain,
     *,
     models: Sequence[str] | None = None,
     period: Period | None = None,
     latest: bool = False,
+    redo_superseded: bool = False,
+    clock: Callable[[], Instant] = utc_now,
 ) -> list[ForecastReport]:
-    """Write every missing forecast of the newest version of each model; a rerun writes nothing.
+    """Write every missing forecast of the newest version of each model, and of the champion.
+
+    Who is champion is read once, at the start: a promotion meanwhile concerns the next run. A
+    rerun writes nothing. With a moving training window (``retrain``) a version forecasts only
+    from where its own training and validation end.
+
+    A forecast that is there stays as it was made, also when its inputs become final, unless
+    ``redo_superseded``: then it is withdrawn and made again. Killed between the two, the next
+    run makes it.
+
+    Forecasts of the domain's own source come last: where it cannot be reached, ours are made.
 
     Args:
         domain: what to forecast for.
-        models: names; None for every model of the domain that has a version.
+        models: names, ``champion`` among them; None for every model of the domain that has a
+            version and, if there is one, the champion.
         period: initial times to forecast from; None for all of the analysis archive.
         latest: only from the newest initial time whose history is complete.
+        redo_superseded: make those again whose preliminary inputs are final now.
+        clock: what time it is, for the source's forecasts.
 
     Raises:
         ModelError: if a model has no version, does not fit the domain, or gives values that
             are not finite; these are never published.
+        TrainingDataError: if a named bias correction has too little to be fitted on.
+        SourceDataError: if the source's own forecasts cannot be used.
+        SourceUnavailableError: if the source's own forecasts cannot be reached.
+        CredentialsError: if the source refuses us.
         ArchiveError: if there is no analysis archive, or an archive has another grid.
         ArchiveBusyError: if another process is writing the same forecasts.
         StorageError: if the storage refuses.
     """
-    versions = _versions(domain, models)
+    names = (CHAMPION, *domain.model_names) if models is None else tuple(models)
+    versions = _versions(domain, names, is_all=models is None)
     analysis = open_analysis(domain)
     times = analysis.times
     asked = times[period.contains(times)] if period else times
-    return [_forecast(domain, analysis, version, asked, latest=latest) for version in versions]
+    reports = [
+        _forecast(
+            domain,
+            analysis,
+            name,
+            version,
+            asked,
+            latest=latest,
+            redo_superseded=redo_superseded,
+        )
+        for name, version in versions.items()
+    ]
+    if RAW in names:
+        reports.append(fetch_guidance(domain, asked, latest=latest, clock=clock))
+    if CORRECTED in names:
+        try:
+            reports.append(correct_guidance(domain, analysis, asked, latest=latest))
+        except TrainingDataError as error:
+            if models is not None:
+                raise
+            _log.warning("No forecasts of %s: %s", CORRECTED, error)
+    return sorted(reports, key=lambda report: names.index(report.model))
 
 
-def _versions(domain: Domain, models: Sequence[str] | None) -> list[ModelVersion]:
-    """The newest version of each model."""
+def _versions(domain: Domain, names: Sequence[str], *, is_all: bool) -> dict[str, ModelVersion]:
+    """The champion, and the newest version of each model that is trained, in the order of names."""
     folder = Workspace.of(domain).models
-    names = domain.model_names if models is None else models
-    found = {name: latest_version(folder, name) for name in names}
-    versions = [version for version in found.values() if version]
-    missing = ", ".join(name for name, version in found.items() if not version)
-    if missing and (models is not None or not versions):
+    found = {
+        name: open_champion(domain) if name == CHAMPION else latest_version(folder, name)
+        for name in names
+        if name not in domain.guidance
+    }
+    versions = {name: version for name, version in found.items() if version}
+    missing = [name for name, version in found.items() if not version]
+    if missing and not (is_all and (versions or domain.guidance)):
         raise ModelError(
-            f"Expected a trained version of {missing} in {folder}, found none; run `lsntp train`."
+            f"Expected a trained version of {', '.join(missing)} in {folder}, found none; run "
+            "`lsntp train`."
         )
     if missing:
-        _log.warning("No version yet of %s; `lsntp train` makes them.", missing)
+        _log.warning("No version yet of %s; `lsntp train` makes them.", ", ".join(missing))
     return versions
 
 
 def _forecast(
-    domain: Domain, analysis: AnalysisArchive, version: ModelVersion, asked: Times, *, latest: bool
+    domain: Domain,
+    analysis: AnalysisArchive,
+    name: str,
+    version: ModelVersion,
+    asked: Times,
+    *,
+    latest: bool,
+    redo_superseded: bool,
 ) -> ForecastReport:
     forecaster = load_forecaster(version, domain)
+    if domain.retrain.is_moving:
+        asked = asked[asked + domain.lead_times[0] >= version.seen.end]
     status = status_of(analysis, asked, forecaster.offsets)
     ready = is_complete(status)
     if latest and ready.any():
         newest = int(np.flatnonzero(ready)[-1])
         asked, status, ready = asked[newest:], status[newest:], ready[newest:]
-    written, made_by = _written(domain, version)
+    stale = np.intersect1d(_superseded(domain, analysis, name), asked[ready])
+    if redo_superseded and stale.size:
+        ForecastArchive.open(Workspace.of(domain).forecast(name)).withdraw(stale)
+        stale = stale[:0]
+    written, made_by = written_forecasts(domain, name)
     missing = np.flatnonzero(ready & ~np.isin(asked, written))
     older = np.isin(asked[ready], written[made_by != version.version]).sum()
     if missing.size:
-        _write(domain, version, forecaster, analysis, asked[missing], _worst(status[missing]))
+        due, worst = asked[missing], _worst(status[missing])
+        _write(domain, name, version, forecaster, analysis, due, worst)
     return ForecastReport(
-        model=version.model,
+        model=name,
         version=version.version,
         written=asked[missing],
         already=int(ready.sum()) - missing.size,
         older=int(older),
         incomplete=int((~ready).sum()),
+        superseded=stale.size,
     )
 
 
 def _write(
     domain: Domain,
+    name: str,
     version: ModelVersion,
     forecaster: Forecaster,
     analysis: AnalysisArchive,
@@ -128,9 +175,9 @@ def _write(
     """Forecast and publish batch by batch; the archive is made with the first good forecast."""
     archive = None
     starts = range(0, init_times.size, BATCH)
-    for batch in track([slice(i, i + BATCH) for i in starts], f"forecast {version.model}"):
+    for batch in track([slice(i, i + BATCH) for i in starts], f"forecast {name}"):
         prediction = _predict(forecaster, analysis, init_times[batch], version)
-        archive = archive or _create(domain, version)
+        archive = archive or create_forecasts(domain, name, _described(name, version))
         archive.publish(
             init_times[batch],
             prediction,
@@ -161,29 +208,13 @@ def _worst(status: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
     return np.where(preliminary, Status.PRELIMINARY, Status.FINAL).astype(np.int8)
 
 
-def _written(domain: Domain, version: ModelVersion) -> tuple[Times, npt.NDArray[np.str_]]:
-    """The initial times that have a forecast of the model already, and the versions it is by."""
+def _described(name: str, version: ModelVersion) -> str:
+    return "the champion of each time" if name == CHAMPION else f"{version.kind} {name}"
+
+
+def _superseded(domain: Domain, analysis: AnalysisArchive, name: str) -> Times:
     try:
-        archive = ForecastArchive.open(Workspace.of(domain).forecast(version.model))
+        archive = ForecastArchive.open(Workspace.of(domain).forecast(name))
     except ArchiveNotFoundError:
-        return np.array([], "datetime64[ns]"), np.array([], str)
-    written = archive.written()
-    return written, np.array(archive.model_versions(written), str)
-
-
-def _create(domain: Domain, version: ModelVersion) -> ForecastArchive:
-    label = "synthetic " if domain.is_synthetic else ""
-    return ForecastArchive.create(
-        Workspace.of(domain).forecast(version.model),
-        grid=domain.target_grid,
-        start=domain.start,
-        cadence=domain.cadence,
-        lead_times=domain.lead_times,
-        attrs={
-            "title": f"{label}2 m temperature forecasts of {version.model}, {domain.domain}",
-            "source": f"lsntp {lsntp.__version__}, {version.kind} {version.model}",
-            "model": version.model,
-            "synthetic": str(domain.is_synthetic).lower(),
-            CONFIGURATION: domain.to_yaml(),
-        },
-    )
+        return np.array([], "datetime64[ns]")
+    return superseded(domain, archive, analysis)

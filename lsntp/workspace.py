@@ -25,6 +25,11 @@ class Workspace:
         return self.root / "analysis" / f"{self.domain}.zarr"
 
     @property
+    def static(self) -> Path:
+        """Height of the ground and share of land (Zarr)."""
+        return self.root / "static" / f"{self.domain}.zarr"
+
+    @property
     def training(self) -> Path:
         """The folder of digest-named training archives."""
         return self.root / "training" / self.domain

@@ -9,7 +9,7 @@ from lsntp.config import Domain
 from lsntp.times import Period
 from lsntp.workspace import Workspace
 from tasks.policy import HOUR_S, OPTIONS
-from tasks.slots import archive_slot, slots
+from tasks.slots import archive_slot, slots, source_slot
 
 
 @task(name="write-forecasts", timeout_seconds=6 * HOUR_S, **OPTIONS)
@@ -19,12 +19,23 @@ def write_forecasts(
     models: Sequence[str] | None = None,
     period: Period | None = None,
     latest: bool = False,
+    redo_superseded: bool = False,
 ) -> list[dict[str, Any]]:
-    """Forecast from every initial time with a complete history and no forecast yet."""
+    """Forecast from every initial time with a complete history and no forecast yet.
+
+    A source that has forecasts of its own is asked for them too.
+    """
     from lsntp.forecasting import forecast
 
-    with slots(archive_slot(domain, "forecasts")):
-        reports = forecast(domain, models=models, period=period, latest=latest)
+    held = (source_slot(domain),) if domain.guidance else ()
+    with slots(*held, archive_slot(domain, "forecasts")):
+        reports = forecast(
+            domain,
+            models=models,
+            period=period,
+            latest=latest,
+            redo_superseded=redo_superseded,
+        )
     workspace = Workspace.of(domain)
     outcome = [
         {
@@ -34,6 +45,7 @@ def write_forecasts(
             "already": report.already,
             "older": report.older,
             "incomplete": report.incomplete,
+            "superseded": report.superseded,
             "path": str(workspace.forecast(report.model)),
         }
         for report in reports

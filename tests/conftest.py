@@ -1,8 +1,17 @@
 """What every room's tests share."""
 
+import itertools
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.standins.gfs import Library
+    from tests.standins.s3 import S3, S3Server
+
+_bucket_names = (f"gfs-{number}" for number in itertools.count())
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -13,3 +22,30 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"real data files are not at {SHARED_DATA.name} beside the checkout")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def library(shared_data: Path) -> "Library":
+    """The real messages of GFS."""
+    from tests.standins.gfs import Library
+
+    return Library(shared_data / "gfs")
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> "Iterator[S3Server]":
+    """A real S3 server on a loopback socket."""
+    from tests.standins.s3 import S3Server
+
+    with S3Server().running() as running:
+        yield running
+
+
+@pytest.fixture
+def bucket(s3_server: "S3Server", monkeypatch: pytest.MonkeyPatch) -> "S3":
+    """An empty bucket that our client finds by the usual variable, without credentials."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server.url)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    return s3_server.open_bucket(next(_bucket_names))

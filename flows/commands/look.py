@@ -8,32 +8,57 @@ import typer
 from rich.table import Table
 
 from flows import console
-from flows.commands.options import DomainArgument, SetOption, overrides_from
+from flows.commands.options import (
+    DomainArgument,
+    FromOption,
+    SetOption,
+    ToOption,
+    overrides_from,
+)
 from flows.console import out
 from lsntp.config import load_domain, preset_names
+from lsntp.times import Period, parse_time, utc_now
 
 
 def status(
     domain: DomainArgument,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    start: FromOption = None,
+    end: ToOption = None,
     override: SetOption = None,
 ) -> None:
     """Show what a domain has so far, where everything is, and what to run next.
 
-    Analyses, models, forecasts and scores in a line each, and which times of the analysis
-    archive are final, preliminary, quarantined or missing.
+    Analyses, models, forecasts and scores in a line each; then a calendar in which every
+    expected time is final, preliminary, pending, quarantined, a hole upstream or missing, and
+    since when and why there is no field. --json lists every span, --from and --to choose a
+    period.
 
     Example: `lsntp status demo --json`
     """
+    from lsntp.life_cycle import life_cycle
     from lsntp.report.steps import steps_of
+    from lsntp.training.champion import champion_of
 
     resolved = load_domain(domain, overrides=overrides_from(override))
-    known, steps = console.coverage_of(resolved), steps_of(resolved)
+    period = None
+    if start is not None or end is not None:
+        period = Period(
+            parse_time(start) if start else resolved.start, parse_time(end or utc_now())
+        )
+    hours, steps = life_cycle(resolved, period=period), steps_of(resolved)
     if as_json:
         found = {step.name.lower(): step.found if step.is_done else None for step in steps}
-        out.print_json(json.dumps({"domain": resolved.domain, **known.summary(), "steps": found}))
+        champion = champion_of(resolved)
+        summary = {
+            "domain": resolved.domain,
+            **hours.to_json(),
+            "steps": found,
+            "champion": champion.version if champion else None,
+        }
+        out.print_json(json.dumps(summary))
         return
-    console.print_status(resolved, known, steps, domain)
+    console.print_status(resolved, hours, steps, domain)
 
 
 def config_show(domain: DomainArgument, override: SetOption = None) -> None:

@@ -28,6 +28,10 @@ def ingest(
 ) -> None:
     """Fetch, check, regrid and store the hours that are not final yet.
 
+    Of a source beyond a network: the newest hours first, then the oldest gaps, within
+    `ingest.budget_h`; a gap asked for in vain rests `ingest.retry_h`. With --from or --to
+    everything in the period, at once.
+
     Example: `lsntp ingest ncep-north-america --from 2013-01-01 --to 2014-01-01`
     """
     overrides = overrides_from(override)
@@ -36,6 +40,63 @@ def ingest(
 
     outcome = flow(domain, start=start, end=end, overrides=overrides)
     console.print_ingest(outcome)
+
+
+def reconcile(
+    domain: DomainArgument,
+    start: FromOption = None,
+    end: ToOption = None,
+    override: SetOption = None,
+) -> None:
+    """Replace preliminary hours by the final ones that have appeared, and note what changed.
+
+    Asks for those older than `ingest.final_after_days`; with --from or --to whatever their age.
+    Scores against the replaced hours are due again; forecasts from them are counted as superseded.
+
+    Example: `lsntp reconcile era5-hourly`
+    """
+    overrides = overrides_from(override)
+    runtime.ensure_limits(load_domain(domain, overrides=overrides))
+    from flows.reconcile import reconcile as flow
+
+    console.print_reconcile(flow(domain, start=start, end=end, overrides=overrides))
+
+
+def backfill(
+    domain: DomainArgument,
+    start: FromOption = None,
+    end: ToOption = None,
+    newest_first: Annotated[
+        bool, typer.Option("--newest-first", help="Begin with the newest piece.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say how much there is to fetch.")
+    ] = False,
+    override: SetOption = None,
+) -> None:
+    """Fill a period, in pieces; a killed backfill goes on where it was.
+
+    Asks for every hour without a field and leaves all others as they are. Without --from from
+    archive.start on, without --to up to all that the source has.
+
+    Example: `lsntp backfill era5-hourly --from 2015-01-01 --to 2020-01-01 --newest-first`
+    """
+    overrides = overrides_from(override)
+    resolved = load_domain(domain, overrides=overrides)
+    if dry_run:
+        from dataclasses import asdict
+
+        from flows.parameters import period_between
+        from lsntp.backfill import backfill as plan
+
+        report = plan(resolved, period=period_between(resolved, start, end), dry_run=True)
+        console.print_backfill({**asdict(report), "period": str(report.period)})
+        return
+    runtime.ensure_limits(resolved)
+    from flows.backfill import backfill as flow
+
+    outcome = flow(domain, start=start, end=end, newest_first=newest_first, overrides=overrides)
+    console.print_backfill(outcome)
 
 
 def prepare(domain: DomainArgument, override: SetOption = None) -> None:
@@ -78,6 +139,12 @@ def forecast(
     start: FromOption = None,
     end: ToOption = None,
     latest: Annotated[bool, typer.Option(help="Only the newest initial time.")] = False,
+    redo_superseded: Annotated[
+        bool,
+        typer.Option(
+            "--redo-superseded", help="Make those again whose preliminary inputs are final now."
+        ),
+    ] = False,
     override: SetOption = None,
 ) -> None:
     """Forecast from every initial time with a complete history and no forecast yet.
@@ -90,7 +157,15 @@ def forecast(
     runtime.ensure_limits(load_domain(domain, overrides=overrides))
     from flows.forecast import forecast as flow
 
-    outcome = flow(domain, models=model, start=start, end=end, latest=latest, overrides=overrides)
+    outcome = flow(
+        domain,
+        models=model,
+        start=start,
+        end=end,
+        latest=latest,
+        redo_superseded=redo_superseded,
+        overrides=overrides,
+    )
     console.print_forecast(outcome)
 
 

@@ -108,6 +108,12 @@ class AnalysisArchive(PublishedArchive):
         """SHA-256 (n, 32) of each hour's source field; zeros where there is none."""
         return self._rows(SOURCE_DIGEST, times, 0)
 
+    def ingested_at(self, times: Times) -> Times:
+        """When each hour was last written or marked (n,), to the second; NaT where never."""
+        seconds = self._rows(INGESTED_AT, times, 0)
+        moments = layout.EPOCH + seconds.astype("timedelta64[s]")
+        return np.where(seconds == 0, np.datetime64("NaT", "ns"), moments)
+
     def publish(
         self,
         frames: xr.Dataset,

@@ -11,17 +11,25 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    SerializerFunctionWrapHandler,
+    Tag,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
 from lsntp.config.architecture import LsntpConfig
+from lsntp.config.comparators import ConvlstmConfig, ConvnetConfig
 from lsntp.config.quality import QualityConfig
 from lsntp.config.region import RegionConfig, check_regions
-from lsntp.config.source import SourceConfig, Spacing
+from lsntp.config.source import GfsSource, SourceConfig, Spacing
+from lsntp.config.static import StaticConfig
+from lsntp.config.upkeep import DriftConfig, GateConfig, RetrainConfig
 from lsntp.grid import Grid, gaussian_grid, regular_grid
-from lsntp.times import Duration, Instant, Period, hours, parse_time
+from lsntp.names import CHAMPION
+from lsntp.times import Duration, Instant, Period, hours, in_hours, parse_time
 
 ROOT_VARIABLE = "LSNTP_ROOT"
 DEFAULT_ROOT = "lsntp-data"
@@ -31,6 +39,7 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Scaling = Literal["min-max-01", "min-max-11", "standard"]
 Target = Literal["absolute", "anomaly", "increment"]
 Precision = Literal["float32", "bfloat16"]
+Loss = Literal["mse", "mae"]
 
 
 def _to_moment(value: object) -> dt.date:
@@ -184,16 +193,65 @@ class TrainingConfig(_Frozen):
     precision: Precision = Field(
         "float32", description="Of the forward pass in training; weights and states are float32."
     )
+    memory_gb: Literal["auto"] | Annotated[float, Field(gt=0)] = Field(
+        "auto",
+        description="For the fields that windows are cut from, all processes together. What does "
+        "not fit is decoded from the training archive when needed, with the same windows in the "
+        "same order. auto: half of what is free.",
+    )
+    compile: bool = Field(
+        False,
+        description="Run the recurrent cells through torch.compile, on a GPU as CUDA graphs. Not "
+        "measured on a GPU yet; needs a C++ compiler on CPU. Versions made with and without it "
+        "have the same tensors.",
+    )
+    loss: Loss = Field(
+        "mse", description="What is minimised: mean squared or mean absolute error of the target."
+    )
     seed: int = 0
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_was_a_choice(
+        self, handler: SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:
+        """Without the default loss, so that versions trained with it keep their names."""
+        dumped: dict[str, Any] = handler(self)
+        return {key: value for key, value in dumped.items() if (key, value) != ("loss", "mse")}
+
+
+def _network_named(content: object) -> str:
+    """LS-NTP unless it says otherwise."""
+    name = content.get("name", "lsntp") if isinstance(content, dict) else content.name  # type: ignore[attr-defined]
+    return str(name)
+
+
+ArchitectureConfig = Annotated[
+    Annotated[LsntpConfig, Tag("lsntp")]
+    | Annotated[ConvlstmConfig, Tag("convlstm")]
+    | Annotated[ConvnetConfig, Tag("convnet")],
+    Discriminator(_network_named),
+]
 
 
 class NetworkConfig(_Frozen):
     """A network with its inputs' scaling, its target and its training."""
 
-    architecture: LsntpConfig = LsntpConfig()
+    architecture: ArchitectureConfig = LsntpConfig()
     scaling: Scaling = "min-max-01"
     target: Target = "absolute"
     training: TrainingConfig = TrainingConfig()
+
+    @model_validator(mode="after")
+    def _check_target(self) -> Self:
+        adds_up = isinstance(self.architecture, ConvnetConfig) or (
+            isinstance(self.architecture, LsntpConfig) and self.architecture.configuration == "plus"
+        )
+        if adds_up and self.target != "absolute":
+            raise ValueError(
+                "expected target: absolute for a network that adds its changes to the last frame "
+                f"itself (lsntp plus, convnet), found {self.target}"
+            )
+        return self
 
 
 BaselineName = Literal[
@@ -205,6 +263,10 @@ BaselineName = Literal[
     "ridge",
 ]
 BASELINES: tuple[BaselineName, ...] = get_args(BaselineName)
+GUIDANCE = ("gfs", "gfs-bias-corrected")
+"""Forecasts of the domain's own source: as they come, and less their mean error."""
+REFERENCES: tuple[str, ...] = (*BASELINES, *GUIDANCE)
+"""What a network has to beat."""
 
 
 # --- the domain ----------------------------------------------------------------------------
@@ -220,10 +282,25 @@ class DaskConfig(_Frozen):
     )
 
 
+class IngestConfig(_Frozen):
+    """How much a scheduled run asks of a source beyond a network, and when it asks again."""
+
+    budget_h: float = Field(
+        744.0, gt=0, description="Hours of analyses a tick asks for: the newest, then old gaps."
+    )
+    retry_h: float = Field(
+        24.0, ge=0, description="Hours until a gap that was asked for in vain is asked for again."
+    )
+    final_after_days: float = Field(
+        60.0, ge=0, description="Age at which a preliminary hour may have become final."
+    )
+
+
 class ScheduleConfig(_Frozen):
     """Cron lines (UTC) of the scheduled flows."""
 
     ingest: Cron = "40 * * * *"
+    reconcile: Cron = "20 3 * * *"
     forecast: Cron = "50 * * * *"
     evaluate: Cron = "55 * * * *"
 
@@ -244,11 +321,18 @@ class Domain(_Frozen):
     horizon: int = Field(6, ge=1, le=240, description="Forecast steps of a window.")
     archive: ArchiveConfig
     split: SplitConfig
+    static: StaticConfig | None = Field(
+        None, description="Height of the ground and share of land; null: none."
+    )
     quality: QualityConfig = QualityConfig()
+    ingest: IngestConfig = IngestConfig()
     networks: dict[Name, NetworkConfig] = Field(default_factory=dict)
     baselines: tuple[BaselineName, ...] = BASELINES
     ridge_penalty: float = Field(1.0, gt=0, description="L2 penalty of the ridge baseline, K^2.")
     bootstrap_samples: int = Field(1000, ge=100)
+    gate: GateConfig = GateConfig()
+    retrain: RetrainConfig = RetrainConfig()
+    drift: DriftConfig = DriftConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     dask: DaskConfig = DaskConfig()
     place: tuple[float, float] | None = Field(
@@ -282,9 +366,14 @@ class Domain(_Frozen):
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
-        clash = set(self.networks) & set(BASELINES)
+        clash = set(self.networks) & set(REFERENCES)
         if clash:
             raise ValueError(f"networks may not take a baseline's name: {sorted(clash)}")
+        if CHAMPION in self.networks:
+            raise ValueError(
+                f"networks may not be named {CHAMPION}: that is whichever version the gate chose"
+            )
+        self._check_guidance()
         if self.start > self.split.train.period.start:
             raise ValueError(
                 f"archive.start ({self.archive.start}) must not lie after "
@@ -297,6 +386,18 @@ class Domain(_Frozen):
             )
         check_regions(self.regions, grid)
         return self
+
+    def _check_guidance(self) -> None:
+        if not isinstance(self.source, GfsSource) or not self.source.forecasts:
+            return
+        leads_h = [in_hours(lead) for lead in self.lead_times]
+        absent = [lead for lead in leads_h if not self.source.has_step(lead)]
+        if absent:
+            raise ValueError(
+                f"source: GFS at {self.source.resolution} has no forecasts {absent[0]:g} h ahead, "
+                "which cadence_h and horizon ask for; use another resolution, or set "
+                "source.forecasts: false"
+            )
 
     @property
     def cadence(self) -> Duration:
@@ -334,9 +435,20 @@ class Domain(_Frozen):
         return (self.history + self.horizon) * self.cadence
 
     @property
-    def model_names(self) -> tuple[str, ...]:
-        """Baselines first, then networks."""
+    def guidance(self) -> tuple[str, ...]:
+        """The forecasts that the source itself makes; fetched, not trained."""
+        has_forecasts = isinstance(self.source, GfsSource) and self.source.forecasts
+        return GUIDANCE if has_forecasts else ()
+
+    @property
+    def trained_names(self) -> tuple[str, ...]:
+        """The models that `lsntp train` makes: baselines first, then networks."""
         return (*self.baselines, *self.networks)
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """Baselines first, then the source's own forecasts, then networks."""
+        return (*self.baselines, *self.guidance, *self.networks)
 
     def to_yaml(self) -> str:
         """The resolved configuration, loadable by :func:`load_domain`."""

@@ -96,23 +96,24 @@ def _parse(text: str, label: str) -> Any:
 
 
 def _set(content: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key in nested dictionaries."""
+    """Set a dotted key in nested dictionaries, only there: YAML's aliases share sections."""
     *parents, last = key.split(".")
     for parent in parents:
         child = content.setdefault(parent, {})
         if not isinstance(child, dict):
             raise ConfigError(f"Expected {key} to lead into a section, found {parent}: {child!r}.")
-        content = child
+        content[parent] = content = dict(child)
     content[last] = value
 
 
 def _resolve_paths(content: dict[str, Any], folder: Path) -> None:
-    """Make the source's globs absolute, so that a stored configuration means the same anywhere."""
-    source = content.get("source")
-    if isinstance(source, dict) and isinstance(source.get("paths"), list):
-        source["paths"] = [
-            _absolute(path, folder) if isinstance(path, str) else path for path in source["paths"]
-        ]
+    """Make globs of files absolute, so that a stored configuration means the same anywhere."""
+    for section in (content.get("source"), content.get("static")):
+        if isinstance(section, dict) and isinstance(section.get("paths"), list):
+            section["paths"] = [
+                _absolute(path, folder) if isinstance(path, str) else path
+                for path in section["paths"]
+            ]
 
 
 def _absolute(path: str, folder: Path) -> str:

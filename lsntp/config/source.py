@@ -2,11 +2,15 @@
 
 from importlib.metadata import entry_points
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
 
 PLUGIN_GROUP = "lsntp.sources"
 """Entry points of third parties: a name, and what to call with the options and the domain."""
+
+_LAST_HOURLY_STEP_H, _LAST_STEP_H = 120, 384
+"""Of GFS: hourly at 0.25 degrees up to the first, 3-hourly otherwise and up to the second."""
 
 Spacing = Annotated[float, Field(ge=0.01, description="Grid step, degrees.")]
 
@@ -52,6 +56,7 @@ class Era5Source(_Source):
     deadline_minutes: float = Field(
         300.0, gt=0, description="Longest wait of a run; its jobs are picked up by the next one."
     )
+    timeout_s: float = Field(60.0, gt=0, description="Longest silence of the service.")
     hosts: tuple[str, ...] = Field(
         ("*.copernicus.eu", "*.ecmwf.int"),
         min_length=1,
@@ -66,11 +71,26 @@ class GfsSource(_Source):
     bucket: str = Field("noaa-gfs-bdp-pds", pattern=r"^[a-z0-9][a-z0-9.-]+$")
     resolution: Literal["0p25", "0p50", "1p00"] = "0p25"
     publication_h: float = Field(
-        3.7, gt=0, description="Hours after init_time at which f000 is asked for."
+        3.6, gt=0, description="Hours after init_time at which f000 is asked for."
     )
     give_up_h: float = Field(
         48.0, gt=0, description="Hours after init_time at which a missing object is a hole."
     )
+    forecasts: bool = Field(
+        True, description="Also its own forecasts, as the models gfs and gfs-bias-corrected."
+    )
+    correction_init_times: int = Field(
+        120, ge=1, description="Fewest forecasts of the training block to correct the bias from."
+    )
+    connections: int = Field(8, ge=1, le=64, description="Objects asked for at once.")
+    retries: int = Field(4, ge=0, le=20, description="Of a request that failed for a while.")
+    pause_s: float = Field(1.0, gt=0, description="Longest before the first retry; then doubled.")
+    timeout_s: float = Field(60.0, gt=0, description="Longest silence of the server.")
+
+    def has_step(self, step_h: float) -> bool:
+        """Whether the bucket holds a forecast so many hours ahead."""
+        is_hourly = self.resolution == "0p25" and step_h <= _LAST_HOURLY_STEP_H
+        return 0 <= step_h <= _LAST_STEP_H and step_h % (1 if is_hourly else 3) == 0
 
 
 class NcepR1Source(_Source):
@@ -89,6 +109,23 @@ class NcepR1Source(_Source):
     publication_days: float = Field(
         3.0, gt=0, description="Age at which a time is expected in the file of its year."
     )
+    retries: int = Field(4, ge=0, le=100, description="Of a download that failed for a while.")
+    pause_s: float = Field(30.0, gt=0, description="Longest pause between two attempts.")
+    stall_s: float = Field(60.0, gt=0, description="Longest silence of a host.")
+    deadline_minutes: float = Field(
+        60.0, gt=0, description="Longest time for one file; the next run goes on with the rest."
+    )
+
+    @field_validator("hosts")
+    @classmethod
+    def _are_safe_roots(cls, roots: tuple[str, ...]) -> tuple[str, ...]:
+        for root in roots:
+            if not _is_safe_root(root):
+                raise ValueError(
+                    f"expected roots such as https://host/path, without credentials or query "
+                    f"(http for this machine only), found {root!r}"
+                )
+        return tuple(root.rstrip("/") for root in roots)
 
 
 class PluginSource(_Source):
@@ -110,6 +147,14 @@ class PluginSource(_Source):
 
 
 BUILT_IN = ("files", "synthetic", "era5", "gfs", "ncep_r1")
+
+
+def _is_safe_root(root: str) -> bool:
+    parts = urlsplit(root)
+    is_plain = parts.username is None and not parts.query and not parts.fragment
+    is_loopback = parts.hostname in ("127.0.0.1", "::1", "localhost")
+    is_private = parts.scheme == "https" or (parts.scheme == "http" and is_loopback)
+    return bool(is_private and is_plain and parts.hostname)
 
 
 def _tag(value: object) -> str:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import xarray as xr
 
 from lsntp.archives.evaluation import COUNT, MODEL
-from lsntp.config import BASELINES, Domain
+from lsntp.config import REFERENCES, Domain
 from lsntp.errors import EvaluationError
 from lsntp.evaluation.metrics import Weighting, frame_terms, lead_metrics, scores_from
 from lsntp.evaluation.regional import region_scores
@@ -260,7 +260,7 @@ def _largest(values: Floats, times: Times, n: int, apart: Duration) -> list[int]
 
 def _best_baseline(chosen: Selection, weighting: Weighting) -> str | None:
     """The baseline of the lowest MAE, mean over leads, over everything chosen."""
-    names = [name for name in chosen.models if name in BASELINES]
+    names = [name for name in chosen.models if name in REFERENCES]
     if not names:
         return None
     loss = lead_metrics(chosen.sums.sel({MODEL: names}), weighting=weighting)["mae"].mean(LEAD_TIME)

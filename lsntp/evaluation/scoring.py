@@ -11,6 +11,7 @@ from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.evaluation import FRAME_SUMS, EvaluationArchive, ScoredFrames
 from lsntp.archives.forecast import ForecastArchive
 from lsntp.archives.layout import CONFIGURATION
+from lsntp.archives.superseded import superseded
 from lsntp.config import Domain
 from lsntp.errors import ArchiveNotFoundError, EvaluationError
 from lsntp.evaluation.maps import (
@@ -23,7 +24,7 @@ from lsntp.evaluation.maps import (
 )
 from lsntp.evaluation.reference import REFERENCE_DIGEST, Reference, training_reference
 from lsntp.evaluation.sums import Sums, cell_sums, frame_sums, merge
-from lsntp.names import Status
+from lsntp.names import CHAMPION, Status
 from lsntp.progress import track
 from lsntp.times import Instant, Times, format_time
 from lsntp.workspace import Workspace
@@ -40,12 +41,15 @@ class FrameCounts:
         already: scored before from the same inputs.
         waiting: without a truth yet.
         dropped: whose score was taken back, because forecast or truth was withdrawn.
+        superseded: initial times (not frames) whose forecast started from preliminary analyses
+            that are final now; their scores say so by ``analysis_status`` of the forecast.
     """
 
     scored: int
     already: int
     waiting: int
     dropped: int = 0
+    superseded: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class _Work:
     status: npt.NDArray[np.int8]
     inputs: npt.NDArray[np.int64]
     is_due: Flags
+    superseded: int
 
     @property
     def counts(self) -> FrameCounts:
@@ -86,6 +91,7 @@ class _Work:
             already=int(has_score.sum()) - scored,
             waiting=int((~has_score)[self.is_written].sum()),
             dropped=int((self.is_due & ~has_score).sum()),
+            superseded=self.superseded,
         )
 
     @property
@@ -109,6 +115,7 @@ class _Work:
             self.status[chosen],
             self.inputs[chosen],
             self.is_due[chosen],
+            self.superseded,
         )
 
 
@@ -122,7 +129,8 @@ def evaluate(domain: Domain, *, models: Sequence[str] | None = None) -> Evaluati
 
     Args:
         domain: whose forecasts.
-        models: which; by default every model of the domain that has forecasts.
+        models: which; by default every model of the domain that has forecasts, and the
+            champion, whose scores are those of what users were given.
 
     Raises:
         EvaluationError: if there is no forecast, no training archive, or they do not fit.
@@ -146,14 +154,15 @@ def _open_forecasts(
     domain: Domain, workspace: Workspace, models: Sequence[str] | None
 ) -> list[tuple[str, ForecastArchive]]:
     """The forecast archives to score; every named one must be there."""
-    unknown = set(models or ()) - set(domain.model_names)
+    known = (*domain.model_names, CHAMPION)
+    unknown = set(models or ()) - set(known)
     if unknown:
         raise EvaluationError(
-            f"Expected models of the domain {domain.domain} ({', '.join(domain.model_names)}), "
+            f"Expected models of the domain {domain.domain} ({', '.join(known)}), "
             f"found {', '.join(sorted(unknown))}."
         )
     found, absent = [], []
-    for name in models or domain.model_names:
+    for name in models or known:
         try:
             found.append((name, ForecastArchive.open(workspace.forecast(name))))
         except ArchiveNotFoundError:
@@ -202,6 +211,7 @@ def _work_list(
         status=status,
         inputs=inputs,
         is_due=known != inputs,
+        superseded=superseded(domain, forecasts, analysis).size,
     )
 
 

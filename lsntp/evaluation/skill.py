@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from lsntp.archives.evaluation import COUNT, MAP_COUNT, MODEL
-from lsntp.config import BASELINES, Domain
+from lsntp.config import REFERENCES, Domain
 from lsntp.evaluation import bootstrap
 from lsntp.evaluation.maps import error_maps
 from lsntp.evaluation.metrics import Weighting, lead_metrics, rmse_per_cell
@@ -130,4 +130,4 @@ def _losses(sums: xr.Dataset, weighting: Weighting) -> xr.Dataset:
 
 def kind_of(model: str) -> Literal["baseline", "network"]:
     """What a model, or ``model@version``, is."""
-    return "baseline" if Contender.parse(model).model in BASELINES else "network"
+    return "baseline" if Contender.parse(model).model in REFERENCES else "network"

@@ -83,6 +83,8 @@ _BASELINE_STYLES = {
     "persistence-climatological-increment": Style("#009e73", (5, 2), "D", 1.4),
     "persistence-diurnal-increment": Style("#cc79a7", (6, 2, 1.5, 2), "o", 1.4),
     "ridge": Style("#d99a00", (), "X", 1.8),
+    "gfs": Style("#3b3f46", (5, 2), "o", 1.6),
+    "gfs-bias-corrected": Style("#3b3f46", (), "D", 1.8),
 }
 """Okabe and Ito's colours, safe for the colour blind, and two quiet ones."""
 

@@ -37,7 +37,7 @@ def facts_of(domain: Domain, analysis: AnalysisArchive, table: SkillTable) -> tu
         Fact("Digest of all source fields", _analysis_digest(analysis)),
         Fact("Compared", _comparison(domain, table)),
         *(
-            Fact(name, _version_text(domain, name, table.init_times))
+            Fact(name, _version_text(domain, model, name, table.init_times))
             for model in table.models
             for name in table.versions[model]
         ),
@@ -70,7 +70,9 @@ def _comparison(domain: Domain, table: SkillTable) -> str:
     return "; ".join(parts)
 
 
-def _version_text(domain: Domain, name: str, init_times: Times) -> str:
+def _version_text(domain: Domain, model: str, name: str, init_times: Times) -> str:
+    if model in domain.guidance[:1]:
+        return "forecasts of the source itself, fetched and moved to the domain’s grid"
     try:
         provenance = open_version(Workspace.of(domain).models, name).provenance
     except ModelError:

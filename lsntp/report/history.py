@@ -74,7 +74,7 @@ def collect_histories(domain: Domain) -> list[ModelHistory]:
     folder = Workspace.of(domain).models
     versions = list_versions(folder)
     gone = {version.model for version in versions} - set(domain.model_names)
-    names = (*domain.networks, *domain.baselines, *sorted(gone))
+    names = (*domain.networks, *domain.guidance, *domain.baselines, *sorted(gone))
     histories = [
         ModelHistory(
             name,

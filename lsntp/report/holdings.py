@@ -86,7 +86,8 @@ def collect_holdings(domain: Domain) -> list[ModelHoldings]:
         scores = EvaluationArchive.open(Workspace.of(domain).evaluation)
     except ArchiveNotFoundError:
         scores = None
-    found = [_holdings(domain, name, scores) for name in (*domain.networks, *domain.baselines)]
+    names = (*domain.networks, *domain.guidance, *domain.baselines)
+    found = [_holdings(domain, name, scores) for name in names]
     return [holdings for holdings in found if holdings is not None]
 
 

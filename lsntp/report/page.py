@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import lsntp
-from lsntp.config import Domain
+from lsntp.config import REFERENCES, Domain
 from lsntp.evaluation.table import counted
 from lsntp.grid import Floats
 from lsntp.report.animation import animate
@@ -49,7 +49,9 @@ def render(data: ReportData) -> str:
         links=links_view(data.links, data.grid, canvas) if data.links else None,
         coverage=calendar(data.coverage, blocks_of(data.domain)),
         facts=[(fact.label, fact.value) for fact in data.facts],
-        baselines=[(name, BASELINES[name]) for name in data.domain.baselines],
+        baselines=[
+            (name, BASELINES[name]) for name in REFERENCES if name in data.domain.model_names
+        ],
         metrics=METRICS.items(),
         configuration=data.domain.to_yaml(),
     )

@@ -26,6 +26,10 @@ BASELINES = {
     "L2-regularised regression per lead, pooled over all cells and initial times, on the "
     "anomalies of the 5 × 5 neighbourhood and the cell’s own past, all from the mean field for the "
     "time of day.",
+    "gfs": "The forecast of the Global Forecast System itself, from the same initial time, on the "
+    "domain’s grid.",
+    "gfs-bias-corrected": "The same less its mean error over the training period, a value per lead "
+    "and cell.",
 }
 
 METRICS = {

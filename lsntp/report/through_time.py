@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import xarray as xr
 
 from lsntp.archives.evaluation import MODEL
-from lsntp.config import BASELINES, Domain
+from lsntp.config import REFERENCES, Domain
 from lsntp.errors import EvaluationError
 from lsntp.evaluation.breakdown import DAY, skill_through_time
 from lsntp.evaluation.table import SkillTable, counted
@@ -78,7 +78,7 @@ def trend_view(trends: ThroughTime, changes: list[Instant]) -> TrendView:
         trends: what was collected.
         changes: initial times from which another version forecasts, marked in the curves.
     """
-    kinds = {name: "baseline" if name in BASELINES else "network" for name in trends.shown}
+    kinds = {name: "baseline" if name in REFERENCES else "network" for name in trends.shown}
     styles = styles_of(kinds)
     first = next(iter(trends.trends.values()))
     days = first[DAY].values

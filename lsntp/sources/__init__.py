@@ -1,7 +1,6 @@
 """Where analyses come from: bytes of any provider in, canonical fields out."""
 
 from collections.abc import Callable
-from importlib.metadata import entry_points
 
 from lsntp.config import (
     Domain,
@@ -12,13 +11,24 @@ from lsntp.config import (
     PluginSource,
     SyntheticSource,
 )
-from lsntp.config.source import PLUGIN_GROUP
-from lsntp.sources.base import Hole, Source, Upstream
+from lsntp.sources.base import ForecastingSource, Hole, Source, Upstream
 from lsntp.sources.files import FileSource
+from lsntp.sources.frames import build_frames
+from lsntp.sources.native import NativeGrid
+from lsntp.sources.plugins import open_plugin
 from lsntp.sources.synthetic import GeneratedSource
 from lsntp.times import Instant, Period, utc_now
+from lsntp.workspace import Workspace
 
-__all__ = ["Hole", "Source", "Upstream", "open_source"]
+__all__ = [
+    "ForecastingSource",
+    "Hole",
+    "NativeGrid",
+    "Source",
+    "Upstream",
+    "build_frames",
+    "open_source",
+]
 
 
 def open_source(domain: Domain, *, clock: Callable[[], Instant] = utc_now) -> Source:
@@ -40,8 +50,35 @@ def open_source(domain: Domain, *, clock: Callable[[], Instant] = utc_now) -> So
                 cadence=domain.cadence,
             )
         case PluginSource() as config:
-            (plugin,) = entry_points(group=PLUGIN_GROUP, name=config.name)
-            made: Source = plugin.load()(config.options, domain)
-            return made
-        case Era5Source() | GfsSource() | NcepR1Source():
-            raise NotImplementedError(clock)
+            return open_plugin(config, domain)
+        case Era5Source() as config:
+            from lsntp.sources.era5 import CdsSource
+
+            return CdsSource(
+                config,
+                start=domain.start,
+                cadence=domain.cadence,
+                folder=Workspace.of(domain).work / config.name,
+                clock=clock,
+            )
+        case NcepR1Source() as config:
+            from lsntp.sources.ncep_r1 import NcepR1
+
+            return NcepR1(
+                config,
+                folder=Workspace.of(domain).work / config.name,
+                area=domain.target_grid,
+                origin=domain.start,
+                cadence=domain.cadence,
+                clock=clock,
+            )
+        case GfsSource() as config:
+            from lsntp.sources.gfs import GfsUpstream
+
+            return GfsUpstream(
+                config,
+                origin=domain.start,
+                cadence=domain.cadence,
+                clock=clock,
+                work=Workspace.of(domain).work,
+            )

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 import xarray as xr
 
 from lsntp.grid import Grid
-from lsntp.times import Duration, Instant, Period, Times
+from lsntp.times import Duration, Instant, LeadTimes, Period, Times
 
 
 class Source(Protocol):
@@ -70,4 +70,24 @@ class Upstream(Source, Protocol):
 
     def holes(self) -> list[Hole]:
         """The times found missing upstream since this source was opened, past their hour."""
+        ...
+
+
+@runtime_checkable
+class ForecastingSource(Source, Protocol):
+    """A source that also has forecasts of its own, which ours are compared with."""
+
+    def fetch_forecasts(
+        self, init_times: Times, lead_times: LeadTimes, area: Grid
+    ) -> xr.DataArray | None:
+        """``t2m(init_time, lead_time, latitude, longitude)`` float32, K, on native cells.
+
+        Only initial times of which every lead is there; None if there is none.
+
+        Raises:
+            DomainError: if ``area`` does not lie inside the source's cells.
+            SourceDataError: if what the source holds cannot be used.
+            SourceUnavailableError: if it cannot be reached or is not ready yet.
+            CredentialsError: if it refuses us.
+        """
         ...

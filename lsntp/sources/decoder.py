@@ -37,9 +37,14 @@ class Decoder:
     def __init__(self) -> None:
         self._opened: OrderedDict[tuple[str, str], list[FilePart]] = OrderedDict()
 
-    def open(self, path: str, label: str, unpack_into: str) -> tuple[Header, Arrays]:
+    def open(self, request: Header) -> tuple[Header, Arrays]:
         """See :func:`lsntp.sources.formats.open_parts`."""
-        parts = open_parts(Path(path), Path(unpack_into), label)
+        parts = open_parts(
+            Path(request["path"]),
+            Path(request["unpack_into"]),
+            request["label"],
+            step_h=request["step_h"],
+        )
         found: dict[tuple[str, str], list[FilePart]] = {}
         for part in parts:
             found.setdefault((str(part.path), part.label), []).append(part)
@@ -57,7 +62,9 @@ class Decoder:
         """See :meth:`lsntp.sources.parts.Part.read`."""
         positions, rows, columns, latitude, longitude = arrays
         path, label = request["path"], request["label"]
-        parts = self._opened.get((path, label)) or open_parts(Path(path), None, label)
+        parts = self._opened.get((path, label)) or open_parts(
+            Path(path), None, label, step_h=request["step_h"]
+        )
         self._keep((path, label), parts)
         part = parts[min(request["index"], len(parts) - 1)]
         if list(part.file_stamp) != request["stamp"]:
@@ -78,7 +85,7 @@ class Decoder:
         """The reply to a request; what is wrong with the file is a reply as well."""
         try:
             if request["do"] == "open":
-                return self.open(request["path"], request["label"], request["unpack_into"])
+                return self.open(request)
             return self.read(request, arrays)
         except LsntpError as error:
             return {"error": type(error).__name__, "message": str(error)}, ()

@@ -66,6 +66,7 @@ class DecodedPart:
         path: the file, or the unpacked member of an archive.
         index: its place among the parts of the file.
         file_stamp: size and time of change when it was opened.
+        step_h: of forecasts, hours from their initial time; 0 for analyses.
     """
 
     path: str
@@ -74,6 +75,7 @@ class DecodedPart:
     grid: NativeGrid
     times: Times
     file_stamp: tuple[int, int]
+    step_h: int
 
     def read(self, positions: Ints, window: Window) -> tuple[Fields, Statuses]:
         """See :meth:`lsntp.sources.parts.Part.read`."""
@@ -94,6 +96,7 @@ class DecodedPart:
             "label": self.label,
             "index": self.index,
             "stamp": self.file_stamp,
+            "step_h": self.step_h,
         }
         grid = (window.grid.latitude, window.grid.longitude)
         _, arrays = _decoder.ask(
@@ -105,12 +108,16 @@ class DecodedPart:
         return arrays
 
 
-def open_parts(path: Path, unpack_into: Path) -> Sequence[Part]:
+def open_parts(
+    path: Path, unpack_into: Path, *, label: str | None = None, step_h: int = 0
+) -> Sequence[Part]:
     """The 2 m temperature analyses of one file or Zarr store, which this process never opens.
 
     Args:
         path: GRIB, netCDF, a ZIP of these, or a Zarr folder.
         unpack_into: an existing folder for the members of a ZIP; must outlive the parts.
+        label: how messages call the file, by default its path.
+        step_h: of forecasts in GRIB, hours from their initial time; 0 for analyses.
 
     Raises:
         SourceDataError: if it is none of these, damaged, holds no such analyses, ends the
@@ -118,13 +125,14 @@ def open_parts(path: Path, unpack_into: Path) -> Sequence[Part]:
         SourceUnavailableError: if the decoder was stopped from outside.
     """
     # Names that are no UTF-8 could be neither printed nor stored.
-    label = os.fsencode(path).decode("utf-8", "backslashreplace")
+    label = label or os.fsencode(path).decode("utf-8", "backslashreplace")
     size = path.stat().st_size if path.is_file() else 0
     request = {
         "do": "open",
         "path": str(path.absolute()),
         "label": label,
         "unpack_into": str(unpack_into.absolute()),
+        "step_h": step_h,
     }
     reply, arrays = _decoder.ask(
         request, (), limits_of_opening(size), most_bytes=_MOST_HEADER_BYTES
@@ -138,6 +146,7 @@ def open_parts(path: Path, unpack_into: Path) -> Sequence[Part]:
             NativeGrid(latitude, longitude),
             times.view("datetime64[ns]"),
             (part["stamp"][0], part["stamp"][1]),
+            step_h,
         )
         for part, (latitude, longitude, times) in zip(reply["parts"], axes, strict=True)
     ]

@@ -59,31 +59,7 @@ class FileSource:
 
     def fetch(self, times: Times, area: Grid) -> list[xr.Dataset]:
         """See :meth:`lsntp.sources.base.Source.fetch`."""
-        windows: dict[bytes, Window] = {}
-        for part in self._parts:
-            if part.grid.key not in windows:
-                windows[part.grid.key] = part.grid.window(area, part.label)
-        datasets: dict[str, list[xr.Dataset]] = {}
-        for part in self._parts:
-            window = windows[part.grid.key]
-            if frames := self._read(part, window, times):
-                datasets.setdefault(window.grid.digest, []).append(frames)
-        return [settle_repeats(_join(frames)) for frames in datasets.values()]
-
-    def _read(self, part: Part, window: Window, times: Times) -> xr.Dataset | None:
-        positions = np.flatnonzero(np.isin(part.times, times))
-        if not positions.size:
-            return None
-        values, statuses = part.read(positions, window)
-        return build_frames(
-            values,
-            part.times[positions],
-            statuses,
-            window.grid,
-            source=self.name,
-            is_synthetic=self.is_synthetic,
-            files=[Path(part.label).name],
-        )
+        return read_parts(self._parts, times, area, source=self.name)
 
     @cached_property
     def _parts(self) -> list[Part]:
@@ -130,6 +106,43 @@ class FileSource:
 
     def _is_off_axis(self, times: Times) -> npt.NDArray[np.bool_]:
         return np.asarray((times - self._origin) % self._cadence != np.timedelta64(0, "ns"))
+
+
+def read_parts(parts: Sequence[Part], times: Times, area: Grid, *, source: str) -> list[xr.Dataset]:
+    """What files hold of the asked times; see :meth:`lsntp.sources.base.Source.fetch`.
+
+    Args:
+        parts: the files, in the order in which equal fields win.
+        times: the asked ones.
+        area: the domain's cells.
+        source: the name of the source they belong to.
+
+    Raises:
+        DomainError: if ``area`` does not lie inside the cells of every part.
+        SourceDataError: if a file is damaged.
+        SourceUnavailableError: if one changed since it was opened.
+    """
+    windows: dict[bytes, Window] = {}
+    for part in parts:
+        if part.grid.key not in windows:
+            windows[part.grid.key] = part.grid.window(area, part.label)
+    datasets: dict[str, list[xr.Dataset]] = {}
+    for part in parts:
+        positions = np.flatnonzero(np.isin(part.times, times))
+        if positions.size:
+            window = windows[part.grid.key]
+            values, statuses = part.read(positions, window)
+            frames = build_frames(
+                values,
+                part.times[positions],
+                statuses,
+                window.grid,
+                source=source,
+                is_synthetic=False,
+                files=[Path(part.label).name],
+            )
+            datasets.setdefault(window.grid.digest, []).append(frames)
+    return [settle_repeats(_join(frames)) for frames in datasets.values()]
 
 
 def _matches(pattern: str) -> Iterator[str]:

@@ -35,7 +35,9 @@ _GRIB_EDITIONS = (b"\x01", b"\x02")
 _REASONS_SHOWN = 3
 
 
-def open_parts(path: Path, unpack_into: Path | None, label: str) -> Sequence[FilePart]:
+def open_parts(
+    path: Path, unpack_into: Path | None, label: str, *, step_h: int = 0
+) -> Sequence[FilePart]:
     """The 2 m temperature analyses of one file or Zarr store.
 
     This opens the file in the process that calls: the decoder's, see
@@ -46,6 +48,7 @@ def open_parts(path: Path, unpack_into: Path | None, label: str) -> Sequence[Fil
         unpack_into: an existing folder for the members of a ZIP, which must outlive the
             parts; None where a ZIP is not expected.
         label: the file, for messages.
+        step_h: of forecasts in GRIB, hours from their initial time; 0 for analyses.
 
     Raises:
         SourceDataError: if it is none of these, damaged, or holds no such analyses.
@@ -59,7 +62,7 @@ def open_parts(path: Path, unpack_into: Path | None, label: str) -> Sequence[Fil
                 f"Expected a file or a Zarr store at {label}, found a pipe, socket or device; "
                 "narrow source.paths."
             )
-        return _open_file(path, label, unpack_into)
+        return _open_file(path, label, unpack_into, step_h)
     except OSError as error:
         if isinstance(error, StorageError):
             raise
@@ -81,7 +84,9 @@ def _open_zarr(path: Path, label: str) -> FilePart:
     return open_netcdf(path, label, "zarr")
 
 
-def _open_file(path: Path, label: str, unpack_into: Path | None) -> Sequence[FilePart]:
+def _open_file(
+    path: Path, label: str, unpack_into: Path | None, step_h: int = 0
+) -> Sequence[FilePart]:
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     if head.startswith((HDF_MAGIC, *CLASSIC_MAGICS)):
@@ -89,7 +94,7 @@ def _open_file(path: Path, label: str, unpack_into: Path | None) -> Sequence[Fil
     if head.startswith(ZIP_MAGIC) and unpack_into is not None:
         return _open_zip(path, label, unpack_into)
     if _is_grib(head):
-        return open_grib(path, label)
+        return open_grib(path, label, step_h=step_h)
     raise SourceDataError(
         f"Expected GRIB, netCDF, a ZIP of them or Zarr in {label}, found {describe(head)}."
     )

@@ -32,7 +32,7 @@ from lsntp.sources.framing import Frame, damaged, frame_messages
 from lsntp.sources.native import MAX_CELLS, Ints, NativeGrid, Window
 from lsntp.sources.parts import refuse_monthly, stamp
 from lsntp.sources.simple_packing import find_plain_values
-from lsntp.times import Times
+from lsntp.times import Times, hours
 
 logger = logging.getLogger(__name__)
 
@@ -125,14 +125,19 @@ class GribPart:
 
 @dataclass(frozen=True)
 class _Other:
-    """What a message is that is no analysis of 2 m temperature."""
+    """What a message is that is not the wanted field of 2 m temperature."""
 
     is_t2m: bool
     what: str
 
 
-def open_grib(path: Path, label: str) -> list[GribPart]:
-    """The 2 m temperature analyses of a GRIB file, one part per grid; reads headers only.
+def open_grib(path: Path, label: str, *, step_h: int = 0) -> list[GribPart]:
+    """The 2 m temperature fields of a GRIB file, one part per grid; reads headers only.
+
+    Args:
+        path: the file.
+        label: how messages call it.
+        step_h: hours from the initial time: 0 for analyses, else forecasts so far ahead.
 
     Raises:
         NoTemperatureError: if the file holds no 2 m temperature.
@@ -149,31 +154,32 @@ def open_grib(path: Path, label: str) -> list[GribPart]:
             if frame.kind not in kinds:
                 file.seek(frame.offset)
                 with _open_message(file.read(frame.length), label) as message:
-                    kinds[frame.kind] = kind = _classify(message, label)
+                    kinds[frame.kind] = kind = _classify(message, label, step_h)
                     if isinstance(kind, Status) and frame.grid_section not in grids:
                         grids[frame.grid_section] = _native_grid(message, label)
             kind = kinds[frame.kind]
             if isinstance(kind, _Other):
                 left_out[kind] += 1
                 continue
-            time = _valid_time(frame, label)
+            time = _reference_time(frame, label) + hours(step_h)
             found[frame.grid_section].append(Message(frame.offset, frame.length, time, kind))
-    _check_found(bool(found), left_out, label)
+    _check_found(bool(found), left_out, label, step_h)
     parts = [GribPart(path, label, grids[key], tuple(found[key]), file_stamp) for key in found]
     refuse_monthly(np.concatenate([part.times for part in parts]), label)
     return parts
 
 
-def _check_found(has_found: bool, left_out: Mapping[_Other, int], label: str) -> None:
+def _check_found(has_found: bool, left_out: Mapping[_Other, int], label: str, step_h: int) -> None:
     refused = {other.what: count for other, count in left_out.items() if other.is_t2m}
     others = [other.what for other in left_out if not other.is_t2m]
     reasons = "; ".join(f"{count} of {reason}" for reason, count in refused.items())
     if has_found and refused:
         logger.warning("%s: left out messages of 2 m temperature: %s", label, reasons)
     elif refused:
+        wanted = f"forecasts {step_h} h ahead" if step_h else "analyses"
+        remedy = "" if step_h else "; use files of analyses (step 0)"
         raise SourceDataError(
-            f"Expected analyses of 2 m temperature in {label}, found only {reasons}; use files "
-            "of analyses (step 0)."
+            f"Expected {wanted} of 2 m temperature in {label}, found only {reasons}{remedy}."
         )
     elif not has_found:
         # The nearest misses first: a file of the whole atmosphere holds hundreds of fields.
@@ -220,11 +226,11 @@ def _describe(message: int) -> str:
     return f"{short} ({name}, {kind} {level})"
 
 
-def _classify(message: int, label: str) -> Status | _Other:
-    """The status of an analysis of 2 m temperature, or what a message is instead."""
+def _classify(message: int, label: str, step_h: int) -> Status | _Other:
+    """The status of the wanted field of 2 m temperature, or what a message is instead."""
     if not _is_t2m(message):
         return _Other(is_t2m=False, what=_describe(message))
-    if reason := _why_no_analysis(message):
+    if reason := _why_refused(message, step_h):
         return _Other(is_t2m=True, what=reason)
     return _status(message, label)
 
@@ -246,8 +252,8 @@ def _is_t2m(message: int) -> bool:
     return found == (0, 0, 0, _HEIGHT_ABOVE_GROUND, 2)
 
 
-def _why_no_analysis(message: int) -> str | None:
-    """Why a field of 2 m temperature is no analysis, or None if it is one."""
+def _why_refused(message: int, step_h: int) -> str | None:
+    """Why a field of 2 m temperature is not the wanted one, or None if it is."""
     stream, kind = _get(message, "stream", str), _get(message, "type", str)
     if stream in MONTHLY_STREAMS:
         return f"monthly means (stream {stream})"
@@ -260,13 +266,14 @@ def _why_no_analysis(message: int) -> str | None:
         return f"a processed field (product definition template {template})"
     if (step_type := _get(message, "stepType", str)) != "instant":
         return f"a field over a time range (stepType {step_type})"
-    if (step := _get(message, "stepRange", str)) and step not in ("0", "0m", "0s"):
-        return f"a forecast (step {step})"
-    return None
+    step = _get(message, "stepRange", str) or "0"
+    if step == str(step_h) or (step_h == 0 and step in ("0m", "0s")):
+        return None
+    return f"a forecast (step {step})" if step not in ("0", "0m", "0s") else "an analysis (step 0)"
 
 
-def _valid_time(frame: Frame, label: str) -> np.datetime64:
-    """The time of an analysis (step 0), from plain octets: the decoder prints of bad clocks."""
+def _reference_time(frame: Frame, label: str) -> np.datetime64:
+    """The time of a message, from plain octets: the decoder prints of bad clocks."""
     year, month, day, hour, minute = frame.date
     try:
         return np.datetime64(dt.datetime(year, month, day, hour, minute), "ns")

@@ -5,7 +5,7 @@ from itertools import pairwise
 from lsntp.config import TrainingConfig
 from lsntp.errors import ConfigError
 
-UNDECISIVE = ("checkpoint_minutes", "accumulate", "devices")
+UNDECISIVE = ("checkpoint_minutes", "accumulate", "devices", "memory_gb", "compile")
 """Settings that do not decide the weights, if :func:`step_windows` is the same."""
 
 
@@ -36,6 +36,20 @@ def count_devices(config: TrainingConfig) -> int:
 def step_windows(config: TrainingConfig) -> int:
     """Windows that one step of the optimiser sees: batch_size x devices x accumulate."""
     return config.batch_size * config.accumulate * count_devices(config)
+
+
+def window_bytes(config: TrainingConfig) -> int:
+    """Bytes that each process may take for the fields of its windows.
+
+    With several, the one that started them counts too: it looks through all windows first.
+    """
+    from lsntp.training_data.frame_cache import usable_memory
+
+    devices = count_devices(config)
+    processes = devices + (devices > 1)
+    if config.memory_gb == "auto":
+        return usable_memory(processes)
+    return int(config.memory_gb * 1e9 / processes)
 
 
 def split_step(indices: list[int], *, size: int, ranks: int, rank: int) -> list[list[int]]:

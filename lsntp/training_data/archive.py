@@ -6,9 +6,11 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
+import zarr
 
 from lsntp.archives import layout
 from lsntp.archives.lease import writer_lease
@@ -26,7 +28,7 @@ from lsntp.training_data.scaling import Scaler
 from lsntp.training_data.splits import effective_periods, make_split
 from lsntp.training_data.statistics import Statistics
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 """Part of the digest: raise it when statistics or layout change."""
 DIGEST_CHARACTERS = 16
 
@@ -56,10 +58,34 @@ class TrainingArchive:
         """What normalised ``x``."""
         return Scaler(self.scaling, self.statistics)
 
-    def read(self, first: int, last: int) -> Fields:
-        """Normalised fields (last - first, H, W) float32 of a run of positions on ``times``."""
-        x = layout.array(open_published(self.path), X)
-        return np.asarray(x[first:last, 0], np.float32)
+    @property
+    def chunk_frames(self) -> int:
+        """Frames that are stored, and decoded, together."""
+        return layout.frames_per_chunk(self.times[1] - self.times[0])
+
+    def open_fields(self) -> zarr.Array[Any]:
+        """``x`` as it is stored (n, channel, H, W); what :meth:`read` takes."""
+        return layout.array(open_published(self.path), X)
+
+    def read(self, first: int, last: int, x: zarr.Array[Any] | None = None) -> Fields:
+        """Normalised fields (last - first, H, W) float32 of a run of positions on ``times``.
+
+        Args:
+            first: position.
+            last: position behind the run.
+            x: :meth:`open_fields`, to open the archive once for many reads.
+
+        Raises:
+            ArchiveError: if a chunk is damaged.
+        """
+        stored = self.open_fields() if x is None else x
+        try:
+            return np.asarray(stored[first:last, 0], np.float32)
+        except (ValueError, RuntimeError) as error:
+            raise ArchiveError(
+                f"Expected whole chunks in the training archive {self.path}, found damage: "
+                f"{error} Remove the folder and run `lsntp prepare` again."
+            ) from error
 
 
 def build_training_archive(

@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 import zarr
 from tqdm.dask import TqdmCallback
-from zarr.codecs import BloscCodec
+from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.errors import ZarrUserWarning
 
 from lsntp.archives import layout
@@ -111,7 +111,10 @@ def write_normalised(
     dataset[X].encoding = {
         "chunks": (chunk, 1, height, width),
         "shards": (shard, 1, height, width),
-        "compressors": BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle"),
+        "compressors": (
+            BloscCodec(cname="zstd", clevel=5, shuffle="bitshuffle"),
+            Crc32cCodec(),
+        ),
     }
     dataset[TIME].encoding = {"units": "seconds since 1970-01-01", "dtype": "int64"}
     with TqdmCallback(desc="training archive", mininterval=1.0):

@@ -10,13 +10,14 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app, main
-from flows.console import MAX_RUNS, print_status
-from lsntp.archives.coverage import Coverage
+from flows.console import MAX_GAPS, WHY_LENGTH, print_status
 from lsntp.config import load_domain, preset_names
-from lsntp.names import Status
+from lsntp.life_cycle import STATES, HourState, LifeCycle
 
 COMMANDS = [
     "ingest",
+    "reconcile",
+    "backfill",
     "prepare",
     "train",
     "forecast",
@@ -24,8 +25,10 @@ COMMANDS = [
     "compare",
     "report",
     "status",
+    "doctor",
     "verify",
     "repair",
+    "static",
     "demo",
     "deploy",
     "import-checkpoint",
@@ -43,7 +46,8 @@ def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     "command",
     [[name] for name in COMMANDS]
     + [["config", "show"], ["analyse", "correlations"]]
-    + [["quarantine", name] for name in ("list", "show", "release", "discard")],
+    + [["quarantine", name] for name in ("list", "show", "release", "discard")]
+    + [["models", name] for name in ("list", "show", "compare", "promote", "rollback")],
 )
 def test_every_command_explains_itself_with_an_example(command: list[str]) -> None:
     result = CliRunner().invoke(app, [*command, "--help"])
@@ -55,7 +59,7 @@ def test_every_command_explains_itself_with_an_example(command: list[str]) -> No
 def test_the_overview_names_every_command_and_the_exit_codes() -> None:
     result = CliRunner().invoke(app, ["--help"])
     assert result.exit_code == 0
-    for name in [*COMMANDS, "config", "analyse", "quarantine"]:
+    for name in [*COMMANDS, "config", "analyse", "models", "quarantine"]:
         assert name in result.output
     assert "Exit codes" in result.output
 
@@ -122,12 +126,17 @@ def test_status_of_a_ragged_archive_stays_short(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     domain = load_domain("demo")
-    times = domain.start + np.arange(2 * MAX_RUNS + 2) * domain.cadence
-    status = np.tile(np.array([Status.FINAL, Status.MISSING], np.int8), MAX_RUNS + 1)
-    print_status(domain, Coverage(times, status, domain.cadence), [], "demo")
+    size = 4 * MAX_GAPS
+    codes = np.tile([STATES.index(HourState.FINAL), STATES.index(HourState.MISSING)], size // 2)
+    never = np.full(size, np.datetime64("NaT", "ns"))
+    why = np.full(size, "[red]x" * WHY_LENGTH, dtype=object)
+    times = domain.start + np.arange(size) * domain.cadence
+    hours = LifeCycle(times, codes.astype(np.int8), never, why, (), domain.cadence)
+    print_status(domain, hours, [], "demo")
     shown = capsys.readouterr().out
-    assert shown.count("│ missing") == MAX_RUNS / 2
-    assert f"and {MAX_RUNS + 2} earlier spans" in shown
+    assert shown.count("missing") == MAX_GAPS + 1  # and the legend
+    assert f"and {MAX_GAPS} earlier spans" in shown
+    assert "[red]x" in shown  # a reason is text, never markup
 
 
 def test_a_shown_configuration_can_be_loaded_again(

@@ -1,5 +1,6 @@
 """The schedule is real: server, deployments, worker, and flows that run in their own processes."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,9 +24,13 @@ split:
   validation: {start: 2024-01-08, end: 2024-01-10}
   test: {start: 2024-01-10, end: 2024-01-11}
 bootstrap_samples: 100
-schedule: {ingest: "7 * * * *", forecast: "0 0 29 2 *", evaluate: "0 0 29 2 *"}
+schedule:
+  ingest: "7 * * * *"
+  reconcile: "0 0 29 2 *"
+  forecast: "0 0 29 2 *"
+  evaluate: "0 0 29 2 *"
 """
-"""Forecast and evaluate never tick here: that would cancel the run of the test, or be cancelled."""
+"""All but ingest never tick here: that would cancel the run of the test, or be cancelled."""
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +71,8 @@ def worker(
 def test_deploying_creates_what_is_missing_and_a_second_time_nothing(
     prefect_server: Server, deployed: str, domain: Path
 ) -> None:
-    for name in ("ingest/tiny", "forecast/tiny", "evaluate/tiny", "train/tiny", "cpu"):
+    flows = ("ingest", "reconcile", "backfill", "forecast", "evaluate", "train")
+    for name in (*(f"{flow}/tiny" for flow in flows), "cpu"):
         assert name in deployed
     assert "already there" not in deployed
     again = lsntp_deploy(prefect_server, domain)
@@ -87,8 +93,8 @@ def test_the_scheduler_creates_runs_at_the_domains_own_minutes(prefect_server: S
     runs = wait_for(lambda: prefect_server.post("/flow_runs/filter", body), "a scheduled run", 60)
     assert all(run["auto_scheduled"] for run in runs)
     assert {run["expected_start_time"][14:16] for run in runs} == {"07"}
-    train = prefect_server.deployment("train/tiny")
-    assert train["schedules"] == []
+    for name in ("train/tiny", "backfill/tiny"):
+        assert prefect_server.deployment(name)["schedules"] == []
 
 
 @pytest.mark.usefixtures("deployed")
@@ -121,7 +127,8 @@ def test_prefects_own_command_deploys_the_file_as_written(prefect_server: Server
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    for name in ("ingest/demo", "forecast/demo", "evaluate/demo", "train/demo"):
+    flows = ("ingest", "reconcile", "backfill", "forecast", "evaluate", "train")
+    for name in (f"{flow}/demo" for flow in flows):
         found = prefect_server.deployment(name)
         assert found["parameters"] == {"domain": "demo"}
         assert found["job_variables"]["env"]["OMP_WAIT_POLICY"] == "PASSIVE"
@@ -137,6 +144,8 @@ def test_a_worker_completes_ingest_retraining_forecast_and_evaluation(
 ) -> None:
     runs = [
         ("ingest/tiny", {}),
+        ("backfill/tiny", {"start": "2024-01-01", "newest_first": True}),
+        ("reconcile/tiny", {}),
         ("train/tiny", {"models": ["persistence", "ridge"]}),
         ("forecast/tiny", {}),
         ("evaluate/tiny", {}),
@@ -155,3 +164,34 @@ def test_a_worker_completes_ingest_retraining_forecast_and_evaluation(
 
     artifacts = prefect_server.post("/artifacts/filter", {})
     assert {"coverage-tiny", "skill-tiny"} <= {artifact["key"] for artifact in artifacts}
+
+
+@pytest.mark.usefixtures("deployed")
+def test_the_doctor_finds_runs_to_come_and_a_domain_without_deployments(
+    prefect_server: Server, domain: Path
+) -> None:
+    def doctor(*arguments: str) -> dict[str, dict[str, str]]:
+        done = subprocess.run(
+            [str(BIN / "lsntp"), "doctor", *arguments, "--json"],
+            env=prefect_server.environment,
+            cwd=domain.parent,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+
+    def has_runs() -> bool:
+        return doctor(domain.name)["prefect schedule"]["health"] == "ok"
+
+    wait_for(has_runs, "a run to come", 120)
+    sound = doctor(domain.name)
+    assert sound["prefect api"]["health"] == "ok"
+    # The others tick on 29 February only.
+    assert (
+        "nothing soon of evaluate/tiny, forecast/tiny, reconcile/tiny"
+        in (sound["prefect schedule"]["found"])
+    )
+    other = doctor("ncep-6hourly", "--set=source.hosts=['http://127.0.0.1:9']")["prefect schedule"]
+    assert other["health"] == "failed"
+    assert "lsntp deploy ncep-6hourly" in other["remedy"]

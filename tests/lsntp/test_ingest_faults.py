@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import lsntp.ingest
+import lsntp.intake
 from lsntp.archives.analysis import AnalysisArchive
 from lsntp.errors import ArchiveError, DomainError, SourceDataError, StorageError
 from lsntp.grid import regular_grid
@@ -107,7 +107,7 @@ def test_a_root_that_cannot_be_written_is_a_storage_error(tmp_path):
 
 def test_a_run_killed_between_two_blocks_is_completed_by_the_next(tmp_path, monkeypatch):
     write(tmp_path / "a.nc", weather(48))
-    monkeypatch.setattr(lsntp.ingest, "BLOCK", hours(24))
+    monkeypatch.setattr(lsntp.intake, "BLOCK", hours(24))
     domain = make_domain(tmp_path)
     publish = AnalysisArchive.publish
 

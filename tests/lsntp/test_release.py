@@ -140,7 +140,10 @@ def test_a_release_replaces_a_preliminary_field(tmp_path):
     assert status(domain) == Status.FINAL
 
 
-def test_a_release_killed_before_it_was_stored_is_completed_by_the_next(domain, monkeypatch):
+@pytest.fixture
+def killed_release(domain, monkeypatch):
+    """A release that ended before the field was stored."""
+
     def die(self, *_args, **_kwargs):
         raise KeyboardInterrupt
 
@@ -148,19 +151,17 @@ def test_a_release_killed_before_it_was_stored_is_completed_by_the_next(domain, 
         patched.setattr(AnalysisArchive, "publish", die)
         with pytest.raises(KeyboardInterrupt):
             let_go(domain)
+
+
+@pytest.mark.usefixtures("killed_release")
+def test_a_release_killed_before_it_was_stored_is_completed_by_the_next(domain):
     assert status(domain) == Status.QUARANTINED
     assert not let_go(domain).was_stored
     assert status(domain) == Status.FINAL
 
 
-def test_an_ingest_completes_a_killed_release_too(domain, monkeypatch):
-    def die(self, *_args, **_kwargs):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(AnalysisArchive, "publish", die)
-        with pytest.raises(KeyboardInterrupt):
-            let_go(domain)
+@pytest.mark.usefixtures("killed_release")
+def test_an_ingest_completes_a_killed_release_too(domain):
     assert run(domain).written == 1
     assert status(domain) == Status.FINAL
 

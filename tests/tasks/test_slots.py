@@ -5,6 +5,6 @@ from tasks.slots import slot_names
 
 
 def test_domains_share_the_slot_of_an_upstream_but_not_of_an_archive() -> None:
-    first = set(slot_names(load_domain("ncep-6hourly")))
-    second = set(slot_names(load_domain("era5-hourly")))
+    first = set(slot_names(load_domain("ncep-north-america")))
+    second = set(slot_names(load_domain("era5-uk")))
     assert first & second == {"lsntp-source-files"}

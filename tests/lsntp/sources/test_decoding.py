@@ -35,7 +35,7 @@ from pathlib import Path
 
 honest = decoder.open_parts
 
-def open_parts(path, unpack_into, label):
+def open_parts(path, unpack_into, label, **options):
     word = Path(path).read_bytes()
     if word == b"loop":
         while True: pass
@@ -51,7 +51,7 @@ def open_parts(path, unpack_into, label):
     if word == b"print":
         print("a library that talks", flush=True)
         path = Path(path).with_name("data.nc")
-    return honest(path, unpack_into, label)
+    return honest(path, unpack_into, label, **options)
 
 decoder.open_parts = open_parts
 decoder.main()

@@ -1,3 +1,4 @@
+import psutil
 import pytest
 import torch
 from hypothesis import given
@@ -5,7 +6,7 @@ from hypothesis import strategies as st
 
 from lsntp.config import TrainingConfig
 from lsntp.errors import ConfigError
-from lsntp.training.devices import count_devices, split_step, step_windows
+from lsntp.training.devices import count_devices, split_step, step_windows, window_bytes
 
 
 @given(count=st.integers(1, 70), size=st.integers(1, 9), ranks=st.integers(1, 5))
@@ -43,3 +44,13 @@ def test_more_gpus_than_there_are_are_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(ConfigError, match=r"at most 2, the GPUs that are visible, found 3"):
         count_devices(TrainingConfig(devices=3))
+
+
+def test_a_fit_shares_its_memory_between_its_processes_and_the_one_that_starts_them():
+    assert window_bytes(TrainingConfig(memory_gb=0.5, devices=1)) == 500_000_000
+    assert window_bytes(TrainingConfig(memory_gb=0.5, devices=4)) == 100_000_000
+
+
+def test_auto_leaves_half_of_the_free_memory_to_the_network():
+    free = psutil.virtual_memory().available
+    assert 0 < window_bytes(TrainingConfig(devices=1)) < 0.75 * free

@@ -14,6 +14,7 @@ from lsntp.errors import ArchiveBusyError, ModelError, TrainingDataError
 from lsntp.names import Status
 from lsntp.training import fit as fitting
 from lsntp.training import latest_version, list_versions, prepare, train
+from lsntp.training_data import frame_cache, windows
 from lsntp.training_data.windows import Windows
 from lsntp.workspace import Workspace
 
@@ -128,6 +129,70 @@ def test_a_version_is_named_by_the_windows_of_a_step_however_they_are_taken(trai
     (same,) = train(with_training(trained, batch_size=16, accumulate=2), models=["net"])
     assert not same.created
     assert version_of(trained).provenance.recipe.settings["training"]["batch_size"] == 32
+
+
+@pytest.fixture
+def by_the_day(monkeypatch):
+    """Blocks of a day, of which an epoch draws from three at a time; the least memory, in GB."""
+    fields = 4 * 6 * 8 * (24 + 4 + 3 - 1)  # a day and what windows need beyond it, float32
+    monkeypatch.setattr(frame_cache, "BLOCK_BYTES", 0)
+    monkeypatch.setattr(windows, "SHUFFLE_BYTES", 3 * fields)
+    return (fields + 4 * 4 * 6 * 8 * 24) / 1e9  # one block, and what decoding a day takes
+
+
+def test_memory_decides_neither_name_nor_weights(ingested, by_the_day, make_domain, tmp_path):
+    shutil.copytree(ingested.root, tmp_path / "roomy")
+    roomy = make_domain(tmp_path / "roomy")
+    small = with_training(ingested, memory_gb=by_the_day)
+    (report,) = train(small, models=["net"])
+    (other,) = train(roomy, models=["net"])
+    assert other.version == report.version
+    assert_equal_tensors(version_of(small), version_of(roomy))
+
+
+def test_a_fit_from_little_memory_goes_on_to_the_same_weights_with_much(
+    ingested, by_the_day, make_domain, tmp_path, monkeypatch
+):
+    shutil.copytree(ingested.root, tmp_path / "undisturbed")
+    undisturbed = make_domain(tmp_path / "undisturbed")
+    train(undisturbed, models=["net"])
+    batch, asked = Windows.batch, []
+
+    def interrupting(self, indices):
+        asked.append(len(indices))
+        if len(asked) == 11:  # six steps and two batches of validation an epoch
+            raise KeyboardInterrupt
+        return batch(self, indices)
+
+    little = with_training(ingested, memory_gb=by_the_day, checkpoint_minutes=1e-9)
+    with monkeypatch.context() as patch:
+        patch.setattr(Windows, "batch", interrupting)
+        with pytest.raises(KeyboardInterrupt):
+            train(little, models=["net"])
+    steps = []
+    monkeypatch.setattr(Windows, "batch", lambda *args: steps.append(1) or batch(*args))
+    train(ingested, models=["net"])
+    assert len(steps) == 6 - 2 + 2  # two steps of the second epoch were saved
+    assert_equal_tensors(version_of(ingested), version_of(undisturbed))
+
+
+def test_too_little_memory_is_refused_with_the_setting_to_raise(ingested, by_the_day):
+    with pytest.raises(TrainingDataError, match=r"raise training\.memory_gb"):
+        train(with_training(ingested, memory_gb=by_the_day / 2), models=["net"])
+
+
+@pytest.mark.slow
+def test_two_processes_with_little_memory_make_what_one_makes_with_much(
+    ingested, by_the_day, make_domain, tmp_path
+):
+    shutil.copytree(ingested.root, tmp_path / "one")
+    one = make_domain(tmp_path / "one")
+    (report,) = train(one, models=["net"])
+    two = with_training(ingested, devices=2, batch_size=16, memory_gb=6 * by_the_day)
+    (other,) = train(two, models=["net"])
+    assert other.version == report.version
+    scores = [version_of(domain).scores["mae_k"] for domain in (one, two)]
+    assert scores[1] == pytest.approx(scores[0], rel=1e-5)
 
 
 @pytest.mark.slow

@@ -9,25 +9,11 @@ from torch import nn
 from lsntp.config import TrainingConfig
 from lsntp.errors import ModelError
 from lsntp.training.network_fit import CHECKPOINTS, LOG, fit_network
+from tests.lsntp.training import toys
 
-START = np.datetime64("2021-01-01T00", "ns")
 
-
-class Noise:
-    """Windows whose target is half of the first two history steps, and noise."""
-
-    def __init__(self, size, *, first=0):
-        self.init_times = START + np.arange(first, first + size) * np.timedelta64(1, "h")
-        generator = torch.Generator().manual_seed(first)
-        self.history = torch.randn(size, 3, 1, 4, 5, generator=generator)
-        noise = torch.randn(size, 2, 1, 4, 5, generator=generator)
-        self.target = self.history[:, :2] / 2 + noise / 10
-
-    def __len__(self):
-        return len(self.init_times)
-
-    def batch(self, indices):
-        return self.history[indices], self.target[indices]
+class Noise(toys.Noise):
+    noise_k = 0.1
 
 
 class Linear(nn.Module):

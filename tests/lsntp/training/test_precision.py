@@ -31,6 +31,9 @@ class Waves:
     def __len__(self):
         return len(self.init_times)
 
+    def order(self, numbers):
+        return numbers.permutation(len(self)).tolist()
+
     def batch(self, indices):
         return self.history[list(indices)], self.target[list(indices)]
 

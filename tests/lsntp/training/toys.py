@@ -14,15 +14,20 @@ START = np.datetime64("2021-01-01T00", "ns")
 class Noise:
     """Windows whose target is half of the first two history steps, and noise."""
 
+    noise_k = 1.0
+
     def __init__(self, size, *, first=0):
         self.init_times = START + np.arange(first, first + size) * np.timedelta64(1, "h")
         generator = torch.Generator().manual_seed(first)
         self.history = torch.randn(size, 3, 1, 4, 5, generator=generator)
         noise = torch.randn(size, 2, 1, 4, 5, generator=generator)
-        self.target = self.history[:, :2] / 2 + noise
+        self.target = self.history[:, :2] / 2 + self.noise_k * noise
 
     def __len__(self):
         return len(self.init_times)
+
+    def order(self, numbers):
+        return numbers.permutation(len(self)).tolist()
 
     def batch(self, indices):
         return self.history[indices], self.target[indices]

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,10 @@ from torch.utils.data import DataLoader
 
 from lsntp.errors import TrainingDataError
 from lsntp.times import hours, parse_time
+from lsntp.training_data import frame_cache
+from lsntp.training_data import windows as module
 from lsntp.training_data.archive import build_training_archive
+from lsntp.training_data.frame_cache import FrameCache
 from lsntp.training_data.splits import make_split
 from lsntp.training_data.targets import TargetTransform
 from lsntp.training_data.windows import Windows
@@ -20,9 +25,9 @@ def built(make_domain, make_archive, tmp_path_factory):
     return training, analysis, make_split(domain, analysis)
 
 
-def windows(training, init_times, target="absolute", *, history=3, horizon=2):
+def windows(training, init_times, target="absolute", *, history=3, horizon=2, cache=None):
     transform = TargetTransform(target, training.scaler, training.statistics)
-    return Windows(training, init_times, transform, history=history, horizon=horizon)
+    return Windows(training, init_times, transform, history=history, horizon=horizon, cache=cache)
 
 
 def test_history_ends_at_init_time_and_target_follows_it(built):
@@ -108,3 +113,96 @@ def test_an_init_time_off_the_axis_or_none_at_all_is_refused(built):
         windows(training, np.array([parse_time("2021-01-02T00:30")]))
     with pytest.raises(TrainingDataError, match="at least one init_time"):
         windows(training, split.train[:0])
+
+
+# --- when not all fields fit into memory ---------------------------------------------------
+
+DAY = 4 * 2 * 3 * (24 + 3 + 2 - 1)
+"""Bytes of the fields of a block of 24 frames."""
+
+
+@pytest.fixture
+def by_the_day(monkeypatch):
+    """Blocks of a day, of which an epoch draws from three at a time."""
+    monkeypatch.setattr(frame_cache, "BLOCK_BYTES", 0)
+    monkeypatch.setattr(module, "SHUFFLE_BYTES", 3 * DAY)
+
+
+def cache_of(training, blocks, target="absolute"):
+    size = DAY * (2 if target == "anomaly" else 1)
+    return FrameCache(
+        training,
+        span=5,
+        max_bytes=blocks * size + 4 * 4 * 2 * 3 * 24,
+        needs_climatology=target == "anomaly",
+    )
+
+
+@pytest.mark.parametrize("target", ["absolute", "anomaly", "increment"])
+def test_windows_and_their_order_are_the_same_with_any_room(built, by_the_day, target):
+    training, _, split = built
+    roomy, little = (
+        windows(training, split.train, target, cache=cache_of(training, blocks, target))
+        for blocks in (99, 1)
+    )
+    orders = [each.order(np.random.default_rng((1, 0))) for each in (roomy, little)]
+    assert orders[0] == orders[1]
+    for first in range(0, len(roomy), 7):
+        indices = orders[0][first : first + 7]
+        for found, expected in zip(little.batch(indices), roomy.batch(indices), strict=True):
+            assert torch.equal(found, expected)
+    assert roomy.cache.reads == 10  # 240 hours of training
+    assert little.cache.reads > 50
+
+
+def test_an_epoch_decodes_every_block_about_once(built, by_the_day):
+    training, _, split = built
+    found = windows(training, split.train, cache=cache_of(training, 4))
+    before = found.cache.reads
+    order = found.order(np.random.default_rng(0))
+    assert sorted(order) == list(range(len(found)))
+    for first in range(0, len(found), 8):
+        found.batch(order[first : first + 8])
+    # Ten blocks; the three that the ring begins in the middle of are read twice.
+    assert found.cache.reads - before <= 10 + 3
+
+
+def test_every_stretch_of_an_epoch_mixes_as_many_blocks_as_are_drawn_from(built, by_the_day):
+    training, _, split = built
+    found = windows(training, split.train)
+    day = ((split.train - training.times[0]) // hours(24)).astype(int)
+    stretches = []
+    for epoch in range(40):
+        order = day[found.order(np.random.default_rng(epoch))]
+        stretches += [np.unique(order[i : i + 24]) for i in range(0, order.size - 24, 24)]
+    # A stretch as long as a day: three days at work, and about two that come and go meanwhile.
+    counts = np.array([stretch.size for stretch in stretches])
+    assert counts.min() >= 3
+    assert 4 < counts.mean() < 6
+    pairs = {tuple(pair) for days in stretches for pair in itertools.combinations(days, 2)}
+    assert len(pairs) == 10 * 9 / 2  # over the epochs any two days are mixed
+
+
+def test_the_order_is_a_permutation_where_all_days_are_drawn_from(built, by_the_day, monkeypatch):
+    training, _, split = built
+    monkeypatch.setattr(module, "SHUFFLE_BYTES", 10 * DAY)
+    found = windows(training, split.train)
+    expected = np.random.default_rng(5).permutation(len(found)).tolist()
+    assert found.order(np.random.default_rng(5)) == expected
+
+
+def test_a_missing_field_is_found_in_whatever_block_it_lies(built, by_the_day):
+    training, analysis, _ = built
+    init_times = analysis.start + np.array([50, 98, 300]) * hours(1)
+    with pytest.raises(TrainingDataError, match=r"found 1 with .* 2021-01-05T04:00Z"):
+        windows(training, init_times, cache=cache_of(training, 1))
+
+
+def test_room_for_fewer_blocks_than_are_drawn_from_is_reported(built, by_the_day, caplog):
+    training, _, split = built
+    windows(training, split.train, cache=cache_of(training, 2))
+    assert "room for 2 blocks" in caplog.text
+    assert "draws from 3 at a time" in caplog.text
+    caplog.clear()
+    windows(training, split.train, cache=cache_of(training, 3))
+    assert not caplog.text

@@ -1,0 +1,227 @@
+"""What lies beyond the network: the Climate Data Store, the GFS bucket, the NCEP file hosts."""
+
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import numpy as np
+import requests
+import s3fs
+from cdsapi.api import get_url_key_verify
+from ecmwf.datastores import Client
+
+from lsntp.config import Era5Source, GfsSource, NcepR1Source
+from lsntp.doctor.check import Check, failed, passed, skipped
+from lsntp.times import parse_time, utc_now
+
+TIMEOUT_S: Final = 20.0
+CDS_SITE: Final = "https://cds.climate.copernicus.eu"
+_FOLDERS: Final = {"air.2m.gauss": "surface_gauss", "air.sig995": "surface"}
+_LICENCE_IN_LINK: Final = re.compile(r"/licen[cs]es/([A-Za-z0-9._-]+)/")
+_MAX_WORDS: Final = 300
+
+
+@dataclass
+class Examination:
+    """Checks of upstreams, and by how many seconds the clocks of those that answered are ahead."""
+
+    checks: list[Check] = field(default_factory=list)
+    clocks: dict[str, float] = field(default_factory=dict)
+
+    def note_clock(self, url: str, date: str | None) -> None:
+        """Keep the time of an answer's Date header."""
+        if date is None:
+            return
+        try:
+            theirs = parse_time(parsedate_to_datetime(date))
+        except ValueError:
+            return
+        ahead_s = float((theirs - utc_now()) / np.timedelta64(1, "s"))
+        self.clocks.setdefault(urlsplit(url).netloc.rpartition("@")[2], ahead_s)
+
+
+def examine_cds(config: Era5Source, found: Examination, *, timeout_s: float = TIMEOUT_S) -> None:
+    """Key, licence and reachability of the Climate Data Store; the key is never shown.
+
+    Args:
+        config: which data set is wanted.
+        found: where outcomes go.
+        timeout_s: longest wait for an answer.
+    """
+    page = f"{CDS_SITE}/datasets/{config.dataset}?tab=download#manage-licences"
+    how = f"copy url and key from {CDS_SITE}/how-to-api into ~/.cdsapirc (chmod 600)"
+    try:
+        url, key, verify = get_url_key_verify(None, None, None)
+    except Exception:  # whatever an odd file raises may quote the key
+        found.checks.append(
+            failed(
+                "cds key",
+                expected="url and key of the Climate Data Store in CDSAPI_URL and CDSAPI_KEY, or "
+                "in the file CDSAPI_RC or ~/.cdsapirc",
+                found="none, or a file that is no such file",
+                remedy=how,
+            )
+        )
+        return
+    if ":" in key or not key.strip():
+        found.checks.append(
+            failed(
+                "cds key",
+                expected="a personal access token",
+                found="a key with a colon, of the service before 2024, or an empty one",
+                remedy=how,
+            )
+        )
+        return
+    client = _client(url.rstrip("/"), key.strip(), verify, timeout_s, found)
+    name = "cds key"
+    try:
+        client.check_authentication()
+        found.checks.append(passed(name, f"accepted by {urlsplit(url).netloc}"))
+        name = "cds licence"
+        found.checks.append(_licences(client, config.dataset, page))
+    except (requests.RequestException, ValueError, AssertionError) as error:
+        found.checks.append(_refused(name, url, key, error, how))
+
+
+def _client(url: str, key: str, verify: bool, timeout_s: float, found: Examination) -> Client:
+    """One that asks once, keeps quiet and follows no link with the key."""
+    session = requests.Session()
+    session.max_redirects = 0
+    session.hooks["response"].append(
+        lambda reply, *_, **__: found.note_clock(reply.url, reply.headers.get("Date"))
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # messages of the service that cannot be had
+        return Client(
+            url=url,
+            key=key,
+            verify=verify,
+            timeout=timeout_s,
+            progress=False,
+            sleep_max=1,
+            retry_after=0.1,
+            maximum_tries=1,
+            session=session,
+        )
+
+
+def _licences(client: Client, dataset: str, page: str) -> Check:
+    """Whether the licences that the data set names are among those accepted."""
+    accepted = {str(one.get("id")) for one in client.get_accepted_licences()}
+    links: list[dict[str, Any]] = client.get_collection(dataset).json.get("links", [])
+    named = [_LICENCE_IN_LINK.search(str(link.get("href", ""))) for link in _of_licences(links)]
+    needed = {match.group(1) for match in named if match}
+    absent = needed - accepted
+    if absent or not accepted:
+        return failed(
+            "cds licence",
+            expected=f"accepted: {', '.join(sorted(needed)) or f'the licence of {dataset}'}",
+            found=f"accepted: {', '.join(sorted(accepted)) or 'none'}",
+            remedy=f"accept it, logged in, at {page}",
+        )
+    if not needed:
+        return skipped(
+            "cds licence",
+            f"{dataset} does not say which it needs; accepted: {', '.join(sorted(accepted))}. If "
+            f"a request is refused, visit {page}",
+        )
+    return passed("cds licence", f"accepted: {', '.join(sorted(needed))}")
+
+
+def _of_licences(links: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [link for link in links if link.get("rel") in ("license", "licence")]
+
+
+def _refused(name: str, url: str, key: str, error: Exception, how: str) -> Check:
+    words = str(error).replace(key, "***")[:_MAX_WORDS]
+    reply = error.response if isinstance(error, requests.RequestException) else None
+    status = None if reply is None else reply.status_code
+    if status in (requests.codes.unauthorized, requests.codes.forbidden):
+        return failed(
+            name,
+            expected=f"a key that {urlsplit(url).netloc} accepts",
+            found=words,
+            remedy=f"it was mistyped or renewed, or the account is not active: {how}",
+        )
+    return failed(
+        name,
+        expected=f"an answer of the Climate Data Store at {url}",
+        found=words or type(error).__name__,
+        remedy="check the network, a proxy (HTTPS_PROXY) and url in ~/.cdsapirc; the service's "
+        "state is shown at https://status.ecmwf.int",
+    )
+
+
+def examine_bucket(config: GfsSource, found: Examination, *, timeout_s: float = TIMEOUT_S) -> None:
+    """Whether the GFS bucket can be listed.
+
+    Args:
+        config: which bucket; endpoint and region are those of the usual AWS variables.
+        found: where outcomes go.
+        timeout_s: longest wait for an answer.
+    """
+    files = s3fs.S3FileSystem(
+        anon=True,
+        skip_instance_cache=True,
+        config_kwargs={
+            "connect_timeout": timeout_s,
+            "read_timeout": timeout_s,
+            "retries": {"total_max_attempts": 1},
+        },
+    )
+    files.retries = 1
+    try:
+        reply = files.call_s3("list_objects_v2", Bucket=config.bucket, MaxKeys=1)
+    except Exception as error:  # botocore makes a class of its own for each fault
+        found.checks.append(
+            failed(
+                "gfs bucket",
+                expected=f"an answer of the bucket {config.bucket}",
+                found=str(error)[:_MAX_WORDS] or type(error).__name__,
+                remedy="check the network, a proxy (HTTPS_PROXY), AWS_ENDPOINT_URL and "
+                "source.bucket",
+            )
+        )
+        return
+    headers = reply["ResponseMetadata"]["HTTPHeaders"]
+    found.note_clock(f"//{config.bucket}", headers.get("date"))
+    found.checks.append(passed("gfs bucket", f"{config.bucket} can be listed"))
+
+
+def examine_hosts(
+    config: NcepR1Source, year: int, found: Examination, *, timeout_s: float = TIMEOUT_S
+) -> None:
+    """Whether every host has the file of a year.
+
+    Args:
+        config: the hosts and the variable.
+        year: of the file to ask for.
+        found: where outcomes go.
+        timeout_s: longest wait for an answer.
+    """
+    for root in config.hosts:
+        url = f"{root.rstrip('/')}/{_FOLDERS[config.variable]}/{config.variable}.{year}.nc"
+        host = urlsplit(url).netloc
+        name = f"files of {host}"
+        try:
+            reply = requests.head(url, timeout=timeout_s, allow_redirects=True)
+            found.note_clock(url, reply.headers.get("Date"))
+            reply.raise_for_status()
+        except requests.RequestException as error:
+            found.checks.append(
+                failed(
+                    name,
+                    expected=f"the file {url}",
+                    found=str(error)[:_MAX_WORDS],
+                    remedy="check the network and a proxy (HTTPS_PROXY), or correct source.hosts; "
+                    "one host that answers is enough",
+                )
+            )
+            continue
+        size = int(reply.headers.get("Content-Length", 0)) / 2**20
+        found.checks.append(passed(name, f"{url} is there, {size:.1f} MiB"))

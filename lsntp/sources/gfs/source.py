@@ -1,0 +1,244 @@
+"""GFS as a source: analyses for the archive, and the forecasts that start from them."""
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import xarray as xr
+
+from lsntp.config import GfsSource
+from lsntp.errors import DomainError, SourceDataError, StorageError
+from lsntp.grid import Grid
+from lsntp.names import FORECAST_DIMS, INIT_TIME, LATITUDE, LEAD_TIME, LONGITUDE, T2M, Status
+from lsntp.sources.base import Hole
+from lsntp.sources.frames import build_frames
+from lsntp.sources.gfs.bucket import Bucket
+from lsntp.sources.gfs.messages import Absent, Field, Message, Messages, Ticket
+from lsntp.times import (
+    Duration,
+    Instant,
+    LeadTimes,
+    Period,
+    Times,
+    format_duration_h,
+    format_time,
+    hours,
+    in_hours,
+    parse_time,
+)
+
+_log = logging.getLogger(__name__)
+
+FIRST_INIT_TIME = parse_time("2021-01-01")
+"""Where the public bucket begins."""
+CYCLE = hours(6)
+LEFTOVER_S = 86_400.0
+"""Age at which a temporary folder belongs to no run that is still alive."""
+
+
+class GfsUpstream:
+    """Fields of GFS; see :class:`lsntp.sources.base.Upstream` and ``ForecastingSource``.
+
+    An object that is missing or empty is "not yet" until it is ``give_up_h`` old, and a hole
+    from then on; so is one that is there and does not hold the field.
+
+    Args:
+        config: bucket, resolution, patience.
+        origin: a time on the domain's axis.
+        cadence: the step of the domain's axis.
+        clock: what time it is.
+        work: folder for temporary files; made when it is needed.
+    """
+
+    name = "gfs"
+    is_synthetic = False
+
+    def __init__(
+        self,
+        config: GfsSource,
+        *,
+        origin: Instant,
+        cadence: Duration,
+        clock: Callable[[], Instant],
+        work: Path,
+    ) -> None:
+        self.publication_latency = hours(config.publication_h)
+        self._config = config
+        self._origin = origin
+        self._cadence = cadence
+        self._clock = clock
+        self._folder = work / "gfs"
+        self._holes: dict[Instant, Hole] = {}
+        self._bucket = Bucket(
+            config.bucket,
+            connections=config.connections,
+            retries=config.retries,
+            pause_s=config.pause_s,
+            timeout_s=config.timeout_s,
+        )
+
+    def available(self, period: Period) -> Times:
+        """See :meth:`lsntp.sources.base.Source.available`; asks nobody."""
+        if not _ever_meet(self._origin, self._cadence):
+            raise SourceDataError(
+                f"Expected the axis {format_time(self._origin)} + k * "
+                f"{format_duration_h(self._cadence)} to meet the runs of GFS at 00, 06, 12 and 18 "
+                "UTC, found that it never does; set archive.start to one of them."
+            )
+        end = min(period.end, self._clock() - self.publication_latency + np.timedelta64(1, "ns"))
+        start = max(period.start, FIRST_INIT_TIME)
+        if start >= end:
+            return np.array([], "datetime64[ns]")
+        runs = Period(start, end).steps(CYCLE, FIRST_INIT_TIME)
+        is_on_axis = (runs - self._origin) % self._cadence == np.timedelta64(0, "ns")
+        return np.asarray(runs[is_on_axis], "datetime64[ns]")
+
+    def fetch(self, times: Times, area: Grid) -> list[xr.Dataset]:
+        """See :meth:`lsntp.sources.base.Source.fetch`."""
+        fields = self._fields([Ticket(time, 0) for time in times], area)
+        if not fields:
+            return []
+        return [
+            build_frames(
+                np.stack([field.values for field in fields.values()]),
+                np.array([ticket.init_time for ticket in fields]),
+                np.full(len(fields), Status.FINAL, np.int8),
+                _common_grid(list(fields.values())),
+                source=self.name,
+                is_synthetic=self.is_synthetic,
+                files=[self._bucket.where(f"gfs.*.pgrb2.{self._config.resolution}.f000")],
+            )
+        ]
+
+    def fetch_forecasts(
+        self, init_times: Times, lead_times: LeadTimes, area: Grid
+    ) -> xr.DataArray | None:
+        """See :meth:`lsntp.sources.base.ForecastingSource.fetch_forecasts`."""
+        steps_h = [round(in_hours(lead)) for lead in lead_times]
+        tickets = [Ticket(init_time, step) for init_time in init_times for step in steps_h]
+        fields = self._fields(tickets, area)
+        whole = [
+            init_time
+            for init_time in init_times
+            if all(Ticket(init_time, step) in fields for step in steps_h)
+        ]
+        if not whole:
+            return None
+        grid = _common_grid(list(fields.values()))
+        values = np.stack(
+            [[fields[Ticket(time, step)].values for step in steps_h] for time in whole]
+        )
+        coordinates = {
+            INIT_TIME: np.array(whole, "datetime64[ns]"),
+            LEAD_TIME: lead_times,
+            LATITUDE: grid.latitude,
+            LONGITUDE: grid.longitude,
+        }
+        return xr.DataArray(values, coordinates, FORECAST_DIMS, T2M)
+
+    def pending(self, period: Period) -> Times:  # noqa: ARG002
+        """See :meth:`lsntp.sources.base.Upstream.pending`; nothing is ordered beforehand."""
+        return np.array([], "datetime64[ns]")
+
+    def holes(self) -> list[Hole]:
+        """See :meth:`lsntp.sources.base.Upstream.holes`."""
+        return [self._holes[time] for time in sorted(self._holes)]
+
+    def _fields(self, tickets: Sequence[Ticket], area: Grid) -> dict[Ticket, Field]:
+        """What of ``tickets`` is there, in their order.
+
+        Raises:
+            SourceDataError: if nothing is there and an object is at fault.
+        """
+        fields: dict[Ticket, Field] = {}
+        faults: list[SourceDataError] = []
+        with _scratch(self._folder) as folder:
+            messages = Messages(self._bucket, self._config.resolution, folder)
+            for ticket, found in self._looked(messages, tickets):
+                if isinstance(found, Absent):
+                    self._note(ticket, found.why)
+                    continue
+                try:
+                    fields[ticket] = messages.decode(ticket, found, area)
+                except SourceDataError as error:
+                    faults.append(error)
+                    self._note(ticket, str(error))
+        if faults and not fields:
+            raise faults[0]
+        return fields
+
+    def _looked(
+        self, messages: Messages, tickets: Sequence[Ticket]
+    ) -> Iterator[tuple[Ticket, Message | Absent]]:
+        """Each ticket with what the bucket has for it.
+
+        The first alone: where the bucket refuses one request it need not refuse eight.
+        """
+        yield from ((ticket, messages.look(ticket)) for ticket in tickets[:1])
+        pool = ThreadPoolExecutor(self._config.connections, thread_name_prefix="gfs")
+        try:
+            rest = tickets[1:]
+            yield from zip(rest, pool.map(messages.look, rest), strict=True)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _note(self, ticket: Ticket, why: str) -> None:
+        """A field that cannot be had: not yet, or a hole."""
+        age = self._clock() - ticket.init_time
+        if age < hours(self._config.give_up_h):
+            _log.warning("GFS has no field of %s yet: %s", _named(ticket), why)
+            return
+        _log.warning("GFS has no field of %s: %s", _named(ticket), why)
+        if ticket.step_h == 0:
+            self._holes[ticket.init_time] = Hole(ticket.init_time, why)
+
+
+def _named(ticket: Ticket) -> str:
+    return f"{format_time(ticket.init_time)} + {ticket.step_h} h"
+
+
+def _ever_meet(origin: Instant, cadence: Duration) -> bool:
+    """Whether the axes ``origin + k * cadence`` and of the runs have a time in common."""
+    common = np.gcd(cadence.astype(np.int64), CYCLE.astype(np.int64))
+    return bool((origin - FIRST_INIT_TIME).astype(np.int64) % common == 0)
+
+
+def _common_grid(fields: Sequence[Field]) -> Grid:
+    """The grid of all fields.
+
+    Raises:
+        DomainError: if they have several.
+    """
+    grid = fields[0].grid
+    if not all(field.grid.matches(grid) for field in fields):
+        others = {str(field.grid) for field in fields}
+        raise DomainError(
+            f"Expected GFS fields on one grid, found {' and '.join(sorted(others))}; ask for the "
+            "periods one by one."
+        )
+    return grid
+
+
+@contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """A folder for temporary files, gone afterwards; so is what a killed run left long ago."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.iterdir():
+            with suppress(FileNotFoundError):  # another run's, which ended meanwhile
+                if time.time() - path.stat().st_mtime > LEFTOVER_S:
+                    shutil.rmtree(path)
+        made = TemporaryDirectory(dir=folder, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise StorageError(
+            f"Expected to write in {folder}, found {error.strerror or error}; free space or fix "
+            "its permissions."
+        ) from error
+    with made as name:
+        yield Path(name)

@@ -1,0 +1,195 @@
+"""The far side of S3: moto's server over a socket, which counts, and errs on cue.
+
+The server is the real one; between it and the socket stands a layer that notes every request
+and the bytes of every answer, and follows cues: the next request that fits is answered with
+an error, cut short, held, or answered after something happened to the bucket.
+"""
+
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from werkzeug.serving import make_server
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+Answer = Callable[[Environ, StartResponse], Iterable[bytes]]
+OWNER = {"aws_access_key_id": "owner", "aws_secret_access_key": "owner-secret"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request of a client, and how many bytes of body it was sent."""
+
+    method: str
+    path: str
+    range: str
+    is_signed: bool
+    sent: int
+
+
+@dataclass
+class Cue:
+    """What to do with the next ``times`` requests of ``method`` whose path matches ``path``."""
+
+    method: str
+    path: str
+    act: Callable[[Answer, Environ, StartResponse], Iterable[bytes]]
+    times: int
+
+    def fits(self, environ: Environ) -> bool:
+        is_meant = environ["REQUEST_METHOD"] == self.method
+        return self.times > 0 and is_meant and bool(re.search(self.path, environ["PATH_INFO"]))
+
+
+@dataclass
+class S3:
+    """A running server with one public bucket.
+
+    Attributes:
+        url: of the server, for ``AWS_ENDPOINT_URL``.
+        bucket: its name.
+        owner: a client that may do everything, and is not counted.
+        requests: what clients asked so far; the owner's own requests are not among them.
+    """
+
+    url: str
+    bucket: str
+    owner: Any = field(repr=False)
+    requests: list[Request] = field(default_factory=list)
+    cues: list[Cue] = field(default_factory=list)
+
+    @property
+    def sent(self) -> int:
+        """Bytes of body sent to clients."""
+        return sum(request.sent for request in self.requests)
+
+    def put(self, key: str, content: bytes, *, public: bool = True) -> None:
+        acl = {"ACL": "public-read"} if public else {"ACL": "private"}
+        self.owner.put_object(Bucket=self.bucket, Key=key, Body=content, **acl)
+
+    def delete(self, key: str) -> None:
+        self.owner.delete_object(Bucket=self.bucket, Key=key)
+
+    def fail(self, method: str, path: str, status: int, code: str, times: int = 1) -> None:
+        """Answer with an error of S3."""
+
+        def act(_answer: Answer, environ: Environ, start: StartResponse) -> list[bytes]:
+            text = f"<Error><Code>{code}</Code><Message>on cue</Message></Error>".encode()
+            body = b"" if environ["REQUEST_METHOD"] == "HEAD" else text
+            start(f"{status} On cue", [("Content-Length", str(len(body)))])
+            return [body]
+
+        self.cues.append(Cue(method, path, act, times))
+
+    def cut(self, path: str, after: int, times: int = 1) -> None:
+        """Announce the whole body of a GET, send ``after`` bytes of it, and hang up."""
+
+        def act(answer: Answer, environ: Environ, start: StartResponse) -> Iterator[bytes]:
+            whole = b"".join(answer(environ, start))
+            yield whole[:after]
+
+        self.cues.append(Cue("GET", path, act, times))
+
+    def before(self, method: str, path: str, event: Callable[[], object], times: int = 1) -> None:
+        """Let something happen first, then answer as ever."""
+
+        def act(answer: Answer, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+            event()
+            return answer(environ, start)
+
+        self.cues.append(Cue(method, path, act, times))
+
+    def forget(self) -> None:
+        """Start counting anew, with no cue left."""
+        self.requests.clear()
+        self.cues.clear()
+
+
+class _Layer:
+    """Between the socket and moto."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+        self.buckets: list[S3] = []
+        self.lock = threading.Lock()
+
+    def __call__(self, environ: Environ, start: StartResponse) -> Iterator[bytes]:
+        found = next((b for b in self.buckets if self._is_client_of(b, environ)), None)
+        if found is None:
+            yield from self.answer(environ, start)
+            return
+        with self.lock:
+            cue = next((cue for cue in found.cues if cue.fits(environ)), None)
+            if cue:
+                cue.times -= 1
+        answer = (
+            self.answer(environ, start) if cue is None else cue.act(self.answer, environ, start)
+        )
+        sent = 0
+        try:
+            for piece in answer:
+                sent += len(piece)
+                yield piece
+        finally:
+            found.requests.append(
+                Request(
+                    environ["REQUEST_METHOD"],
+                    environ["PATH_INFO"],
+                    environ.get("HTTP_RANGE", ""),
+                    "HTTP_AUTHORIZATION" in environ,
+                    sent,
+                )
+            )
+
+    @staticmethod
+    def _is_client_of(bucket: S3, environ: Environ) -> bool:
+        is_owner = f"Credential={OWNER['aws_access_key_id']}/" in environ.get(
+            "HTTP_AUTHORIZATION", ""
+        )
+        return environ["PATH_INFO"].startswith(f"/{bucket.bucket}/") and not is_owner
+
+
+class _Handler(MotoRequestHandler):
+    """Without a line on standard error for every request."""
+
+    def log(self, *_: Any) -> None:
+        pass
+
+
+class S3Server:
+    """The server; :meth:`open_bucket` gives each test a bucket of its own."""
+
+    def __init__(self) -> None:
+        self._layer = _Layer(DomainDispatcherApplication(create_backend_app))
+        self._server = make_server(
+            "127.0.0.1", 0, self._layer, threaded=True, request_handler=_Handler
+        )
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._owner = boto3.client("s3", endpoint_url=self.url, region_name="us-east-1", **OWNER)
+
+    @contextmanager
+    def running(self) -> Iterator["S3Server"]:
+        thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._server.shutdown()
+            self._server.server_close()
+            thread.join()
+
+    def open_bucket(self, name: str) -> S3:
+        bucket = S3(self.url, name, self._owner)
+        self._owner.create_bucket(Bucket=name)
+        self._layer.buckets.append(bucket)
+        return bucket
