@@ -116,6 +116,7 @@ class CdsServer:
         withheld: times that are left out of results.
         polls: questions after a job at which it is done; before it is accepted, then running.
         is_held: jobs stay queued.
+        is_final: preliminary hours (expver 0005) are served as final ones (0001).
         sends_checksum: whether results carry one.
         end: how jobs that are made from now on end, and with which words.
         asset_url_base: where results are said to be, if not where they are.
@@ -132,6 +133,7 @@ class CdsServer:
         self.withheld: set[np.datetime64] = set()
         self.polls = 2
         self.is_held = False
+        self.is_final = False
         self.sends_checksum = True
         self.end: tuple[str, str] = ("successful", "")
         self.asset_url_base: str | None = None
@@ -288,6 +290,8 @@ class CdsServer:
 
     def _pack(self, times: list[np.datetime64], inputs: dict[str, Any]) -> bytes:
         messages = [self._messages[time] for time in times]
+        if self.is_final:
+            messages = [_finalised(message) for message in messages]
         return b"".join(messages) if inputs["data_format"] == "grib" else _to_netcdf(messages)
 
 
@@ -313,6 +317,14 @@ def _read_messages(path: Path) -> Iterator[tuple[np.datetime64, bytes]]:
             stamp = f"{date[:4]}-{date[4:6]}-{date[6:]}T{time[:2]}:{time[2:]}"
             yield np.datetime64(stamp, "ns"), eccodes.codes_get_message(message)
             eccodes.codes_release(message)
+
+
+def _finalised(content: bytes) -> bytes:
+    message = eccodes.codes_new_from_message(content)
+    eccodes.codes_set(message, "expver", "0001")
+    final: bytes = eccodes.codes_get_message(message)
+    eccodes.codes_release(message)
+    return final
 
 
 def _to_netcdf(messages: list[bytes]) -> bytes:

@@ -374,6 +374,20 @@ def test_a_result_at_a_host_that_is_not_allowed_is_never_fetched(cds, make_sourc
     with pytest.raises(SourceDataError, match=r"source\.hosts"):
         make_source().fetch(SIX, area)
     assert not cds.downloads()
+    cds.asset_url_base = None
+    make_source().fetch(SIX, area)
+    assert len(cds.accepted) == 1
+
+
+def test_a_result_without_a_file_is_reported_and_its_job_kept(
+    cds, make_source, area, true_fields, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(cds, "results", lambda job: {"asset": {"value": {"type": "x"}}})
+        with pytest.raises(SourceUnavailableError, match="name a file"):
+            make_source().fetch(SIX, area)
+    require_true(make_source().fetch(SIX, area), true_fields)
+    assert len(cds.accepted) == 1
 
 
 def test_at_the_deadline_the_jobs_stay_queued_and_the_next_run_takes_them_up(

@@ -39,6 +39,12 @@ def test_hours_are_offered_from_the_start_until_five_and_a_half_days_ago(make_so
     assert make_source().available(until_ever)[-1] == parse_time("2025-04-25T12")
 
 
+def test_a_domain_of_half_hours_is_offered_whole_hours(tmp_path):
+    half_hourly = england(tmp_path).model_copy(update={"cadence_h": 0.5})
+    times = open_source(half_hourly, clock=lambda: NOW).available(Period(SIX[0], SIX[3]))
+    np.testing.assert_array_equal(times, SIX[:3])
+
+
 def test_nothing_is_offered_before_the_first_hour_is_published(make_source):
     assert not make_source(now=parse_time("2025-01-02")).available(EVER).size
 
@@ -161,6 +167,24 @@ def test_a_second_ingest_of_final_hours_asks_nothing(cds, tmp_path):
     calls = len(cds.calls)
     assert ingest(domain, period=period, clock=lambda: NOW).did_nothing
     assert len(cds.calls) == calls
+
+
+def test_preliminary_hours_are_replaced_when_the_store_has_the_final_ones(cds, tmp_path):
+    domain = england(tmp_path, **PATIENT)
+    around = Period.parse("2025-02-28T20", "2025-03-01T04")
+    ingest(domain, period=around, clock=lambda: NOW)
+    before = archive_of(domain)
+    assert before.status[-4:].tolist() == [Status.PRELIMINARY] * 4
+    fields = before.read(before.times[-8:])
+
+    cds.is_final = True
+    report = ingest(domain, period=around, clock=lambda: NOW + DAY)
+    after = archive_of(domain)
+    assert report.replaced == 4
+    assert after.status[-8:].tolist() == [Status.FINAL] * 8
+    np.testing.assert_array_equal(after.read(after.times[-8:]), fields)
+    # The four hours of February that were final are not asked for again.
+    assert [inputs["month"] for inputs in cds.accepted] == [["02"], ["03"], ["03"]]
 
 
 def test_a_failed_fetch_leaves_the_archive_as_it_was(cds, tmp_path):
