@@ -11,6 +11,7 @@ from lsntp.ingest import ingest
 from lsntp.names import Status
 from lsntp.sources import Upstream, open_source
 from lsntp.sources.files import FileSource
+from lsntp.sources.synthetic import Atmosphere
 from lsntp.times import DAY, LAST_INSTANT, Period, hours, parse_time
 from tests.lsntp.ingest_files import archive_of
 from tests.lsntp.sources.era5.conftest import NOW, PATIENT, UK, england
@@ -210,7 +211,26 @@ def test_a_file_that_cannot_be_decoded_is_not_kept(cds, make_source, area, monke
     assert len(cds.accepted) == 2
 
 
-def test_the_preset_names_the_store():
-    domain = load_domain("era5-hourly")
-    assert domain.source.name == "era5"
-    assert open_source(domain).name == "era5"
+def test_the_preset_is_ingested_from_its_own_box_at_the_store(england_file, tmp_path, monkeypatch):
+    day = Period.parse("2019-03-01", "2019-03-02")
+    settings = {"root": str(tmp_path / "store"), "source.pause_s": 0.05}
+    domain = load_domain("era5-hourly", overrides=settings)
+    made = Atmosphere.of_seed(1).temperature_k
+    with CdsServer([england_file], fields=made) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        report = ingest(domain, period=day, clock=lambda: NOW)
+        (job,) = server.jobs.values()
+    assert job.request["area"] == [54.5, 72.5, 15.5, 135.5]
+    assert (report.written, report.quarantined) == (24, 0)
+
+    (tmp_path / "day.grib").write_bytes(job.content)
+    files = {"root": str(tmp_path / "files"), "source": {"name": "files", "paths": ["day.grib"]}}
+    monkeypatch.chdir(tmp_path)
+    other = load_domain("era5-hourly", overrides=files)
+    ingest(other, period=day, clock=lambda: NOW)
+    found, true = archive_of(domain), archive_of(other)
+    hours_of_the_day = day.steps(hours(1), day.start)
+    fields = found.read(hours_of_the_day)
+    assert fields.shape == (24, 77, 125)
+    np.testing.assert_array_equal(fields, true.read(hours_of_the_day))
