@@ -649,6 +649,7 @@ def _store_handler(server: CdsServer) -> type[BaseHTTPRequestHandler]:
         def send_content(self, content: bytes, fault: object) -> None:
             if fault not in (CUT, STALL):
                 self.wfile.write(content)
+                server.happened["all sent"].set()
                 return
             self.wfile.write(content[: len(content) // 2])
             self.wfile.flush()
