@@ -64,6 +64,16 @@ analyse_app = typer.Typer(help="Look into trained networks.", no_args_is_help=Tr
 analyse_app.command("correlations")(analyse.correlations)
 app.add_typer(analyse_app, name="analyse", rich_help_panel=LOOK)
 
+models_app = typer.Typer(
+    help="Look at model versions, compare them, choose the champion.", no_args_is_help=True
+)
+models_app.command("list")(models.list_versions)
+models_app.command("show")(models.show)
+models_app.command("compare")(models.compare)
+models_app.command("promote")(models.promote)
+models_app.command("rollback")(models.rollback)
+app.add_typer(models_app, name="models", rich_help_panel=AFTER)
+
 quarantine_app = typer.Typer(
     help="Look at, release or discard rejected fields.", no_args_is_help=True
 )

@@ -5,15 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from lsntp.config import Domain
 from lsntp.times import format_time
 from lsntp.workspace import Workspace
 
 if TYPE_CHECKING:
-    from lsntp.life_cycle import LifeCycle
+    from lsntp.life_cycle import LifeCycle, Span
     from lsntp.report.steps import Step
 
 out = Console()
@@ -22,7 +20,16 @@ err = Console(stderr=True)
 MAX_GAPS = 20
 """Spans without a field that ``lsntp status`` lists, the newest."""
 WHY_LENGTH = 120
-"""Characters of a reason in its table."""
+"""Characters of a reason that are shown."""
+
+
+JUDGED = {
+    "promoted": "is champion now",
+    "kept": "is kept, the champion stays",
+    "refused": "is refused, the champion stays",
+    "postponed": "is not judged yet, the champion stays",
+}
+"""The gate's verdicts in words."""
 
 
 def print_status(
@@ -42,14 +49,8 @@ def print_status(
     if hours.times.size:
         _print_calendar(domain, hours)
     gaps = [span for span in hours.spans() if not span.state.is_usable]
-    if gaps:
-        table = Table("from", "until", "what", "since", "why", title="Hours without a field")
-        for span in gaps[-MAX_GAPS:]:
-            since = "" if np.isnat(span.since) else format_time(span.since)
-            why = span.why if len(span.why) <= WHY_LENGTH else f"{span.why[:WHY_LENGTH]}…"
-            cells = (format_time(span.start), format_time(span.end), span.state.value, since, why)
-            table.add_row(*map(escape, cells))
-        out.print(table)
+    for span in gaps[-MAX_GAPS:]:
+        _say(_gap(span))
     if len(gaps) > MAX_GAPS:
         _say(f"and {len(gaps) - MAX_GAPS} earlier spans without a field; --json lists them all")
     if hours.replaced:
@@ -74,6 +75,15 @@ def print_status(
         following = "report"
     if following is not None:
         _say(f"next        lsntp {following} {reference}")
+
+
+def _gap(span: "Span") -> str:
+    """One span without a field: which, what, since when and why."""
+    since = "" if np.isnat(span.since) else f" since {format_time(span.since)}"
+    why = f": {span.why[:WHY_LENGTH]}" if span.why else ""
+    cut = "…" if len(span.why) > WHY_LENGTH else ""
+    what = span.state.value.replace("_", " ")
+    return f"{format_time(span.start)}..{format_time(span.end)}  {what}{since}{why}{cut}"
 
 
 def _print_calendar(domain: Domain, hours: "LifeCycle") -> None:
@@ -135,11 +145,29 @@ def print_backfill(outcome: dict[str, Any]) -> None:
         )
 
 
-def print_train(outcome: list[dict[str, Any]]) -> None:
-    """One line a model version."""
-    for entry in outcome:
+def print_train(outcome: dict[str, list[dict[str, Any]]]) -> None:
+    """One line a model version, then the gate's judgements."""
+    for entry in outcome["versions"]:
         did = f"fitted in {entry['seconds']:g} s" if entry["created"] else "already fitted"
         out.print(f"train: {entry['version']} {did}", highlight=False)
+    print_gate(outcome["gate"])
+
+
+def print_gate(judgements: list[dict[str, Any]]) -> None:
+    """One line a judgement; of the contest for the first champion only the winner's."""
+    if not judgements:
+        _say("gate: nothing to do, every version was judged before")
+    for entry in judgements:
+        if entry["rule"] == "first champion" and entry["verdict"] == "kept":
+            continue
+        _say(
+            f"gate: {entry['candidate']} {JUDGED[entry['verdict']]}{_again(entry)}. "
+            f"{entry['reason']}"
+        )
+
+
+def _again(entry: dict[str, Any]) -> str:
+    return "" if entry["is_new"] else ", as decided before"
 
 
 def print_forecast(outcome: list[dict[str, Any]]) -> None:
@@ -165,6 +193,8 @@ def print_forecast(outcome: list[dict[str, Any]]) -> None:
 
 def print_evaluate(outcome: dict[str, Any]) -> None:
     """One line a model."""
+    if outcome["drift"]["is_drifting"]:
+        err.print(f"[bold yellow]drift:[/] {outcome['drift']['verdict']}", soft_wrap=True)
     if outcome["did_nothing"]:
         out.print("evaluate: nothing to do, every forecast with a truth is scored")
     for model, counts in outcome["models"].items():

@@ -5,7 +5,7 @@ from typing import Any
 from prefect import flow
 
 from flows.parameters import Overrides, resolve
-from tasks.evaluate import publish_skill, score_forecasts
+from tasks.evaluate import publish_skill, score_forecasts, watch_drift
 from tasks.report import write_page
 
 
@@ -13,10 +13,10 @@ from tasks.report import write_page
 def evaluate(
     domain: str, models: list[str] | None = None, overrides: Overrides = None
 ) -> dict[str, Any]:
-    """Score every forecast whose truth has arrived and publish the skill table."""
+    """Score every forecast whose truth has arrived, publish the skill table, watch for drift."""
     config = resolve(domain, overrides)
     outcome = score_forecasts(config, models=models)
-    return {**outcome, "verdict": publish_skill(config)}
+    return {**outcome, "verdict": publish_skill(config), "drift": watch_drift(config)}
 
 
 @flow(name="report")

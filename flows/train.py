@@ -5,6 +5,7 @@ from typing import Any
 from prefect import flow
 
 from flows.parameters import Overrides, resolve
+from tasks.gate import pass_gate
 from tasks.train import fit_models, prepare_training_data
 
 
@@ -21,8 +22,10 @@ def train(
     fine_tune_from: str | None = None,
     force: bool = False,
     overrides: Overrides = None,
-) -> list[dict[str, Any]]:
-    """Fit every model (baselines and networks) whose version does not exist yet."""
+) -> dict[str, Any]:
+    """Fit every model whose version does not exist yet, and offer what is new to the gate."""
     config = resolve(domain, overrides)
     prepare_training_data(config)
-    return fit_models(config, models=models, fine_tune_from=fine_tune_from, force=force)
+    versions = fit_models(config, models=models, fine_tune_from=fine_tune_from, force=force)
+    judgements = pass_gate(config, [entry["version"] for entry in versions])
+    return {"versions": versions, "gate": judgements}

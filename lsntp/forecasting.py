@@ -1,4 +1,8 @@
-"""Rolling forecasts: one from every initial time with a complete history and none yet."""
+"""Rolling forecasts: one from every initial time with a complete history and none yet.
+
+Every model has its own archive; that of ``champion`` holds what users are to read: each forecast
+by the version that was champion when it was made.
+"""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -14,10 +18,11 @@ from lsntp.errors import ArchiveNotFoundError, ModelError, TrainingDataError
 from lsntp.grid import Fields
 from lsntp.guidance import CORRECTED, RAW, correct_guidance, fetch_guidance
 from lsntp.models.base import Forecaster
-from lsntp.names import Status
+from lsntp.names import CHAMPION, Status
 from lsntp.progress import track
 from lsntp.publication import ForecastReport, create_forecasts, written_forecasts
 from lsntp.times import Instant, Period, Times, format_time, utc_now
+from lsntp.training.champion import open_champion
 from lsntp.training.history import is_complete, open_analysis, read_fields, status_of
 from lsntp.training.loading import load_forecaster
 from lsntp.training.versions import ModelVersion, latest_version
@@ -38,7 +43,11 @@ def forecast(
     redo_superseded: bool = False,
     clock: Callable[[], Instant] = utc_now,
 ) -> list[ForecastReport]:
-    """Write every missing forecast of the newest version of each model; a rerun writes nothing.
+    """Write every missing forecast of the newest version of each model, and of the champion.
+
+    Who is champion is read once, at the start: a promotion meanwhile concerns the next run. A
+    rerun writes nothing. With a moving training window (``retrain``) a version forecasts only
+    from where its own training and validation end.
 
     A forecast that is there stays as it was made, also when its inputs become final, unless
     ``redo_superseded``: then it is withdrawn and made again. Killed between the two, the next
@@ -48,7 +57,8 @@ def forecast(
 
     Args:
         domain: what to forecast for.
-        models: names; None for every model of the domain that has a version.
+        models: names, ``champion`` among them; None for every model of the domain that has a
+            version and, if there is one, the champion.
         period: initial times to forecast from; None for all of the analysis archive.
         latest: only from the newest initial time whose history is complete.
         redo_superseded: make those again whose preliminary inputs are final now.
@@ -65,14 +75,22 @@ def forecast(
         ArchiveBusyError: if another process is writing the same forecasts.
         StorageError: if the storage refuses.
     """
-    names = domain.model_names if models is None else tuple(models)
+    names = (CHAMPION, *domain.model_names) if models is None else tuple(models)
     versions = _versions(domain, names, is_all=models is None)
     analysis = open_analysis(domain)
     times = analysis.times
     asked = times[period.contains(times)] if period else times
     reports = [
-        _forecast(domain, analysis, version, asked, latest=latest, redo_superseded=redo_superseded)
-        for version in versions
+        _forecast(
+            domain,
+            analysis,
+            name,
+            version,
+            asked,
+            latest=latest,
+            redo_superseded=redo_superseded,
+        )
+        for name, version in versions.items()
     ]
     if RAW in names:
         reports.append(fetch_guidance(domain, asked, latest=latest, clock=clock))
@@ -86,25 +104,30 @@ def forecast(
     return sorted(reports, key=lambda report: names.index(report.model))
 
 
-def _versions(domain: Domain, names: Sequence[str], *, is_all: bool) -> list[ModelVersion]:
-    """The newest version of each model that is trained."""
+def _versions(domain: Domain, names: Sequence[str], *, is_all: bool) -> dict[str, ModelVersion]:
+    """The champion, and the newest version of each model that is trained, in the order of names."""
     folder = Workspace.of(domain).models
-    trained = [name for name in names if name not in domain.guidance]
-    found = {name: latest_version(folder, name) for name in trained}
-    versions = [version for version in found.values() if version]
-    missing = ", ".join(name for name, version in found.items() if not version)
+    found = {
+        name: open_champion(domain) if name == CHAMPION else latest_version(folder, name)
+        for name in names
+        if name not in domain.guidance
+    }
+    versions = {name: version for name, version in found.items() if version}
+    missing = [name for name, version in found.items() if not version]
     if missing and not (is_all and (versions or domain.guidance)):
         raise ModelError(
-            f"Expected a trained version of {missing} in {folder}, found none; run `lsntp train`."
+            f"Expected a trained version of {', '.join(missing)} in {folder}, found none; run "
+            "`lsntp train`."
         )
     if missing:
-        _log.warning("No version yet of %s; `lsntp train` makes them.", missing)
+        _log.warning("No version yet of %s; `lsntp train` makes them.", ", ".join(missing))
     return versions
 
 
 def _forecast(
     domain: Domain,
     analysis: AnalysisArchive,
+    name: str,
     version: ModelVersion,
     asked: Times,
     *,
@@ -112,22 +135,25 @@ def _forecast(
     redo_superseded: bool,
 ) -> ForecastReport:
     forecaster = load_forecaster(version, domain)
+    if domain.retrain.is_moving:
+        asked = asked[asked + domain.lead_times[0] >= version.seen.end]
     status = status_of(analysis, asked, forecaster.offsets)
     ready = is_complete(status)
     if latest and ready.any():
         newest = int(np.flatnonzero(ready)[-1])
         asked, status, ready = asked[newest:], status[newest:], ready[newest:]
-    stale = np.intersect1d(_superseded(domain, analysis, version), asked[ready])
+    stale = np.intersect1d(_superseded(domain, analysis, name), asked[ready])
     if redo_superseded and stale.size:
-        ForecastArchive.open(Workspace.of(domain).forecast(version.model)).withdraw(stale)
+        ForecastArchive.open(Workspace.of(domain).forecast(name)).withdraw(stale)
         stale = stale[:0]
-    written, made_by = written_forecasts(domain, version.model)
+    written, made_by = written_forecasts(domain, name)
     missing = np.flatnonzero(ready & ~np.isin(asked, written))
     older = np.isin(asked[ready], written[made_by != version.version]).sum()
     if missing.size:
-        _write(domain, version, forecaster, analysis, asked[missing], _worst(status[missing]))
+        due, worst = asked[missing], _worst(status[missing])
+        _write(domain, name, version, forecaster, analysis, due, worst)
     return ForecastReport(
-        model=version.model,
+        model=name,
         version=version.version,
         written=asked[missing],
         already=int(ready.sum()) - missing.size,
@@ -139,6 +165,7 @@ def _forecast(
 
 def _write(
     domain: Domain,
+    name: str,
     version: ModelVersion,
     forecaster: Forecaster,
     analysis: AnalysisArchive,
@@ -148,11 +175,9 @@ def _write(
     """Forecast and publish batch by batch; the archive is made with the first good forecast."""
     archive = None
     starts = range(0, init_times.size, BATCH)
-    for batch in track([slice(i, i + BATCH) for i in starts], f"forecast {version.model}"):
+    for batch in track([slice(i, i + BATCH) for i in starts], f"forecast {name}"):
         prediction = _predict(forecaster, analysis, init_times[batch], version)
-        archive = archive or create_forecasts(
-            domain, version.model, f"{version.kind} {version.model}"
-        )
+        archive = archive or create_forecasts(domain, name, _described(name, version))
         archive.publish(
             init_times[batch],
             prediction,
@@ -183,9 +208,13 @@ def _worst(status: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:
     return np.where(preliminary, Status.PRELIMINARY, Status.FINAL).astype(np.int8)
 
 
-def _superseded(domain: Domain, analysis: AnalysisArchive, version: ModelVersion) -> Times:
+def _described(name: str, version: ModelVersion) -> str:
+    return "the champion of each time" if name == CHAMPION else f"{version.kind} {name}"
+
+
+def _superseded(domain: Domain, analysis: AnalysisArchive, name: str) -> Times:
     try:
-        archive = ForecastArchive.open(Workspace.of(domain).forecast(version.model))
+        archive = ForecastArchive.open(Workspace.of(domain).forecast(name))
     except ArchiveNotFoundError:
         return np.array([], "datetime64[ns]")
     return superseded(domain, archive, analysis)

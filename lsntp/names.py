@@ -18,6 +18,9 @@ INGESTED_AT: Final = "ingested_at"
 OROGRAPHY: Final = "orography"
 LAND_FRACTION: Final = "land_fraction"
 
+CHAMPION: Final = "champion"
+"""The model that stands for whichever version the gate chose; no other may be named so."""
+
 KELVIN: Final = "K"
 T2M_STANDARD_NAME: Final = "air_temperature"
 FIELD_DIMS: Final = (TIME, LATITUDE, LONGITUDE)

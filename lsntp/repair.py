@@ -25,7 +25,7 @@ from lsntp.config import Domain
 from lsntp.errors import LsntpError
 from lsntp.ingest import ingest
 from lsntp.intake import blocks
-from lsntp.names import DIGEST_BYTES, SOURCE_DIGEST, STATUS, T2M, TIME, Status
+from lsntp.names import CHAMPION, DIGEST_BYTES, SOURCE_DIGEST, STATUS, T2M, TIME, Status
 from lsntp.regrid import regrid
 from lsntp.sources import open_source
 from lsntp.times import Instant, Period, Times, format_time, utc_now
@@ -268,7 +268,7 @@ class _Repair:
 
         if self._attempt(partial(evaluate, self.domain), "`lsntp evaluate` scores them later"):
             self.done.append(f"{path.name}: scored again where forecast and truth are there")
-        unknown = sorted(self._models - set(self.domain.model_names))
+        unknown = sorted(self._models - {*self.domain.model_names, CHAMPION})
         if unknown:
             self.lost.append(
                 f"{path.name}: scores of {', '.join(unknown)} in damaged months are gone; add the "

@@ -2,17 +2,22 @@
 
 import dataclasses
 import json
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
 from prefect import get_run_logger, task
 from prefect.artifacts import create_table_artifact
+from prefect.events import emit_event
 
 from lsntp.config import Domain
+from lsntp.evaluation.drift import drift_of
 from lsntp.evaluation.scoring import evaluate
 from lsntp.evaluation.skill import skill_table
 from tasks.policy import HOUR_S, OPTIONS
 from tasks.slots import archive_slot, slots
+
+DRIFT_EVENT = "lsntp.skill-drift"
 
 
 @task(name="score-forecasts", timeout_seconds=6 * HOUR_S, **OPTIONS)
@@ -39,3 +44,25 @@ def publish_skill(domain: Domain) -> str:
     )
     get_run_logger().info("%s: %s", domain.domain, table.verdict)
     return table.verdict
+
+
+@task(name="watch-drift", **OPTIONS)
+def watch_drift(domain: Domain) -> dict[str, Any]:
+    """Emit the event :data:`DRIFT_EVENT` where the champion has drifted, with the numbers.
+
+    The event of a day has the same id however often that day is evaluated.
+    """
+    found = drift_of(domain)
+    verdict = found.to_dict()
+    if found.is_drifting:
+        emit_event(
+            event=DRIFT_EVENT,
+            resource={
+                "prefect.resource.id": f"lsntp.domain.{domain.domain}",
+                "prefect.resource.name": domain.domain,
+            },
+            payload=verdict,
+            id=uuid.uuid5(uuid.NAMESPACE_URL, f"lsntp:{domain.domain}:{found.last_day}"),
+        )
+        get_run_logger().warning("%s: %s", domain.domain, found.verdict)
+    return verdict

@@ -5,14 +5,15 @@ from typing import Any
 from prefect import get_run_logger, task
 from prefect.artifacts import create_table_artifact
 
-from lsntp.archives.analysis import AnalysisArchive
-from lsntp.archives.coverage import coverage
 from lsntp.config import Domain
 from lsntp.ingest import ingest
-from lsntp.times import Period, format_time
-from lsntp.workspace import Workspace
+from lsntp.life_cycle import life_cycle
+from lsntp.times import Period
 from tasks.policy import HOUR_S, OPTIONS
 from tasks.slots import archive_slot, slots, source_slot
+
+MAX_SPANS = 500
+"""Spans in the artifact, the newest: a page must stay a page."""
 
 
 @task(name="ingest-hours", timeout_seconds=6 * HOUR_S, **OPTIONS)
@@ -34,17 +35,14 @@ def ingest_hours(domain: Domain, period: Period | None = None) -> dict[str, Any]
 
 
 @task(name="publish-coverage", **OPTIONS)
-def publish_coverage(domain: Domain) -> dict[str, Any]:
-    """Show which hours the archive holds as a table artifact."""
-    archive = AnalysisArchive.open(Workspace.of(domain).analysis)
-    end = domain.start + max(1, archive.times.size) * domain.cadence
-    known = coverage(archive, domain.start, domain.cadence, Period(domain.start, end))
+def publish_coverage(domain: Domain) -> dict[str, int]:
+    """Show what every expected hour is as a table artifact; returns the count of each state."""
+    found = life_cycle(domain)
+    spans = found.spans()
     create_table_artifact(
         key=f"coverage-{domain.domain}",
-        table=[
-            {"from": format_time(run.start), "to": format_time(run.end), "status": run.status.name}
-            for run in known.runs()
-        ],
-        description=f"Hours of the analysis archive of {domain.domain}",
+        table=[span.to_json() for span in spans[-MAX_SPANS:]],
+        description=f"Expected hours of {domain.domain}; {max(0, len(spans) - MAX_SPANS)} earlier "
+        "spans are in `lsntp status --json`",
     )
-    return known.summary()
+    return {state.value: count for state, count in found.counts.items()}

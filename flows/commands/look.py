@@ -38,6 +38,7 @@ def status(
     """
     from lsntp.life_cycle import life_cycle
     from lsntp.report.steps import steps_of
+    from lsntp.training.champion import champion_of
 
     resolved = load_domain(domain, overrides=overrides_from(override))
     period = None
@@ -48,7 +49,14 @@ def status(
     hours, steps = life_cycle(resolved, period=period), steps_of(resolved)
     if as_json:
         found = {step.name.lower(): step.found if step.is_done else None for step in steps}
-        out.print_json(json.dumps({"domain": resolved.domain, **hours.to_json(), "steps": found}))
+        champion = champion_of(resolved)
+        summary = {
+            "domain": resolved.domain,
+            **hours.to_json(),
+            "steps": found,
+            "champion": champion.version if champion else None,
+        }
+        out.print_json(json.dumps(summary))
         return
     console.print_status(resolved, hours, steps, domain)
 

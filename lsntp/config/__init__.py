@@ -1,13 +1,16 @@
 """Domains: what a run depends on, and how it is read from YAML."""
 
 from lsntp.config.architecture import LsntpConfig
+from lsntp.config.comparators import ConvlstmConfig, ConvnetConfig
 from lsntp.config.domain import (
     BASELINES,
     GUIDANCE,
     REFERENCES,
     ROOT_VARIABLE,
+    ArchitectureConfig,
     DaskConfig,
     Domain,
+    Loss,
     NetworkConfig,
     Scaling,
     Target,
@@ -24,27 +27,38 @@ from lsntp.config.source import (
     SourceConfig,
     SyntheticSource,
 )
-from lsntp.config.static import StaticConfig, StaticFiles
+from lsntp.config.static import StaticConfig, StaticEra5, StaticFiles, StaticGfs
+from lsntp.config.upkeep import FEWEST_DAYS, DriftConfig, GateConfig, RetrainConfig
 
 __all__ = [
     "BASELINES",
+    "FEWEST_DAYS",
     "GUIDANCE",
     "REFERENCES",
     "ROOT_VARIABLE",
+    "ArchitectureConfig",
+    "ConvlstmConfig",
+    "ConvnetConfig",
     "DaskConfig",
     "Domain",
+    "DriftConfig",
     "Era5Source",
     "FilesSource",
+    "GateConfig",
     "GfsSource",
+    "Loss",
     "LsntpConfig",
     "NcepR1Source",
     "NetworkConfig",
     "PluginSource",
     "QualityConfig",
+    "RetrainConfig",
     "Scaling",
     "SourceConfig",
     "StaticConfig",
+    "StaticEra5",
     "StaticFiles",
+    "StaticGfs",
     "SyntheticSource",
     "Target",
     "TrainingConfig",

@@ -1,9 +1,11 @@
-"""The architecture of LS-NTP: two presets, and a switch for everything in which they differ.
+"""The architecture of LS-NTP: three presets, and a switch for everything in which they differ.
 
 The lectures publish equations, the authors publish code, and the two do not agree. Each
 switch below is one such disagreement: the value of preset ``paper`` is the side of the
 equations (Xu et al., Neural Networks 155 (2022) 242-257, doi 10.1016/j.neunet.2022.07.022),
 that of ``official`` the side of the code (github.com/xuguangning1218/LS_NTP @ 53abda05721f).
+``plus`` is ours: what measurably forecasts better and is still LS-Conv at heart, one switch an
+ingredient.
 """
 
 from collections.abc import Mapping
@@ -19,7 +21,7 @@ from pydantic import (
     model_validator,
 )
 
-Configuration = Literal["paper", "official"]
+Configuration = Literal["paper", "official", "plus"]
 
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
@@ -43,6 +45,23 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "decoder_steps": "history",
             "even_grid": "refuse",
         },
+        "plus": {
+            "decoder_input": "forecast",
+            "peephole": "channel",
+            "hidden": 32,
+            "embedding": 32,
+            "stride": 4,
+            "stem": 16,
+            "width": 48,
+            "context": 4,
+            "anomalies": True,
+            "residual": True,
+            "forcings": True,
+            "static": True,
+            "strength": "learned",
+            "forget_bias": 1.0,
+            "dropout": 0.2,
+        },
     }
 )
 """What ``configuration`` sets; a key of the YAML beats it."""
@@ -57,6 +76,27 @@ _ABLATIONS: Mapping[str, Any] = MappingProxyType(
     }
 )
 
+INGREDIENTS: Mapping[str, Any] = MappingProxyType(
+    {
+        "stride": 1,
+        "stem": 0,
+        "width": 0,
+        "context": 0,
+        "anomalies": False,
+        "residual": False,
+        "forcings": False,
+        "static": False,
+        "strength": "one",
+        "forget_bias": 0.0,
+        "dropout": 0.0,
+    }
+)
+"""What only ``plus`` may switch on, as it is without."""
+
+_NOT_IN_PLUS: Mapping[str, Any] = MappingProxyType(
+    {"decoder_steps": "horizon", "even_grid": "extend", "downsample": False}
+)
+
 
 class LsntpConfig(BaseModel):
     """LS-NTP: a ConvLSTM encoder-decoder whose convolution is LS-Conv.
@@ -68,14 +108,17 @@ class LsntpConfig(BaseModel):
     (how far correlations matter) ``reach_km``.
 
     A dump names only what differs from the preset, so that a stored configuration and the
-    version made of it mean the same whatever switches come later.
+    version made of it mean the same whatever switches come later. That of ``plus`` names all
+    its switches: measurement may change the preset.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     name: Literal["lsntp"] = "lsntp"
     configuration: Configuration = Field(
-        "paper", description="Preset of switches: the published equations, or the authors' code."
+        "paper",
+        description="Preset of switches: the published equations, the authors' code, or what "
+        "forecasts best (:class:`lsntp.models.plus.LSNTPPlus`).",
     )
     hidden: int = Field(128, ge=1, le=1024, description="Channels d of the recurrent state.")
     embedding: int = Field(512, ge=1, le=4096, description="Length e of a node embedding.")
@@ -153,6 +196,48 @@ class LsntpConfig(BaseModel):
         "made and made again, memory linear in N. auto: dense up to 10 000 nodes.",
     )
 
+    stride: Literal[1, 2, 4] = Field(
+        1, description="plus: cells between two nodes of the recurrence, along each axis."
+    )
+    stem: int = Field(
+        0, ge=0, le=512, description="plus: channels at full resolution, before and after nodes."
+    )
+    context: int = Field(
+        0,
+        ge=0,
+        le=16,
+        description="plus: residual blocks of the skip path at full resolution, from all inputs "
+        "past the recurrence to every frame; 0: without.",
+    )
+    width: int = Field(0, ge=0, le=512, description="plus: channels of the context.")
+    anomalies: bool = Field(
+        False, description="plus: the network sees and makes anomalies from the climatology."
+    )
+    residual: bool = Field(
+        False,
+        description="plus: every frame is the frame before it and what the head adds; with "
+        "anomalies that is persistence plus the climatological increment.",
+    )
+    forcings: bool = Field(
+        False,
+        description="plus: climatology and cosine of the solar zenith angle of a step and of the "
+        "next one are inputs.",
+    )
+    static: bool = Field(False, description="plus: land fraction and latitude are inputs.")
+    strength: Literal["one", "learned"] = Field(
+        "one",
+        description="plus: learned, I + s A with a learned number s, 0.1 at first. one: I + A.",
+    )
+    forget_bias: float = Field(0.0, description="plus: b_f at first.")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="plus: share of channels dropped in residual blocks."
+    )
+
+    @property
+    def needs_climatology(self) -> bool:
+        """Whether known-future inputs must be given."""
+        return self.anomalies or self.forcings
+
     @model_validator(mode="before")
     @classmethod
     def _fill_from_preset(cls, content: Any) -> Any:
@@ -166,6 +251,7 @@ class LsntpConfig(BaseModel):
     def _check_together(self) -> Self:
         if self.reach_km != "all" and self.reach_km < 0:
             raise ValueError(f"reach_km: expected 0 or more km, or all, found {self.reach_km:g}")
+        self._check_configuration()
         if self.operator == "dagg" and not self.long_range:
             raise ValueError(
                 "expected long_range: true with operator: dagg, whose weights come from the "
@@ -173,9 +259,31 @@ class LsntpConfig(BaseModel):
             )
         return self
 
+    def _check_configuration(self) -> None:
+        fixed = _NOT_IN_PLUS if self.configuration == "plus" else INGREDIENTS
+        wrong = [
+            f"{name}: {value}" for name, value in fixed.items() if getattr(self, name) != value
+        ]
+        if wrong:
+            raise ValueError(
+                f"expected {', '.join(wrong)} with configuration: {self.configuration}, found "
+                + ", ".join(
+                    f"{name.split(':')[0]}: {getattr(self, name.split(':')[0])}" for name in wrong
+                )
+            )
+        if self.configuration == "plus" and (
+            min(self.width, self.stem) < 1 or self.decoder_input == "zeros"
+        ):
+            raise ValueError(
+                "expected stem and width of at least 1 and decoder_input none or forecast with "
+                f"configuration: plus, found {self.stem}, {self.width} and {self.decoder_input}"
+            )
+
     @model_serializer(mode="wrap")
     def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        implied = {**_ABLATIONS, **PRESETS[self.configuration]}
+        implied = dict(_ABLATIONS)  # plus says all it is: its preset may still learn
+        if self.configuration != "plus":
+            implied |= {**INGREDIENTS, **PRESETS[self.configuration]}
         dumped: dict[str, Any] = handler(self)
         return {
             key: value

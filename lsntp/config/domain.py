@@ -11,17 +11,24 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
+    SerializerFunctionWrapHandler,
+    Tag,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
 from lsntp.config.architecture import LsntpConfig
+from lsntp.config.comparators import ConvlstmConfig, ConvnetConfig
 from lsntp.config.quality import QualityConfig
 from lsntp.config.region import RegionConfig, check_regions
 from lsntp.config.source import GfsSource, SourceConfig, Spacing
 from lsntp.config.static import StaticConfig
+from lsntp.config.upkeep import DriftConfig, GateConfig, RetrainConfig
 from lsntp.grid import Grid, gaussian_grid, regular_grid
+from lsntp.names import CHAMPION
 from lsntp.times import Duration, Instant, Period, hours, in_hours, parse_time
 
 ROOT_VARIABLE = "LSNTP_ROOT"
@@ -32,6 +39,7 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Scaling = Literal["min-max-01", "min-max-11", "standard"]
 Target = Literal["absolute", "anomaly", "increment"]
 Precision = Literal["float32", "bfloat16"]
+Loss = Literal["mse", "mae"]
 
 
 def _to_moment(value: object) -> dt.date:
@@ -197,16 +205,53 @@ class TrainingConfig(_Frozen):
         "measured on a GPU yet; needs a C++ compiler on CPU. Versions made with and without it "
         "have the same tensors.",
     )
+    loss: Loss = Field(
+        "mse", description="What is minimised: mean squared or mean absolute error of the target."
+    )
     seed: int = 0
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_was_a_choice(
+        self, handler: SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:
+        """Without the default loss, so that versions trained with it keep their names."""
+        dumped: dict[str, Any] = handler(self)
+        return {key: value for key, value in dumped.items() if (key, value) != ("loss", "mse")}
+
+
+def _network_named(content: object) -> str:
+    """LS-NTP unless it says otherwise."""
+    name = content.get("name", "lsntp") if isinstance(content, dict) else content.name  # type: ignore[attr-defined]
+    return str(name)
+
+
+ArchitectureConfig = Annotated[
+    Annotated[LsntpConfig, Tag("lsntp")]
+    | Annotated[ConvlstmConfig, Tag("convlstm")]
+    | Annotated[ConvnetConfig, Tag("convnet")],
+    Discriminator(_network_named),
+]
 
 
 class NetworkConfig(_Frozen):
     """A network with its inputs' scaling, its target and its training."""
 
-    architecture: LsntpConfig = LsntpConfig()
+    architecture: ArchitectureConfig = LsntpConfig()
     scaling: Scaling = "min-max-01"
     target: Target = "absolute"
     training: TrainingConfig = TrainingConfig()
+
+    @model_validator(mode="after")
+    def _check_target(self) -> Self:
+        adds_up = isinstance(self.architecture, ConvnetConfig) or (
+            isinstance(self.architecture, LsntpConfig) and self.architecture.configuration == "plus"
+        )
+        if adds_up and self.target != "absolute":
+            raise ValueError(
+                "expected target: absolute for a network that adds its changes to the last frame "
+                f"itself (lsntp plus, convnet), found {self.target}"
+            )
+        return self
 
 
 BaselineName = Literal[
@@ -285,6 +330,9 @@ class Domain(_Frozen):
     baselines: tuple[BaselineName, ...] = BASELINES
     ridge_penalty: float = Field(1.0, gt=0, description="L2 penalty of the ridge baseline, K^2.")
     bootstrap_samples: int = Field(1000, ge=100)
+    gate: GateConfig = GateConfig()
+    retrain: RetrainConfig = RetrainConfig()
+    drift: DriftConfig = DriftConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     dask: DaskConfig = DaskConfig()
     place: tuple[float, float] | None = Field(
@@ -321,6 +369,10 @@ class Domain(_Frozen):
         clash = set(self.networks) & set(REFERENCES)
         if clash:
             raise ValueError(f"networks may not take a baseline's name: {sorted(clash)}")
+        if CHAMPION in self.networks:
+            raise ValueError(
+                f"networks may not be named {CHAMPION}: that is whichever version the gate chose"
+            )
         self._check_guidance()
         if self.start > self.split.train.period.start:
             raise ValueError(

@@ -96,13 +96,13 @@ def _parse(text: str, label: str) -> Any:
 
 
 def _set(content: dict[str, Any], key: str, value: Any) -> None:
-    """Set a dotted key in nested dictionaries."""
+    """Set a dotted key in nested dictionaries, only there: YAML's aliases share sections."""
     *parents, last = key.split(".")
     for parent in parents:
         child = content.setdefault(parent, {})
         if not isinstance(child, dict):
             raise ConfigError(f"Expected {key} to lead into a section, found {parent}: {child!r}.")
-        content = child
+        content[parent] = content = dict(child)
     content[last] = value
 
 

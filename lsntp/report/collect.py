@@ -117,12 +117,12 @@ def _network_version(domain: Domain, table: SkillTable, network: str | None) -> 
 
 
 def _learned(domain: Domain, version: ModelVersion, place: tuple[float, float]) -> Links:
-    from lsntp.models.lsntp import LSNTP
+    from lsntp.models.learned_graph import LearnedGraph
     from lsntp.training.network import NetworkForecaster
 
     forecaster = load_forecaster(version, domain)
     network = forecaster.network if isinstance(forecaster, NetworkForecaster) else None
-    if not isinstance(network, LSNTP):
+    if not isinstance(network, LearnedGraph):
         raise ModelError(f"Expected a network that learns an adjacency, found {version.version}.")
     node = network.node_of(*domain.target_grid.nearest_cell(*place))
     row, column = divmod(node, network.node_shape[1])

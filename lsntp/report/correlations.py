@@ -248,12 +248,12 @@ def _learned(
     domain: Domain, version: ModelVersion, cell: tuple[int, int]
 ) -> tuple[tuple[int, int], Grid, Floats]:
     """The node of a cell, the grid of the nodes, and the column (h, w) of the adjacency."""
-    from lsntp.models.lsntp import LSNTP
+    from lsntp.models.learned_graph import LearnedGraph
     from lsntp.training.network import NetworkForecaster
 
     forecaster = load_forecaster(version, domain)
     network = forecaster.network if isinstance(forecaster, NetworkForecaster) else None
-    if not isinstance(network, LSNTP):
+    if not isinstance(network, LearnedGraph):
         raise ModelError(f"Expected a network that learns an adjacency, found {version.version}.")
     node = network.node_of(*cell)
     row, column = divmod(node, network.node_shape[1])

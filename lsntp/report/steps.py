@@ -9,8 +9,10 @@ from lsntp.archives.forecast import ForecastArchive
 from lsntp.config import Domain
 from lsntp.errors import ArchiveNotFoundError
 from lsntp.evaluation.table import counted
+from lsntp.names import CHAMPION
 from lsntp.report.html import INDEX, render_page
 from lsntp.times import format_time
+from lsntp.training.champion import champion_of
 from lsntp.training.versions import list_versions
 from lsntp.workspace import Workspace
 
@@ -80,7 +82,9 @@ def _models(domain: Domain) -> str:
     models = {version.model for version in versions}
     if not versions:
         return ""
-    return f"{counted(len(versions), 'version')} of {counted(len(models), 'model')}"
+    champion = champion_of(domain)
+    chosen = f"champion {champion.version}" if champion else "no champion yet"
+    return f"{counted(len(versions), 'version')} of {counted(len(models), 'model')}, {chosen}"
 
 
 def _forecasts(domain: Domain) -> str:
@@ -102,4 +106,5 @@ def _scores(domain: Domain) -> str:
         archive = EvaluationArchive.open(Workspace.of(domain).evaluation)
     except ArchiveNotFoundError:
         return ""
-    return f"of {counted(len(archive.models), 'model')}" if archive.models else ""
+    models = set(archive.models) - {CHAMPION}
+    return f"of {counted(len(models), 'model')}" if models else ""

@@ -15,8 +15,8 @@ _HAS_GRID, _HAS_BITMAP = 0x80, 0x40
 _LONG_MESSAGE = 0x800000
 _TYPES: dict[int, np.dtype[Any]] = {8: np.dtype("u1"), 16: np.dtype(">u2"), 32: np.dtype(">u4")}
 _HEADER_BYTES = 11
-_MAX_SCALE = 22
-"""Powers of ten up to this one are exact in double precision."""
+_MAX_DECIMAL, _MAX_BINARY = 22, 400
+"""Powers of ten up to this one are exact in double precision; those of two stay far within it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,21 +51,24 @@ def find_plain_values(content: bytes, shape: tuple[int, int]) -> PlainValues | N
     if content[7] != 1 or _number(content, 4, 3) & _LONG_MESSAGE:
         return None
     flags, decimal = content[_SECTION_1 + 7], _signed(content, _SECTION_1 + 26)
-    if flags & _HAS_BITMAP or not flags & _HAS_GRID or abs(decimal) > _MAX_SCALE:
+    if flags & _HAS_BITMAP or not flags & _HAS_GRID:
         return None
     start = _SECTION_1 + _number(content, _SECTION_1, 3)
     start += _number(content, start, 3)
     size, kind, spare_bits = _number(content, start, 3), content[start + 3] >> 4, content[start + 3]
+    binary = _signed(content, start + 4)
     bits, count = content[start + 10], shape[0] * shape[1]
-    has_plain = kind == 0 and bits in _TYPES
-    if not has_plain or (size - _HEADER_BYTES) * 8 - (spare_bits & 0x0F) != count * bits:
+    is_usual = abs(decimal) <= _MAX_DECIMAL and abs(binary) <= _MAX_BINARY
+    is_plain = kind == 0 and bits in _TYPES
+    does_fit = (size - _HEADER_BYTES) * 8 - (spare_bits & 0x0F) == count * bits
+    if not (is_usual and is_plain and does_fit):
         return None
     packed = np.frombuffer(content, _TYPES[bits], count, start + _HEADER_BYTES)
     power = 10.0 ** abs(decimal)
     return PlainValues(
         packed.reshape(shape),
         reference=_ibm(content[start + 6 : start + 10]),
-        binary=2.0 ** _signed(content, start + 4),
+        binary=2.0**binary,
         decimal=1.0 / power if decimal >= 0 else power,
     )
 

@@ -97,7 +97,7 @@ class YearlyFiles:
         try:
             if path.stat().st_size == note.get("size"):
                 return self._opened(path, year, set(note.get("blank", [])))
-        except (FileNotFoundError, SourceDataError):
+        except (OSError, SourceDataError):
             return None
         return None
 

@@ -86,13 +86,14 @@ def make_static(domain: Domain, *, clock: Callable[[], Instant] = utc_now) -> St
         DomainError: if the domain reaches outside the source's cells.
         SourceDataError: if a field is lacking, twice there, damaged or without any value here.
         SourceUnavailableError: if the source cannot be reached now.
+        CredentialsError: if a key is missing or refused, or a licence is not accepted.
         ArchiveBusyError: if another process makes them now.
         StorageError: if the storage refuses a write; what was there before is unchanged.
     """
     if domain.static is None:
         return None
     workspace, grid = Workspace.of(domain), domain.target_grid
-    origin = open_origin(domain.static)
+    origin = open_origin(domain.static, grid, workspace.work / "static", clock)
     inputs = hashlib.sha256(f"{origin.digest} {grid.digest}".encode()).hexdigest()
     with writer_lease(workspace.static):
         _restore(workspace.static)

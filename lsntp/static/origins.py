@@ -1,13 +1,15 @@
-"""Where static fields are from: files of the user."""
+"""Where static fields are from: files of the user, ERA5 or GFS."""
 
 import glob
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from lsntp.config import StaticConfig
+from lsntp.config import StaticConfig, StaticEra5, StaticFiles, StaticGfs
 from lsntp.errors import SourceDataError
+from lsntp.grid import Grid
+from lsntp.times import Instant
 
 
 class Origin(Protocol):
@@ -80,6 +82,25 @@ class Files:
         return self._paths
 
 
-def open_origin(config: StaticConfig) -> Origin:
-    """Where the static fields of a domain are from."""
-    return Files(config.paths)
+def open_origin(
+    config: StaticConfig, area: Grid, folder: Path, clock: Callable[[], Instant]
+) -> Origin:
+    """Where the static fields of a domain are from; nothing is asked yet.
+
+    Args:
+        config: the ``static`` section of the domain.
+        area: the domain's cells.
+        folder: for what is fetched; made when needed.
+        clock: what time it is.
+    """
+    match config:
+        case StaticFiles():
+            return Files(config.paths)
+        case StaticEra5():
+            from lsntp.static.era5 import Era5Ground
+
+            return Era5Ground(config, area, folder)
+        case StaticGfs():
+            from lsntp.static.gfs import GfsGround
+
+            return GfsGround(config, folder, clock)

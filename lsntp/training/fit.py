@@ -24,6 +24,7 @@ from lsntp.training.provenance import (
     recipe_for,
     source_commit,
 )
+from lsntp.training.retraining import with_current_split
 from lsntp.training.scores import Scores, validation_scores
 from lsntp.training.unfinished import begin, finish
 from lsntp.training.versions import (
@@ -65,6 +66,9 @@ class TrainReport:
 def prepare(domain: Domain) -> list[TrainingArchive]:
     """The domain's training archives, one a scaling in use; built where inputs changed.
 
+    With a moving training window there is also one of the split as written: scores go on being
+    measured from its climatology, whatever the window.
+
     Raises:
         ArchiveError: if there is no analysis archive, or it has another grid.
         TrainingDataError: if the training period cannot be used.
@@ -72,7 +76,11 @@ def prepare(domain: Domain) -> list[TrainingArchive]:
     analysis = open_analysis(domain)
     scalings = {BASELINE_SCALING, *(network.scaling for network in domain.networks.values())}
     folder = Workspace.of(domain).training
-    return [build_training_archive(domain, analysis, folder, name) for name in sorted(scalings)]
+    current = with_current_split(domain, analysis)
+    wanted = [(current, name) for name in sorted(scalings)]
+    if domain.retrain.is_moving:
+        wanted.append((domain, BASELINE_SCALING))
+    return [build_training_archive(of, analysis, folder, name) for of, name in wanted]
 
 
 def train(
@@ -85,7 +93,8 @@ def train(
     """Fit every asked model whose version does not exist yet.
 
     A version's name is a digest of all that decides its weights, so training again on
-    unchanged inputs does nothing.
+    unchanged inputs does nothing. With a moving window the blocks follow the newest analysis
+    (:func:`~lsntp.training.retraining.with_current_split`).
 
     Args:
         domain: what to train for.
@@ -105,6 +114,9 @@ def train(
     parent = open_version(workspace.models, fine_tune_from) if fine_tune_from else None
     names = _chosen(domain, models, parent)
     analysis = open_analysis(domain)
+    domain = with_current_split(domain, analysis)
+    if parent is not None:
+        parent.check_has_not_seen(domain.split.test.period)
     workshop = _Workshop(domain, workspace, analysis, make_split(domain, analysis), parent)
     return [workshop.train(name, force=force) for name in names]
 
@@ -220,6 +232,7 @@ class _Workshop:
         from lsntp.training import network as networks
         from lsntp.training.devices import window_bytes
         from lsntp.training.network_fit import fit_network
+        from lsntp.training_data.forced_windows import ForcedWindows
         from lsntp.training_data.frame_cache import FrameCache
         from lsntp.training_data.windows import Windows
 
@@ -247,10 +260,11 @@ class _Workshop:
             )
             for init_times in (self.split.train, self.split.validation)
         )
+        forcings = forecaster.forcings
         fitted = fit_network(
             network,
-            training,
-            validation,
+            ForcedWindows(training, forcings) if forcings else training,
+            ForcedWindows(validation, forcings) if forcings else validation,
             config=config.training,
             folder=work,
             description=f"train {model}",
@@ -320,7 +334,6 @@ def _chosen(
         )
     if parent is not None:
         parent.check_fits(domain)
-        parent.check_has_not_seen(domain.split.test.period)
     return models
 
 

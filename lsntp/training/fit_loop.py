@@ -3,10 +3,11 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,15 +18,22 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from lsntp.config import TrainingConfig
+from lsntp.config import Loss, TrainingConfig
 from lsntp.progress import open_bar
 from lsntp.times import Times
 from lsntp.training.checkpoints import Checkpoints
+from lsntp.training.compiled import compiled_batch
 from lsntp.training.devices import split_step, step_windows
 from lsntp.training.fit_log import write_log
 from lsntp.training.fit_state import FitState, moving_average, random_state, set_random_state
 from lsntp.training.not_finite import Batch, refusal
 
+Told = tuple[Tensor | None, Tensor | None]
+
+LOSS: Mapping[Loss, Callable[[Tensor, Tensor], Tensor]] = {
+    "mse": functional.mse_loss,
+    "mae": functional.l1_loss,
+}
 FABRIC_PRECISION: Any = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
 _log = logging.getLogger(__name__)
@@ -44,6 +52,14 @@ class Examples(Protocol):
 
     def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """History (B, T, 1, H, W) and target (B, K, 1, H, W), normalised."""
+
+
+@runtime_checkable
+class ToldExamples(Examples, Protocol):
+    """Examples with more than the history, as :mod:`lsntp.training_data.forced_windows`."""
+
+    def told(self, indices: Sequence[int]) -> Told:
+        """``known_future`` (B, T + K, f, H, W) and ``static`` (s, H, W), or None."""
 
 
 class FitLoop:
@@ -74,6 +90,7 @@ class FitLoop:
         self.training = training
         self.validation = validation
         self.config = config
+        self.loss = LOSS[config.loss]
         self.checkpoints = checkpoints
         self.step_windows = step_windows(config)
         self.batches = -(-len(training) // self.step_windows)
@@ -180,8 +197,11 @@ class FitLoop:
             # A process without windows takes part with one that counts for nothing.
             batch, share = self._batch(self.training, part or indices[:1]), len(part) / len(indices)
             waits = fabric.world_size > 1 and number < len(parts)
-            with fabric.no_backward_sync(self.module) if waits else nullcontext():
-                loss = functional.mse_loss(self.module(batch.history), batch.target)
+            with (
+                fabric.no_backward_sync(self.module) if waits else nullcontext(),
+                compiled_batch(self.config, len(part)),
+            ):
+                loss = self.loss(self.module(batch.history, *batch.told), batch.target)
                 # DDP takes the mean over the processes; ours is over the windows.
                 fabric.backward(loss * (share * fabric.world_size))
             total = total + (loss.detach() * share if share else 0)
@@ -222,7 +242,7 @@ class FitLoop:
         bar.set_postfix(epoch=progress.epoch, val_loss=f"{loss:.4g}", refresh=False)
 
     def _validation_loss(self) -> float:
-        """The MSE over the validation windows, in float32, as forecasts are made."""
+        """The loss over the validation windows, in float32, as forecasts are made."""
         network = self.state.candidate.eval()
         size, count = self.config.batch_size, len(self.validation)
         parts = [range(first, min(first + size, count)) for first in range(0, count, size)]
@@ -230,7 +250,7 @@ class FitLoop:
         with torch.no_grad():
             for number in range(self.fabric.global_rank, len(parts), self.fabric.world_size):
                 batch = self._batch(self.validation, parts[number])
-                own[number] = functional.mse_loss(network(batch.history), batch.target)
+                own[number] = self.loss(network(batch.history, *batch.told), batch.target)
         total = 0.0
         for part, loss in zip(parts, self._summed(own).tolist(), strict=True):
             self._check_finite("validation loss", loss, self.validation, part)
@@ -251,7 +271,11 @@ class FitLoop:
     def _batch(self, windows: Examples, indices: Sequence[int]) -> Batch:
         positions, device = list(indices), self.fabric.device
         history, target = windows.batch(positions)
-        return Batch(windows.init_times[positions], history.to(device), target.to(device))
+        batch = Batch(windows.init_times[positions], history.to(device), target.to(device))
+        if not isinstance(windows, ToldExamples):
+            return batch
+        known_future, static = windows.told(positions)
+        return replace(batch, told=(_to(known_future, device), _to(static, device)))
 
     def _is_time_up(self) -> bool:
         budget = self.config.max_minutes
@@ -308,7 +332,7 @@ class FitLoop:
         """A backward pass that draws no random numbers and changes no buffers."""
         batch = self._batch(self.training, [0])
         module.eval()
-        self.fabric.backward(functional.mse_loss(module(batch.history), batch.target))
+        self.fabric.backward(self.loss(module(batch.history, *batch.told), batch.target))
 
     def _freeze_unused(self, network: nn.Module) -> None:
         """Keep parameters that no gradient reaches out of the exchange, which waits for all."""
@@ -333,6 +357,10 @@ def _fabric(config: TrainingConfig, devices: int) -> Fabric:
     if devices > 1:
         fabric.launch()
     return fabric
+
+
+def _to(part: Tensor | None, device: torch.device) -> Tensor | None:
+    return None if part is None else part.to(device)
 
 
 def warmup_cosine(steps: int, warmup: float) -> Callable[[int], float]:

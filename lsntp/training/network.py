@@ -7,13 +7,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from pydantic import ValidationError
-from torch import nn
+from torch import Tensor, nn
 
 from lsntp.config import Domain, NetworkConfig
 from lsntp.errors import ModelError
 from lsntp.grid import Fields
 from lsntp.models.base import check_history
-from lsntp.models.registry import build_network
+from lsntp.models.registry import build_network, is_told
 from lsntp.times import LeadTimes, Times
 from lsntp.training.contents import (
     NETWORK,
@@ -22,6 +22,7 @@ from lsntp.training.contents import (
     restore_statistics,
 )
 from lsntp.training.versions import ModelVersion, check_tensors
+from lsntp.training_data.forcings import Forcings
 from lsntp.training_data.scaling import Scaler
 from lsntp.training_data.statistics import Statistics
 from lsntp.training_data.targets import TargetTransform
@@ -40,6 +41,7 @@ class NetworkForecaster:
         transform: target, scaler and statistics the network was trained with.
         lead_times: (K,).
         offsets: -(T - 1) … 0.
+        forcings: what the network is told beside the history; None for the history alone.
     """
 
     name: str
@@ -47,6 +49,7 @@ class NetworkForecaster:
     transform: TargetTransform
     lead_times: LeadTimes
     offsets: tuple[int, ...]
+    forcings: Forcings | None = None
 
     def forecast(self, history: Fields, init_times: Times) -> Fields:
         """Forecasts (n, K, H, W), K, from ``history`` (n, T, H, W), K.
@@ -65,8 +68,14 @@ class NetworkForecaster:
     def _forecast(self, history: Fields, init_times: Times) -> Fields:
         inputs = torch.from_numpy(np.ascontiguousarray(self.transform.scaler.scale(history)))
         with torch.inference_mode():
-            prediction = self.network(inputs[:, :, None].to(_device()))[:, :, 0].cpu().numpy()
+            prediction = self._predict(inputs[:, :, None], init_times)[:, :, 0].cpu().numpy()
         return self.transform.decode(prediction, history[:, -1], self._climatology(init_times))
+
+    def _predict(self, history: Tensor, init_times: Times) -> Tensor:
+        told = self.forcings.of(init_times) if self.forcings else ()
+        inputs = [None if part is None else torch.from_numpy(part).to(_device()) for part in told]
+        prediction: Tensor = self.network(history.to(_device()), *inputs)
+        return prediction
 
     def _climatology(self, init_times: Times) -> Fields | None:
         """The climatology (n, K, H, W), K, at the valid times, if the target needs it."""
@@ -82,7 +91,30 @@ def make_forecaster(
     """The forecaster of a network, which may still be trained further."""
     transform = TargetTransform(config.target, Scaler(config.scaling, statistics), statistics)
     offsets = tuple(range(1 - domain.history, 1))
-    return NetworkForecaster(name, network, transform, domain.lead_times, offsets)
+    return NetworkForecaster(
+        name,
+        network,
+        transform,
+        domain.lead_times,
+        offsets,
+        _forcings(config, transform.scaler, domain),
+    )
+
+
+def _forcings(config: NetworkConfig, scaler: Scaler, domain: Domain) -> Forcings | None:
+    """What the network is told beside the history, if it asks for any of it."""
+    known, static = is_told(config.architecture)
+    if not (known or static):
+        return None
+    return Forcings(
+        domain.target_grid,
+        scaler,
+        domain.cadence,
+        domain.history,
+        domain.horizon,
+        is_known=known,
+        is_static=static,
+    )
 
 
 def untrained_network(config: NetworkConfig, domain: Domain) -> nn.Module:

@@ -28,6 +28,7 @@ from torch import Tensor, nn
 from lsntp.config import TrainingConfig
 from lsntp.errors import ModelError
 from lsntp.training.checkpoints import Checkpoints
+from lsntp.training.compiled import compiled_layers
 from lsntp.training.devices import UNDECISIVE, count_devices, step_windows
 from lsntp.training.fit_loop import Examples, FitLoop
 from lsntp.training.fit_state import Progress, StoppedBy
@@ -45,7 +46,7 @@ class Fitted:
 
     Attributes:
         epochs: finished, those before a resume included.
-        validation_loss: the best epoch's MSE on the transformed target.
+        validation_loss: the best epoch's loss on the transformed target.
         accelerator: what it ran on.
         seconds: that went into the weights, earlier runs included; work lost is not counted.
         stopped_by: what ended it: its epochs, its patience or its minutes.
@@ -68,7 +69,7 @@ def fit_network(
     description: str,
     identity: str = "",
 ) -> Fitted:
-    """Minimise the MSE on the transformed target; stop early on the validation block.
+    """Minimise ``config.loss`` of the transformed target; stop early on the validation block.
 
     A fit that was killed left checkpoints in ``folder``, one an epoch and one every
     ``checkpoint_minutes``. Called again, it goes on from the last good one and ends as it would
@@ -87,7 +88,7 @@ def fit_network(
             checkpoints made under another one are not used.
 
     Raises:
-        ConfigError: if more GPUs are asked for than there are.
+        ConfigError: if more GPUs are asked for than there are, or ``compile`` has no compiler.
         ModelError: if a loss or gradient stops being finite; names the batch's initial times.
         RankLostError: if one of several processes was killed; run again.
         StorageError: if a checkpoint cannot be written; the last good one stays.
@@ -132,7 +133,7 @@ def _run(
     devices: int = 1,
 ) -> FitLoop:
     """The fit in this process, alone or as one of several."""
-    with _deterministic():
+    with _deterministic(), compiled_layers(network, config):
         loop = FitLoop(network, training, validation, config, checkpoints, devices)
         loop.resume()
         loop.run(description, log)

@@ -21,14 +21,24 @@ class Batch:
         init_times: (B,).
         history: (B, T, 1, H, W), normalised.
         target: (B, K, 1, H, W), normalised.
+        told: nothing, or known future (B, T + K, f, H, W) and static fields (s, H, W), each or
+            None: what the network takes behind the history.
     """
 
     init_times: Times
     history: Tensor
     target: Tensor
+    told: tuple[()] | tuple[Tensor | None, Tensor | None] = ()
 
     def __len__(self) -> int:
         return int(self.init_times.size)
+
+    def told_of(self, index: int) -> tuple[()] | tuple[Tensor | None, Tensor | None]:
+        """``told`` of one window, with its axis."""
+        if not self.told:
+            return ()
+        known_future, static = self.told
+        return None if known_future is None else known_future[index : index + 1], static
 
 
 def refusal(
@@ -63,9 +73,11 @@ def refusal(
 
 def _are_finite(batch: Batch, network: nn.Module) -> Sequence[bool]:
     """Whether the loss of each window is finite (B,); one at a time, since B may be large."""
+    losses = []
     with torch.no_grad():
-        pairs = zip(batch.history[:, None], batch.target[:, None], strict=True)
-        losses = [(network(history) - target).square().mean() for history, target in pairs]
+        for index in range(len(batch)):
+            history, target = batch.history[index : index + 1], batch.target[index : index + 1]
+            losses.append((network(history, *batch.told_of(index)) - target).square().mean())
     return [bool(torch.isfinite(loss)) for loss in losses]
 
 

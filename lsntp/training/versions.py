@@ -117,6 +117,12 @@ class ModelVersion:
         """Validation scores per lead; see :func:`lsntp.training.scores.validation_scores`."""
         return dict(self._parse(SCORES, json.loads))
 
+    @property
+    def seen(self) -> Period:
+        """From the start of training to the end of validation."""
+        recipe = self.provenance.recipe
+        return Period.parse(recipe.training_period[0], recipe.validation_period[1])
+
     def tensors(self) -> dict[str, npt.NDArray[Any]]:
         """The stored arrays by name, after the file's SHA-256 was verified.
 
@@ -173,8 +179,7 @@ class ModelVersion:
         Raises:
             ModelError: naming both periods.
         """
-        recipe = self.provenance.recipe
-        seen = Period.parse(recipe.training_period[0], recipe.validation_period[1])
+        seen = self.seen
         if seen.start < test.end and test.start < seen.end:
             raise ModelError(
                 f"Expected a version that has not seen the test period {test}, found "

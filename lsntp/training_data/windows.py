@@ -105,18 +105,24 @@ class Windows(Dataset[Sample]):
         """Stacked samples: history (B, T, 1, H, W) and target (B, K, 1, H, W)."""
         index = np.asarray(indices)
         shape = self.cache.archive.grid.shape
-        history = torch.empty(len(index), self.history, *shape)
-        future = torch.empty(len(index), self.horizon, *shape)
-        climatology = torch.empty_like(future) if self.transform.needs_climatology else None
+        history = torch.empty(len(index), self.history, 1, *shape)
+        target = torch.empty(len(index), self.horizon, 1, *shape)
         for place, block, row in self._in_blocks(index):
             init = row + self.history
-            history.numpy()[place] = block.fields[row:init]
-            future.numpy()[place] = block.fields[init : init + self.horizon]
-            if climatology is not None and block.climatology is not None:
-                climatology.numpy()[place] = block.climatology[init : init + self.horizon]
+            history[place, :, 0] = torch.from_numpy(block.fields[row:init])
+            # One window at a time, which stays in the processor's cache.
+            target[place, :, 0] = self._target(block, init)
+        return history, target
+
+    def _target(self, block: Block, init: int) -> Tensor:
+        """(K, H, W): the frames of a block from row ``init`` on, encoded."""
+        valid = slice(init, init + self.horizon)
         unscale = self.transform.scaler.unscale
-        target = self.transform.encode(unscale(future), unscale(history[:, -1]), climatology)
-        return history[:, :, None], target[:, :, None]
+        return self.transform.encode(
+            unscale(torch.from_numpy(block.fields[valid])),
+            unscale(torch.from_numpy(block.fields[init - 1])),
+            None if block.climatology is None else torch.from_numpy(block.climatology[valid]),
+        )
 
     def _in_blocks(self, index: npt.NDArray[np.int64]) -> Iterator[tuple[int, Block, int]]:
         """Place in ``index``, block and row of its first frame for each; every block once."""

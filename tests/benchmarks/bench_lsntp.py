@@ -1,20 +1,30 @@
 """CPU seconds and memory of one training step of LS-NTP, beside a plain form and the products.
 
 Run: OMP_NUM_THREADS=1 python tests/benchmarks/bench_lsntp.py [--grids small uk] [--batch 2]
+     python tests/benchmarks/bench_lsntp.py --device cuda
 
-Prints one line per grid and variant; every line is a process of its own, so that its peak
-memory is its own. A training step is forward, MSE, backward and Adam.
+The first prints one line per grid and variant; every line is a process of its own, so that its
+peak memory is its own. A training step is forward, MSE, backward and Adam.
 
 - plain: the same equations and weights, cell by cell with permuted nodes, the adjacency built
   anew in every LS-Conv and zero states and inputs multiplied out, as in the authors' code;
 - dense: the package's network, which holds the adjacency;
 - chunked: the package's network, which makes rows of it when needed;
+- bf16: dense with products in bfloat16 and all else in float32, as ``precision: bfloat16`` fits;
 - limit: only the matrix products of dense, forward and backward, as bare matmuls timed in the
-  same run: what no implementation of these equations on this machine can undercut by much.
+  same run: what no implementation of these equations on this machine can undercut by much. That
+  of bf16 is in bfloat16, but for the adjacency.
+
+The second prints steps a second of wall time on a device, ``official`` at both presets and batch
+8: plain in float32 as the authors run it, dense, bf16, and bf16 with ``compile``. Where there is
+no GPU, ``--device cpu`` goes the same way.
 """
 
 import argparse
 import json
+import os
+import platform
+import re
 import resource
 import statistics
 import subprocess
@@ -22,20 +32,25 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from lsntp.config import LsntpConfig
+from lsntp.config import LsntpConfig, TrainingConfig
 from lsntp.models.cell import LSConvLSTM
 from lsntp.models.graph import adaptive_adjacency
 from lsntp.models.lsconv import LSConv
 from lsntp.models.lsntp import LSNTP
 from lsntp.models.registry import parameter_count
+from lsntp.training.compiled import compiled_batch, compiled_layers
 
 HISTORY = HORIZON = 6
-VARIANTS = ("plain", "dense", "chunked")
+VARIANTS = ("plain", "dense", "chunked", "bf16")
+ON_A_DEVICE = ("plain", "dense", "bf16", "compiled")
+PRESETS = ("ncep", "era5")
 
 
 @dataclass(frozen=True)
@@ -97,7 +112,7 @@ def _plain_cell(
 
 
 def _plain_lsconv(operator: LSConv, embedding: Tensor, x: Tensor) -> Tensor:
-    identity = torch.eye(len(embedding))
+    identity = torch.eye(len(embedding), device=embedding.device)
     nodes = operator.attention(x).permute(0, 2, 3, 1).flatten(1, 2)  # (b, N, c)
     long_range = torch.einsum("nm,bmc->bnc", identity + adaptive_adjacency(embedding), nodes)
     image = long_range.unflatten(1, x.shape[2:]).permute(0, 3, 1, 2)
@@ -108,13 +123,16 @@ def _plain_lsconv(operator: LSConv, embedding: Tensor, x: Tensor) -> Tensor:
 # --- the limit -----------------------------------------------------------------------------
 
 
-def products(network: LSNTP, batch: int, repeats: int) -> float:
-    """CPU seconds of the matrix products of one training step, each shape timed by itself."""
+def products(network: LSNTP, batch: int, repeats: int, dtype: torch.dtype) -> float:
+    """CPU seconds of the matrix products of one training step, each shape timed by itself.
+
+    Those of the adjacency are in float32 always.
+    """
     nodes, length = network.E.shape
     architecture = network.architecture
     filters, taps = 4 * architecture.hidden, architecture.kernel**2
     cells = batch * nodes
-    total = 3 * _matmul_s(nodes, length, nodes, repeats)
+    total = 3 * _matmul_s(nodes, length, nodes, repeats, torch.float32)
     for active, width, calls in _lsconv_calls(network):
         shapes = [
             (batch * active, nodes, nodes),  # the graph
@@ -124,7 +142,7 @@ def products(network: LSNTP, batch: int, repeats: int) -> float:
         ]
         if architecture.attention_layers == 3:
             shapes.append((active, width, cells))
-        total += 3 * calls * sum(_matmul_s(*shape, repeats) for shape in shapes)
+        total += 3 * calls * sum(_matmul_s(*shape, repeats, dtype) for shape in shapes)
     return total
 
 
@@ -140,8 +158,9 @@ def _lsconv_calls(network: LSNTP) -> Iterator[tuple[int, int, int]]:
         yield d, d, 2 * (HISTORY - 1) + 2 * HORIZON + HISTORY + HORIZON  # four W_h, two W_x
 
 
-def _matmul_s(rows: int, inner: int, columns: int, repeats: int) -> float:
-    left, right = torch.randn(rows, inner), torch.randn(inner, columns)
+@cache
+def _matmul_s(rows: int, inner: int, columns: int, repeats: int, dtype: torch.dtype) -> float:
+    left, right = torch.randn(rows, inner).to(dtype), torch.randn(inner, columns).to(dtype)
     return _cpu_s(lambda: left @ right, repeats)
 
 
@@ -159,8 +178,8 @@ def _cpu_s(action: Callable[[], object], repeats: int) -> float:
 # --- one line, and the table ---------------------------------------------------------------
 
 
-def measure(setting: Setting, configuration: str, variant: str, repeats: int) -> dict[str, float]:
-    """What one process finds out about one variant; ``limit`` measures the products."""
+def build(setting: Setting, configuration: str, variant: str) -> LSNTP:
+    """The network of a line, the same weights for all variants."""
     torch.manual_seed(0)
     architecture = LsntpConfig.model_validate(
         {
@@ -171,14 +190,15 @@ def measure(setting: Setting, configuration: str, variant: str, repeats: int) ->
             "graph": "chunked" if variant == "chunked" else "dense",
         }
     )
-    network = LSNTP(architecture, shape=setting.shape, history=HISTORY, horizon=HORIZON)
-    count = parameter_count(network)
-    if variant == "limit":
-        seconds = products(network, setting.batch, max(3, repeats))
-        return {"seconds": seconds, "mib": 0.0, "parameters": count}
+    return LSNTP(architecture, shape=setting.shape, history=HISTORY, horizon=HORIZON)
+
+
+def step_of(network: LSNTP, setting: Setting, variant: str, device: str) -> Callable[[], None]:
+    """A training step as a function, after a check that both forms compute the same."""
+    network.to(device)
     optimiser = torch.optim.Adam(network.parameters())
-    history = torch.randn(setting.batch, HISTORY, 1, *setting.shape)
-    target = torch.randn(setting.batch, HORIZON, 1, *setting.shape)
+    history = torch.randn(setting.batch, HISTORY, 1, *setting.shape, device=device)
+    target = torch.randn(setting.batch, HORIZON, 1, *setting.shape, device=device)
     with torch.no_grad():
         torch.testing.assert_close(
             plain_forward(network, history[:1]), network(history[:1]), rtol=1e-4, atol=1e-4
@@ -186,17 +206,81 @@ def measure(setting: Setting, configuration: str, variant: str, repeats: int) ->
 
     def step() -> None:
         optimiser.zero_grad()
-        found = plain_forward(network, history) if variant == "plain" else network(history)
-        functional.mse_loss(found, target).backward()
+        with torch.autocast(device, torch.bfloat16, enabled=variant in ("bf16", "compiled")):
+            found = plain_forward(network, history) if variant == "plain" else network(history)
+        functional.mse_loss(found.float(), target).backward()
         optimiser.step()
 
-    seconds = _cpu_s(step, repeats)
+    return step
+
+
+def measure(setting: Setting, configuration: str, variant: str, repeats: int) -> dict[str, float]:
+    """What one process finds out about one variant; ``limit`` measures the products."""
+    network = build(setting, configuration, variant)
+    count = parameter_count(network)
+    if variant == "limit":
+        found = {
+            dtype: products(network, setting.batch, max(3, repeats), getattr(torch, dtype))
+            for dtype in ("float32", "bfloat16")
+        }
+        return found | {"parameters": count}
+    seconds = _cpu_s(step_of(network, setting, variant, "cpu"), repeats)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"seconds": seconds, "mib": peak, "parameters": count}
 
 
+def steps_per_second(setting: Setting, variant: str, device: str, repeats: int) -> dict[str, float]:
+    """Wall time of ``official`` on a device, the median of single steps that are waited for."""
+    network = build(setting, "official", variant)
+    config = TrainingConfig(compile=variant == "compiled", batch_size=setting.batch)
+    on_gpu = device == "cuda"
+    step = step_of(network, setting, variant, device)
+    durations = []
+    with compiled_layers(network, config):
+        for number in range(2 + repeats):  # the first two compile and record
+            begin = time.perf_counter()
+            with compiled_batch(config, setting.batch):
+                step()
+            if on_gpu:
+                torch.cuda.synchronize()
+            if number > 1:
+                durations.append(time.perf_counter() - begin)
+    peak = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else 0.0
+    return {"rate": 1 / statistics.median(durations), "mib": peak}
+
+
+def machine(device: str) -> str:
+    """What the figures were measured on."""
+    information = Path("/proc/cpuinfo")
+    words = information.read_text() if information.exists() else ""
+    model = re.search(r"model name\s*:\s*(.+)", words)
+    name = model.group(1) if model else platform.processor() or platform.machine()
+    lines = (
+        f"{name}, {os.cpu_count()} cores, {torch.get_num_threads()} threads used, bfloat16 "
+        f"matrices (AMX): {'yes' if 'amx_bf16' in words else 'no'}, torch {torch.__version__}"
+    )
+    return f"{lines}; {torch.cuda.get_device_name()}" if device == "cuda" else lines
+
+
+def device_table(grids: list[str], batch: int, device: str, repeats: int) -> None:
+    """Steps a second of ``official``; every line a process of its own."""
+    print(machine(device))
+    print(f"{'grid':6} {'batch':>5} {'variant':9} {'steps/s':>8} {'ratio':>8} {'peak MiB':>9}")
+    for grid in grids:
+        plain = None
+        for variant in ON_A_DEVICE:
+            line = _in_a_process(grid, device, variant, batch, repeats)
+            plain = plain or line["rate"]
+            print(
+                f"{grid:6} {batch:5d} {variant:9} {line['rate']:8.3f} "
+                f"{line['rate'] / plain:7.2f}x {line['mib']:9.0f}",
+                flush=True,
+            )
+
+
 def table(grids: list[str], configurations: list[str], batch: int | None, repeats: int) -> None:
     """Measure and print every line."""
+    print(machine("cpu"))
     print(
         f"{'grid':6} {'equations':9} {'batch':>5} {'parameters':>11}  {'variant':8}"
         f"{'CPU s':>8} {'plain/it':>9} {'it/limit':>9} {'peak MiB':>9}"
@@ -208,9 +292,9 @@ def table(grids: list[str], configurations: list[str], batch: int | None, repeat
                 variant: _in_a_process(grid, configuration, variant, size, repeats)
                 for variant in ("limit", *VARIANTS)
             }
-            limit = found["limit"]["seconds"]
             for variant in VARIANTS:
                 line = found[variant]
+                limit = found["limit"]["bfloat16" if variant == "bf16" else "float32"]
                 print(
                     f"{grid:6} {configuration:9} {size:5d} {line['parameters']:11,.0f}  "
                     f"{variant:8}{line['seconds']:8.3f} "
@@ -220,10 +304,8 @@ def table(grids: list[str], configurations: list[str], batch: int | None, repeat
                 )
 
 
-def _in_a_process(
-    grid: str, configuration: str, variant: str, batch: int, repeats: int
-) -> dict[str, float]:
-    arguments = [grid, configuration, variant, str(batch), str(repeats)]
+def _in_a_process(grid: str, form: str, variant: str, batch: int, repeats: int) -> dict[str, float]:
+    arguments = [grid, form, variant, str(batch), str(repeats)]
     done = subprocess.run(
         [sys.executable, __file__, "--line", *arguments],
         capture_output=True,
@@ -237,7 +319,8 @@ def _in_a_process(
 def main() -> None:
     """Print the table, or with ``--line`` measure one of its lines."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--grids", nargs="+", choices=SETTINGS, default=list(SETTINGS))
+    parser.add_argument("--grids", nargs="+", choices=SETTINGS, help="Default: all, or presets.")
+    parser.add_argument("--device", choices=["cpu", "cuda"], help="Print steps a second on it.")
     parser.add_argument(
         "--configurations", nargs="+", choices=["paper", "official"], default=["paper", "official"]
     )
@@ -245,15 +328,24 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--line", nargs=5, help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.line is None and options.device:
+        grids, batch = options.grids or list(PRESETS), options.batch or 8
+        device_table(grids, batch, options.device, options.repeats)
+        return
     if options.line is None:
-        table(options.grids, options.configurations, options.batch, options.repeats)
+        grids = options.grids or list(SETTINGS)
+        table(grids, options.configurations, options.batch, options.repeats)
         return
     grid, configuration, variant, batch, repeats = options.line
     setting = SETTINGS[grid]
     sized = Setting(
         setting.shape, setting.hidden, setting.embedding, int(batch), setting.downsample
     )
-    print(json.dumps(measure(sized, configuration, variant, int(repeats))))
+    if configuration in ("cpu", "cuda"):
+        found = steps_per_second(sized, variant, configuration, int(repeats))
+    else:
+        found = measure(sized, configuration, variant, int(repeats))
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ a batch 8 windows. Every row is a process of its own, which warms up, then goes 
 until it has used ``--seconds`` of CPU; all its threads count. Peak memory is the process's.
 
 - memory: :class:`~lsntp.training_data.windows.Windows` with room for all, after its first epoch;
-- first epoch: the same from nothing, opening, decoding and the search for NaN included;
+- encoded: the same with the target as increments, as a fit asks for; the other rows give fields;
+- first epoch: memory from nothing, opening, decoding and the search for NaN included;
 - cache: Windows with room for a fifth of the fields, in the order of an epoch that draws from a
   sixth at a time;
 - zarr: random windows out of the array, as zarr-python reads them;
@@ -27,29 +28,29 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
 import zarr
+from torch import Tensor
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from lsntp.grid import Grid, regular_grid
-from lsntp.times import hours, parse_time
+from lsntp.times import Period, hours, parse_time
 from lsntp.training_data import windows as windows_module
 from lsntp.training_data.archive import TrainingArchive
 from lsntp.training_data.climatology import Climatology
 from lsntp.training_data.frame_cache import FrameCache
 from lsntp.training_data.normalised import SHARD_FRAMES
-from lsntp.training_data.scaling import Scaler
 from lsntp.training_data.statistics import Statistics
 from lsntp.training_data.targets import TargetTransform
 from lsntp.training_data.windows import Windows
-from lsntp.times import Period
 
 HISTORY = HORIZON = 6
 BATCH = 8
 CHUNK = 24
-ROWS = ("memory", "first epoch", "cache", "zarr", "xarray + dask", "xbatcher")
+ROWS = ("memory", "encoded", "first epoch", "cache", "zarr", "xarray + dask", "xbatcher")
 START = parse_time("2021-01-01")
 
 
@@ -86,22 +87,14 @@ def archive_at(path: Path, frames: int) -> TrainingArchive:
     height, width = grid().shape
     times = START + np.arange(frames) * hours(1)
     statistics = Statistics(
-        **{
-            name: value
-            for name, value in {
-                "period": Period(times[0], times[-1]),
-                "count": frames,
-                "minimum": 270.0,
-                "maximum": 290.0,
-                "mean": 280.0,
-                "std": 5.0,
-                "increment_std": np.ones(HORIZON),
-                "anomaly_std": 3.0,
-                "climatology": Climatology(
-                    np.zeros((24, 1, height, width), np.float32), np.arange(24.0)
-                ),
-            }.items()
-        }
+        minimum=270.0,
+        maximum=290.0,
+        mean=280.0,
+        std=5.0,
+        increment_std=np.ones(HORIZON),
+        anomaly_std=3.0,
+        climatology=Climatology(np.zeros((24, 1, height, width), np.float32), np.arange(24.0)),
+        period=Period(times[0], times[-1]),
     )
     return TrainingArchive(path, "bench", "standard", statistics, times, grid())
 
@@ -109,7 +102,26 @@ def archive_at(path: Path, frames: int) -> TrainingArchive:
 # --- the rows: each gives a function that reads one batch --------------------------------------
 
 
-def ours(path: Path, frames: int, share: float | None) -> Windows:
+class Fields:
+    """In the place of a target transform: the fields as they are."""
+
+    needs_climatology = False
+
+    @property
+    def scaler(self) -> "Fields":
+        """Scales nothing."""
+        return self
+
+    def unscale(self, fields: Tensor) -> Tensor:
+        """As they are."""
+        return fields
+
+    def encode(self, target: Tensor, last: Tensor, climatology: None) -> Tensor:
+        """As they are."""
+        return target
+
+
+def ours(path: Path, frames: int, share: float | None, *, encoded: bool = False) -> Windows:
     """Windows over the archive with room for a share of its fields, or for all."""
     archive = archive_at(path, frames)
     size = 4 * grid().shape[0] * grid().shape[1] * frames
@@ -121,9 +133,8 @@ def ours(path: Path, frames: int, share: float | None) -> Windows:
         max_bytes=2 * size if share is None else int(share * size) + 2**23,
     )
     init_times = archive.times[HISTORY - 1 : -HORIZON]
-    transform = TargetTransform(
-        "increment", Scaler("standard", archive.statistics), archive.statistics
-    )
+    increments = TargetTransform("increment", archive.scaler, archive.statistics)
+    transform: Any = increments if encoded else Fields()
     return Windows(archive, init_times, transform, history=HISTORY, horizon=HORIZON, cache=cache)
 
 
@@ -152,8 +163,9 @@ def reader(row: str, path: Path, frames: int) -> Callable[[], int]:
     def firsts() -> list[int]:
         return [int(first) for first in numbers.integers(0, last, BATCH)]
 
-    if row in ("memory", "cache"):
-        return of_windows(ours(path, frames, None if row == "memory" else 0.2))
+    if row in ("memory", "encoded", "cache"):
+        share = 0.2 if row == "cache" else None
+        return of_windows(ours(path, frames, share, encoded=row == "encoded"))
     if row == "zarr":
         x = zarr.open_array(path / "x", mode="r")
         return lambda: len(np.stack([x[first : first + span, 0] for first in firsts()]))
@@ -194,34 +206,40 @@ def measure(row: str, path: Path, frames: int, seconds: float) -> dict[str, floa
     return {"windows/s": count / used, "MiB": peak}
 
 
+def in_a_process(row: str, path: Path, options: argparse.Namespace) -> str:
+    """What a fresh process prints about a row."""
+    arguments = ["--row", row, "--folder", str(path), "--frames", str(options.frames)]
+    done = subprocess.run(
+        [sys.executable, __file__, *arguments, "--seconds", str(options.seconds)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        sys.exit(f"{row} failed:\n{done.stderr}")
+    return done.stdout
+
+
 def main() -> None:
     """Print the table, or with ``--row`` measure one of its rows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--frames", type=int, default=8760)
     parser.add_argument("--seconds", type=float, default=8.0, help="CPU time of a row.")
     parser.add_argument("--folder", type=Path, help="Keep the archive there and use it again.")
-    parser.add_argument("--row", choices=ROWS, help=argparse.SUPPRESS)
+    parser.add_argument("--row", choices=(*ROWS, "write"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.row == "write":
+        write(options.folder, options.frames)
+        return
     if options.row:
         print(json.dumps(measure(options.row, options.folder, options.frames, options.seconds)))
         return
     with tempfile.TemporaryDirectory() as scratch:
         path = (options.folder or Path(scratch)) / f"windows-{options.frames}.zarr"
+        # In a process too: a child's peak memory counts what its parent held at the start.
         if not path.exists():
-            write(path, options.frames)
-        found = {}
-        for row in ROWS:
-            arguments = ["--row", row, "--folder", str(path), "--frames", str(options.frames)]
-            done = subprocess.run(
-                [sys.executable, __file__, *arguments, "--seconds", str(options.seconds)],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                check=False,
-            )
-            if done.returncode:
-                sys.exit(f"{row} failed:\n{done.stderr}")
-            found[row] = json.loads(done.stdout)
+            in_a_process("write", path, options)
+        found = {row: json.loads(in_a_process(row, path, options)) for row in ROWS}
     print(f"{'row':14} {'windows/s':>10} {'x zarr':>8} {'x xbatcher':>11} {'peak MiB':>9}")
     for row, line in found.items():
         rate = line["windows/s"]

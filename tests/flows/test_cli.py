@@ -46,7 +46,8 @@ def run_main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     "command",
     [[name] for name in COMMANDS]
     + [["config", "show"], ["analyse", "correlations"]]
-    + [["quarantine", name] for name in ("list", "show", "release", "discard")],
+    + [["quarantine", name] for name in ("list", "show", "release", "discard")]
+    + [["models", name] for name in ("list", "show", "compare", "promote", "rollback")],
 )
 def test_every_command_explains_itself_with_an_example(command: list[str]) -> None:
     result = CliRunner().invoke(app, [*command, "--help"])
@@ -58,7 +59,7 @@ def test_every_command_explains_itself_with_an_example(command: list[str]) -> No
 def test_the_overview_names_every_command_and_the_exit_codes() -> None:
     result = CliRunner().invoke(app, ["--help"])
     assert result.exit_code == 0
-    for name in [*COMMANDS, "config", "analyse", "quarantine"]:
+    for name in [*COMMANDS, "config", "analyse", "models", "quarantine"]:
         assert name in result.output
     assert "Exit codes" in result.output
 

@@ -1,5 +1,6 @@
 """The whole job through the real flows: once it does everything, twice it does nothing."""
 
+import json
 import os
 import re
 import subprocess
@@ -58,6 +59,20 @@ def test_the_demo_ends_with_skill_and_the_paths_of_what_it_made(
     assert int((forecast.written_leads == forecast.expected_leads).sum()) > 20
     assert forecast.attrs["synthetic"] == "true"
     assert (root / "reports" / "demo" / "index.html").stat().st_size > 100_000
+
+
+def test_the_demo_chooses_a_champion_and_forecasts_with_it(
+    first: subprocess.CompletedProcess[str], root: Path
+) -> None:
+    champion = json.loads((root / "models" / "demo" / "champion.json").read_text())
+    assert champion["action"] == "crowned"
+    assert f"gate: {champion['version']} is champion now. The lowest RMSE of 6" in first.stdout
+    # two days of test, less history, horizon and the purge gap: too few to judge the network on
+    assert re.search(r"gate: lsntp-\w+ is not judged yet.*at least 6 whole days", first.stdout)
+    with xr.open_zarr(root / "forecasts" / "demo" / "champion.zarr") as forecast:
+        is_written = (forecast.written_leads == forecast.expected_leads).values
+        assert is_written.sum() > 20
+        assert set(forecast.model_version.values[is_written]) == {champion["version"]}
 
 
 @pytest.mark.usefixtures("first")

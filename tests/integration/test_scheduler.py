@@ -1,5 +1,6 @@
 """The schedule is real: server, deployments, worker, and flows that run in their own processes."""
 
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -163,3 +164,34 @@ def test_a_worker_completes_ingest_retraining_forecast_and_evaluation(
 
     artifacts = prefect_server.post("/artifacts/filter", {})
     assert {"coverage-tiny", "skill-tiny"} <= {artifact["key"] for artifact in artifacts}
+
+
+@pytest.mark.usefixtures("deployed")
+def test_the_doctor_finds_runs_to_come_and_a_domain_without_deployments(
+    prefect_server: Server, domain: Path
+) -> None:
+    def doctor(*arguments: str) -> dict[str, dict[str, str]]:
+        done = subprocess.run(
+            [str(BIN / "lsntp"), "doctor", *arguments, "--json"],
+            env=prefect_server.environment,
+            cwd=domain.parent,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+
+    def has_runs() -> bool:
+        return doctor(domain.name)["prefect schedule"]["health"] == "ok"
+
+    wait_for(has_runs, "a run to come", 120)
+    sound = doctor(domain.name)
+    assert sound["prefect api"]["health"] == "ok"
+    # The others tick on 29 February only.
+    assert (
+        "nothing soon of evaluate/tiny, forecast/tiny, reconcile/tiny"
+        in (sound["prefect schedule"]["found"])
+    )
+    other = doctor("ncep-6hourly", "--set=source.hosts=['http://127.0.0.1:9']")["prefect schedule"]
+    assert other["health"] == "failed"
+    assert "lsntp deploy ncep-6hourly" in other["remedy"]

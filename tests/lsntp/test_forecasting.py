@@ -10,6 +10,7 @@ from lsntp.forecasting import forecast
 from lsntp.names import Status
 from lsntp.times import Period
 from lsntp.training import latest_version, train
+from lsntp.training.champion import promote
 from lsntp.workspace import Workspace
 
 
@@ -220,3 +221,80 @@ def test_new_forecasts_come_from_the_newest_version(trained):
     assert versions[1] == retrained.version != versions[0]
     (again,) = forecast(trained, models=["ridge"], period=Period.parse("2021-01-12", "2021-01-16"))
     assert (len(again.written), again.already, again.older) == (71, 25, 24)
+
+
+# --- the champion ----------------------------------------------------------------------------
+
+
+def choose(domain, model):
+    version = latest_version(Workspace.of(domain).models, model).version
+    promote(domain, version, by="test", reason="test")
+    return version
+
+
+def test_the_champion_has_the_archive_that_users_read(trained):
+    version = choose(trained, "ridge")
+    period = Period.parse("2021-01-12", "2021-01-13")
+    reports = {report.model: report for report in forecast(trained, period=period)}
+    assert list(reports) == ["champion", *trained.model_names]
+    assert reports["champion"].version == version
+    champion, ridge = archive_of(trained, "champion"), archive_of(trained, "ridge")
+    written = champion.written()
+    np.testing.assert_array_equal(written, ridge.written())
+    np.testing.assert_array_equal(champion.read(written), ridge.read(written))
+    assert set(champion.model_versions(written)) == {version}
+    with xr.open_zarr(Workspace.of(trained).forecast("champion")) as dataset:
+        assert dataset.attrs["model"] == "champion"
+
+
+def test_after_a_promotion_new_forecasts_name_the_new_version_and_old_ones_stay(trained):
+    period = Period(hour(trained, 340), hour(trained, 350))
+    first = choose(trained, "persistence")
+    forecast(trained, models=["champion"], period=period)
+    before = archive_of(trained, "champion").read(archive_of(trained, "champion").written())
+    second = choose(trained, "climatology")
+    longer = Period(hour(trained, 340), hour(trained, 355))
+    (report,) = forecast(trained, models=["champion"], period=longer)
+    assert (report.already, report.older, report.written.size) == (10, 10, 5)
+    archive = archive_of(trained, "champion")
+    written = archive.written()
+    assert archive.model_versions(written) == [first] * 10 + [second] * 5
+    np.testing.assert_array_equal(archive.read(written[:10]), before)
+
+
+def test_a_run_that_began_before_a_promotion_finishes_with_the_old_champion(trained, monkeypatch):
+    old = choose(trained, "persistence")
+    monkeypatch.setattr(forecasting, "BATCH", 8)
+    predict, calls = forecasting._predict, []
+
+    def promoting(*arguments):
+        if not calls:
+            calls.append(choose(trained, "climatology"))
+        return predict(*arguments)
+
+    monkeypatch.setattr(forecasting, "_predict", promoting)
+    period = Period.parse("2021-01-12", "2021-01-13")
+    (report,) = forecast(trained, models=["champion"], period=period)
+    archive = archive_of(trained, "champion")
+    assert report.written.size == 24  # three batches, the promotion before the first was forecast
+    assert archive.model_versions(report.written) == [old] * 24
+    (after,) = forecast(trained, models=["champion"], latest=True)
+    assert archive_of(trained, "champion").model_versions(after.written) == calls
+
+
+def test_a_damaged_model_is_not_in_the_champions_way(trained):
+    choose(trained, "persistence")
+    folder = Workspace.of(trained).models
+    for model in ("climatology", "net"):
+        (latest_version(folder, model).path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError, match="SHA-256"):
+        forecast(trained, latest=True)
+    assert list(archive_of(trained, "champion").written()) == [hour(trained, 359)]
+
+
+def test_without_a_champion_the_models_are_forecast_and_it_is_said(trained, caplog):
+    reports = forecast(trained, latest=True)
+    assert [report.model for report in reports] == list(trained.model_names)
+    assert "No version yet of champion" in caplog.text
+    with pytest.raises(ModelError, match=r"trained version of champion.*lsntp train"):
+        forecast(trained, models=["champion"])

@@ -201,6 +201,10 @@ class CdsServer:
             if method == "GET" and path.startswith("/cache")
         ]
 
+    def serve(self, time: np.datetime64, content: bytes) -> None:
+        """Have these messages for a time, whatever variables are asked for."""
+        self._messages[time] = content
+
     # --- what the handlers ask for -------------------------------------------------------------
 
     def note(self, method: str, path: str, headers: dict[str, str]) -> None:

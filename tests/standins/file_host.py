@@ -7,6 +7,7 @@ request; requests without one are served faithfully.
 
 import hashlib
 import re
+import sys
 import threading
 from collections import defaultdict, deque
 from collections.abc import Iterator
@@ -86,8 +87,7 @@ class FileHost:
         self.stalled = threading.Event()
         self.go_on = threading.Event()
         self.names_etags = True
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._server.daemon_threads = True
+        self._server = _Server(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def put(self, path: str, content: bytes) -> None:
@@ -135,6 +135,16 @@ class FileHost:
             self._server.shutdown()
             self._server.server_close()
             thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    """Says nothing of clients that hang up."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
 def _handler(host: FileHost) -> type[BaseHTTPRequestHandler]:

@@ -61,6 +61,29 @@ class Asset:
                 f"size, found {type(error).__name__} ({error}); run again later."
             ) from error
 
+    def check(self, path: Path) -> None:
+        """Compare a received file with what the store promised.
+
+        Raises:
+            SourceUnavailableError: if length or checksum differ.
+        """
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+            if size != self.size:
+                raise SourceUnavailableError(
+                    f"Expected {self.size} bytes from the Climate Data Store, found {size}: "
+                    f"{describe(head)}"
+                )
+            if self.checksum:
+                file.seek(0)
+                found = hashlib.file_digest(file, _HASHES[len(self.checksum)]).hexdigest()
+                if found != self.checksum:
+                    raise SourceUnavailableError(
+                        f"Expected a result with checksum {self.checksum}, found {found}: it was "
+                        "damaged on its way"
+                    )
+
 
 def require_allowed(url: str, hosts: Sequence[str], api_url: str) -> None:
     """Refuse to fetch from anywhere but the configured hosts and that of the store itself.
@@ -115,7 +138,7 @@ def fetch_asset(
     absent: list[Times] = []
 
     def check(path: Path) -> None:
-        _check_bytes(path, asset)
+        asset.check(path)
         try:
             absent.append(absent_times(path, request))
         except SourceDataError as error:
@@ -147,25 +170,6 @@ def absent_times(path: Path, request: Request) -> Times:
             f"{format_time(surplus[0])}); the result is not used."
         )
     return np.setdiff1d(request.times, found)
-
-
-def _check_bytes(path: Path, asset: Asset) -> None:
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
-        if size != asset.size:
-            raise SourceUnavailableError(
-                f"Expected {asset.size} bytes from the Climate Data Store, found {size}: "
-                f"{describe(head)}"
-            )
-        if asset.checksum:
-            file.seek(0)
-            found = hashlib.file_digest(file, _HASHES[len(asset.checksum)]).hexdigest()
-            if found != asset.checksum:
-                raise SourceUnavailableError(
-                    f"Expected a result with checksum {asset.checksum}, found {found}: it was "
-                    "damaged on its way"
-                )
 
 
 def _check_cells(found: NativeGrid, request: Request) -> None:

@@ -31,6 +31,7 @@ class Product(BaseModel):
         dataset: the store's name of it.
         data_format: what is delivered.
         area: the outermost native cell centres that are wanted.
+        variables: what of the dataset.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,6 +39,7 @@ class Product(BaseModel):
     dataset: str
     data_format: Literal["grib", "netcdf"]
     area: Box
+    variables: tuple[str, ...] = ("2m_temperature",)
 
     @property
     def cells(self) -> tuple[Floats, Floats]:
@@ -66,7 +68,7 @@ class Request(BaseModel):
         """The request as the store takes it."""
         return {
             "product_type": ["reanalysis"],
-            "variable": ["2m_temperature"],
+            "variable": list(self.product.variables),
             "year": [f"{self.year:04d}"],
             "month": [f"{self.month:02d}"],
             "day": [f"{day:02d}" for day in self.days],

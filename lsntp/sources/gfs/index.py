@@ -48,10 +48,19 @@ class _Line:
 
 
 def t2m_range(inventory: bytes, *, init_time: Instant, step_h: int, size: int) -> ByteRange:
-    """The bytes of 2 m temperature.
+    """The bytes of 2 m temperature; see :func:`field_range`."""
+    return field_range(inventory, ELEMENT, LEVEL, init_time=init_time, step_h=step_h, size=size)
+
+
+def field_range(
+    inventory: bytes, element: str, level: str, *, init_time: Instant, step_h: int, size: int
+) -> ByteRange:
+    """The bytes of one field.
 
     Args:
         inventory: the whole ``.idx``.
+        element: its name there, such as ``TMP``.
+        level: in the words of the inventory.
         init_time: that the object should have.
         step_h: 0 for the analysis, else hours ahead.
         size: bytes of the object.
@@ -69,11 +78,11 @@ def t2m_range(inventory: bytes, *, init_time: Instant, step_h: int, size: int) -
     found = [
         line
         for line in lines
-        if (line.element, line.level) == (ELEMENT, LEVEL) and line.step in steps
+        if (line.element, line.level) == (element, level) and line.step in steps
     ]
     if len(found) != 1:
         raise IndexFaultError(
-            f"it lists {ELEMENT}:{LEVEL} at step {step_h} h {len(found)} times instead of once"
+            f"it lists {element}:{level} at step {step_h} h {len(found)} times instead of once"
         )
     start = found[0].start
     stop = min((line.start for line in lines if line.start > start), default=size)

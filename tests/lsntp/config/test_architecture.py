@@ -7,7 +7,7 @@ import yaml
 from pydantic import ValidationError
 
 from lsntp.config import LsntpConfig, NetworkConfig, load_domain
-from lsntp.config.architecture import PRESETS
+from lsntp.config.architecture import INGREDIENTS, PRESETS
 from lsntp.errors import ConfigError
 
 
@@ -21,7 +21,7 @@ def test_every_preset_sets_the_same_switches_and_no_value_twice() -> None:
         assert "official" in description
 
 
-@pytest.mark.parametrize("configuration", ["paper", "official"])
+@pytest.mark.parametrize("configuration", ["paper", "official", "plus"])
 def test_configuration_fills_in_its_preset(configuration: str) -> None:
     architecture = LsntpConfig.model_validate({"configuration": configuration})
     found = {name: getattr(architecture, name) for name in PRESETS[configuration]}
@@ -72,8 +72,8 @@ def test_a_dump_names_what_differs_from_the_preset_and_can_be_read_again() -> No
     ("key", "value", "message"),
     [
         ("gate_activatoin", "relu", "unknown key .*gate_activatoin"),
-        ("configuration", "plus", "'paper' or 'official'"),
-        ("configuration", ["paper"], "'paper' or 'official'"),
+        ("configuration", "minus", "'paper', 'official' or 'plus'"),
+        ("configuration", ["paper"], "'paper', 'official' or 'plus'"),
         ("attention_layers", 4, "0, 2 or 3"),
         ("convolution", "both", "'separate' or 'joint'"),
         ("decoder_input", "copy", "'none', 'zeros' or 'forecast'"),
@@ -89,6 +89,35 @@ def test_what_is_no_switch_or_no_value_of_one_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         load_domain("demo", overrides={f"networks.lsntp.architecture.{key}": value})
+
+
+@pytest.mark.parametrize("ingredient", sorted(INGREDIENTS))
+def test_an_ingredient_of_plus_is_refused_elsewhere(ingredient: str) -> None:
+    value = PRESETS["plus"][ingredient]
+    with pytest.raises(ValidationError, match=f"expected {ingredient}: .* configuration: paper"):
+        LsntpConfig.model_validate({ingredient: value})
+
+
+@pytest.mark.parametrize(
+    ("switch", "message"),
+    [
+        ({"downsample": True}, "expected downsample: False with configuration: plus"),
+        ({"decoder_steps": "history"}, "expected decoder_steps: horizon"),
+        ({"decoder_input": "zeros"}, "decoder_input none or forecast .* found .* zeros"),
+        ({"stem": 0}, "stem and width of at least 1"),
+    ],
+)
+def test_plus_refuses_what_it_does_not_have(switch: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        LsntpConfig.model_validate({"configuration": "plus", **switch})
+
+
+def test_a_dump_of_plus_names_all_of_its_preset_so_that_the_preset_may_change() -> None:
+    architecture = LsntpConfig(configuration="plus", dropout=0.4)
+    dumped = architecture.model_dump(mode="json")
+    assert dumped.keys() >= PRESETS["plus"].keys()
+    assert dumped["dropout"] == 0.4
+    assert LsntpConfig.model_validate(dumped) == architecture
 
 
 def test_dagg_without_its_graph_is_refused() -> None:

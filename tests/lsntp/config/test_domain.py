@@ -39,6 +39,9 @@ def test_presets_have_the_published_grids(
         ({"split.validation.start": "2024-02-01"}, ["order without overlap"]),
         ({"split.train.end": "2023-01-01"}, ["split.train", "before its end"]),
         ({"networks.ridge": {}}, ["baseline's name", "ridge"]),
+        ({"networks.champion": {}}, ["not be named champion"]),
+        ({"gate.days": 5}, ["gate.days", "6"]),
+        ({"retrain.window": "rolling"}, ["retrain", "expected days"]),
         (
             {"source": {"name": "satellite"}},
             ["source", "files, synthetic, era5, gfs, ncep_r1", "'satellite'"],

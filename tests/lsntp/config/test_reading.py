@@ -99,3 +99,13 @@ def test_a_folder_with_the_signs_of_a_pattern_is_taken_literally(tmp_path: Path)
 def test_the_root_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LSNTP_ROOT", "/srv/lsntp")
     assert load_domain("demo").root == "/srv/lsntp"
+
+
+def test_an_override_changes_no_other_section_that_shares_its_text() -> None:
+    """The networks of this preset share one recipe by an alias."""
+    before = load_domain("ncep-north-america")
+    key = "networks.convnet.training.seed"
+    after = load_domain("ncep-north-america", overrides={key: 7})
+    assert before.networks["convnet"].training == before.networks["lsntp-plus"].training
+    assert after.networks["convnet"].training.seed == 7
+    assert after.networks["lsntp-plus"] == before.networks["lsntp-plus"]

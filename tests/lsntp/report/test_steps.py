@@ -10,6 +10,7 @@ from lsntp.forecasting import forecast
 from lsntp.names import Status
 from lsntp.report.steps import Step, render_steps, steps_of
 from lsntp.times import Period
+from lsntp.training import latest_version, promote
 from lsntp.workspace import Workspace
 from tests.lsntp.report.parsing import Page
 
@@ -39,11 +40,22 @@ def test_each_step_tells_what_it_left(ingested, trained):
     forecast(trained, models=["ridge"], period=Period.parse("2021-01-12", "2021-01-12T06"))
     models = len(trained.model_names)
     assert found_by(trained)[1:3] == [
-        f"{models} versions of {models} models",
+        f"{models} versions of {models} models, no champion yet",
         "of 1 model, the last from 2021-01-12T05:00Z",
     ]
     evaluate(trained)
     assert found_by(trained)[3] == "of 1 model"
+
+
+def test_the_champion_is_named_and_counts_as_no_model_of_its_own(trained):
+    version = latest_version(Workspace.of(trained).models, "ridge").version
+    promote(trained, version, by="test", reason="test")
+    period = Period.parse("2021-01-12", "2021-01-12T06")
+    forecast(trained, models=["champion", "ridge"], period=period)
+    evaluate(trained)
+    found = found_by(trained)
+    assert found[1].endswith(f", champion {version}")
+    assert found[3] == "of 1 model"
 
 
 def test_an_archive_without_a_usable_field_is_no_step_done(make_domain, make_fields, tmp_path):

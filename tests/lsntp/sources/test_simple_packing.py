@@ -121,3 +121,14 @@ def test_another_number_of_cells_than_of_values_is_left_to_the_decoder(
 ) -> None:
     content = repack(make_message(make_fields()[0]), bitsPerValue=16)
     assert find_plain_values(content, (5, 5)) is None
+
+
+@pytest.mark.parametrize("place", ["binary", "decimal"])
+def test_a_scale_beyond_any_temperature_is_left_to_the_decoder(
+    place: str, make_message: Make, make_fields: Fields
+) -> None:
+    content = bytearray(repack(make_message(make_fields()[0]), bitsPerValue=16))
+    data = len(content) - 4 - 11 - 2 * 20 - 1
+    position = data + 4 if place == "binary" else 8 + 26
+    content[position : position + 2] = b"\x7f\xff"
+    assert find_plain_values(bytes(content), SHAPE) is None

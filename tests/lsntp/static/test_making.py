@@ -1,6 +1,5 @@
 """Static fields on the domain's grid: by hand on four cells, and from the real files."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -347,15 +346,3 @@ def test_the_real_gaussian_mask_fills_the_domain_of_the_reanalysis(
     tibet = fields.sel(latitude=33, longitude=90, method="nearest")
     assert tibet.land_fraction.item() == 1
     assert 4000 < tibet.orography.item() < 6000
-
-
-def test_the_command_makes_them_once(domain_of: Make, write_field: Make, tmp_path: Path) -> None:
-    domain_of(write_field("orog", HEIGHTS, units="m"), write_field("lsm", SHARES))
-    command = [sys.executable, "-m", "flows", "static", str(tmp_path / "ground.yaml")]
-    said = [
-        subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ).stdout
-        for _ in range(2)
-    ]
-    assert "static fields: made from files: orog.nc, lsm.nc" in said[0]
-    assert "nothing to do" in said[1]
-    assert str(tmp_path / "root/static/ground.zarr") in said[1]

@@ -5,7 +5,8 @@ from torch import nn
 
 from lsntp.config import NetworkConfig
 from lsntp.errors import ModelError
-from lsntp.training.fit import prepare
+from lsntp.times import hours
+from lsntp.training.fit import prepare, train
 from lsntp.training.history import open_analysis, read_fields
 from lsntp.training.loading import load_forecaster
 from lsntp.training.network import make_forecaster
@@ -89,3 +90,46 @@ def test_a_version_whose_configuration_lost_its_network_is_refused(trained):
     (version.path / "config.yaml").write_text("networks: {}\n")
     with pytest.raises(ModelError, match=r"Expected networks\.net"):
         load_forecaster(version, trained)
+
+
+TOLD = {
+    "plus": {
+        "name": "lsntp",
+        "configuration": "plus",
+        "hidden": 2,
+        "embedding": 3,
+        "stem": 2,
+        "width": 3,
+        "context": 1,
+    },
+    "convnet": {"name": "convnet", "width": 3, "blocks": 1},
+    "convlstm": {"name": "convlstm", "hidden": 2, "kernel": 3},
+}
+
+
+@pytest.mark.parametrize("name", TOLD)
+def test_a_network_that_is_told_more_trains_is_stored_and_forecasts_alike(ingested, name):
+    config = NetworkConfig.model_validate(
+        {
+            "architecture": TOLD[name],
+            "scaling": "standard",
+            "training": {"epochs": 2, "batch_size": 16, "loss": "mae", "ema": 0.9, "seed": 1},
+        }
+    )
+    domain = ingested.model_copy(update={"networks": {"told": config}})
+    (report,) = train(domain, models=["told"])
+    assert report.created
+    assert report.validation_mae_k is not None
+    version = latest_version(Workspace.of(domain).models, "told")
+    forecaster = load_forecaster(version, domain)
+    analysis = open_analysis(domain)
+    init_times = analysis.times[100:103]
+    history = read_fields(analysis, init_times, forecaster.offsets)
+    found = forecaster.forecast(history, init_times)
+    # The loss of the log is the mean absolute error of the normalised fields.
+    (archive,) = prepare(domain)
+    assert version.scores["validation_loss"] * archive.scaler.factor == pytest.approx(
+        report.validation_mae_k, rel=1e-3
+    )
+    if name != "convlstm":
+        assert not np.allclose(found, forecaster.forecast(history, init_times + 12 * hours(1)))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -105,3 +107,24 @@ def test_looking_for_the_guilty_leaves_the_gradients_as_they_were():
     message_of(batch_of(2), network)
     assert network.bias.grad is None
     assert (network.weight.grad == 2).all()
+
+
+class Told(Last):
+    """Forecasts what it is told of the last two steps, plus a static field."""
+
+    def forward(self, history, known_future=None, static=None):
+        return known_future[:, -2:, :1] + static
+
+
+def test_a_network_that_is_told_more_is_told_it_window_by_window():
+    known, static = torch.zeros(3, 5, 2, 2, 2), torch.zeros(2, 2)
+    known[1, -1] = torch.nan
+    batch = replace(batch_of(3), told=(known, static))
+    message = message_of(batch, Told())
+    assert "(it is 2021-03-01T23:00Z whose loss is not finite)" in message
+
+
+def test_what_was_not_told_stays_none():
+    batch = replace(batch_of(2), told=(None, torch.zeros(2, 2)))
+    assert batch.told_of(1)[0] is None
+    assert batch_of(2).told_of(1) == ()

@@ -1,0 +1,133 @@
+"""Drift: has the champion been no better than persistence for days on end?"""
+
+import logging
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from lsntp.archives.evaluation import MODEL
+from lsntp.config import Domain
+from lsntp.errors import EvaluationError
+from lsntp.evaluation.breakdown import DAY, skill_through_time
+from lsntp.evaluation.table import counted
+from lsntp.grid import Floats
+from lsntp.names import CHAMPION
+from lsntp.times import Instant, Times
+
+BAR: Final = "persistence"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A verdict with its numbers.
+
+    Attributes:
+        is_drifting: whether the skill was below ``threshold`` on each of the last ``for_days``.
+        days_below: days in a row, up to the last, on which it was.
+        for_days: how many it takes.
+        skill: 1 - MAE / MAE of persistence over the window that ends on the last day; NaN where
+            nothing was scored.
+        threshold: below which it is too low.
+        window_days: days over which a skill is taken.
+        last_day: the last with a skill; None where there is none.
+    """
+
+    is_drifting: bool
+    days_below: int
+    for_days: int
+    skill: float
+    threshold: float
+    window_days: int
+    last_day: Instant | None
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        if self.last_day is None:
+            return (
+                f"No skill of the {CHAMPION} against {BAR} over {counted(self.window_days, 'day')} "
+                "yet."
+            )
+        state = "has drifted" if self.is_drifting else "holds"
+        return (
+            f"The {CHAMPION} {state}: skill against {BAR} {self.skill:+.3f} over the "
+            f"{counted(self.window_days, 'day')} to {self.last_day.astype('datetime64[D]')}, below "
+            f"{self.threshold:g} on {self.days_below} of the {counted(self.for_days, 'day')} in a "
+            "row that count as drift."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON; None stands for NaN."""
+        return {
+            "is_drifting": self.is_drifting,
+            "verdict": self.verdict,
+            "skill": self.skill if np.isfinite(self.skill) else None,
+            "threshold": self.threshold,
+            "window_days": self.window_days,
+            "days_below": self.days_below,
+            "for_days": self.for_days,
+            "last_day": str(self.last_day.astype("datetime64[D]")) if self.last_day else None,
+        }
+
+
+def judge_drift(
+    days: Times, skill: Floats, *, threshold: float, for_days: int, window_days: int
+) -> Drift:
+    """The rule: below ``threshold`` on each of the last ``for_days`` days.
+
+    A day without a skill breaks the row: nothing is known of it.
+
+    Args:
+        days: (n,) every day, ascending.
+        skill: (n,) of the window that ends on each; NaN where it holds no forecast.
+        threshold: below which a skill is too low; equal is not below.
+        for_days: days in a row that make a drift.
+        window_days: days of a window; the first ``window_days - 1`` days have none that is whole
+            and do not count.
+    """
+    days, skill = days[window_days - 1 :], skill[window_days - 1 :]
+    known = np.flatnonzero(np.isfinite(skill))
+    below = 0
+    for value in skill[::-1]:
+        if not value < threshold:
+            break
+        below += 1
+    return Drift(
+        is_drifting=below >= for_days,
+        days_below=below,
+        for_days=for_days,
+        skill=float(skill[known[-1]]) if known.size else float("nan"),
+        threshold=threshold,
+        window_days=window_days,
+        last_day=days[known[-1]] if known.size else None,
+    )
+
+
+def drift_of(domain: Domain) -> Drift:
+    """The verdict on the domain's champion, from the forecasts it gave and their scores.
+
+    Before champion and persistence have scores over common initial times nothing drifts.
+
+    Raises:
+        ArchiveError: if the evaluation archive is damaged.
+    """
+    rule = domain.drift
+    days, skill = np.array([], "datetime64[ns]"), np.array([], np.float64)
+    try:
+        trend = skill_through_time(
+            domain, window_days=rule.window_days, baseline=BAR, models=[CHAMPION]
+        )
+    except EvaluationError as error:
+        _log.info("No skill of the %s yet: %s", CHAMPION, error)
+    else:
+        days, skill = trend[DAY].values, trend["skill"].sel({MODEL: CHAMPION}).values
+    return judge_drift(
+        days,
+        skill,
+        threshold=rule.threshold,
+        for_days=rule.for_days,
+        window_days=rule.window_days,
+    )

@@ -1,0 +1,65 @@
+"""A plain residual convolutional network, to compare LS-NTP with.
+
+Shapes: b batch, T history steps, K horizon steps, H x W grid.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from lsntp.config import ConvnetConfig
+from lsntp.models.forced import Told, residual_blocks, zero_at_first
+from lsntp.training_data.forcings import KNOWN, STATIC
+
+
+class ConvNet(nn.Module):
+    """All frames and forcings as channels, residual blocks, K frames added to the last one.
+
+    y_{t+k} = y_t + Conv(GELU(Blocks(Conv([history, known_future, static]))))_k, where with
+    ``forced`` y is the anomaly from the climatology.
+
+    Args:
+        architecture: widths.
+        shape: (H, W).
+        history: T.
+        horizon: K.
+    """
+
+    def __init__(
+        self, architecture: ConvnetConfig, *, shape: tuple[int, int], history: int, horizon: int
+    ) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.shape, self.history, self.horizon = shape, history, horizon
+        self.told = Told(known=architecture.forced, static=architecture.forced)
+        channels, width = history, architecture.width
+        if architecture.forced:
+            channels += (history + horizon) * len(KNOWN) + len(STATIC)
+        self.stem = nn.Conv2d(channels, width, kernel_size=3, padding=1)
+        self.blocks = residual_blocks(architecture.blocks, width, architecture.dropout)
+        self.head = zero_at_first(nn.Conv2d(width, horizon, kernel_size=3, padding=1))
+
+    def forward(
+        self, history: Tensor, known_future: Tensor | None = None, static: Tensor | None = None
+    ) -> Tensor:
+        """The next K frames (b, K, 1, H, W), in the units of the history.
+
+        Args:
+            history: the last T frames (b, T, 1, H, W), normalised.
+            known_future: (b, T + K, f, H, W) with ``forced``, else None.
+            static: (s, H, W) with ``forced``, else None.
+
+        Raises:
+            ModelError: if an input does not fit.
+        """
+        steps = (self.history, self.horizon)
+        self.told.check(history, known_future, static, steps=steps, shape=self.shape)
+        frames, channels = history[:, :, 0], []
+        if known_future is not None and static is not None:
+            frames = frames - known_future[:, : self.history, 0]
+            channels = [known_future.flatten(1, 2), static.expand(len(history), *static.shape)]
+        x = self.stem(torch.cat([frames, *channels], dim=1))
+        forecast: Tensor = frames[:, -1:] + self.head(functional.gelu(self.blocks(x))).float()
+        if known_future is not None:
+            forecast = forecast + known_future[:, self.history :, 0]
+        return forecast[:, :, None]

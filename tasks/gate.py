@@ -1,0 +1,32 @@
+"""Offer trained versions to the gate."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from prefect import get_run_logger, task
+
+from lsntp.config import Domain
+from tasks.policy import HOUR_S, OPTIONS
+from tasks.slots import archive_slot, slots
+
+
+@task(name="gate", timeout_seconds=6 * HOUR_S, **OPTIONS)
+def pass_gate(domain: Domain, versions: Sequence[str]) -> list[dict[str, Any]]:
+    """Judge the versions that wait for it; one entry a judgement."""
+    from lsntp.training.gate import is_due, offer
+
+    with slots(archive_slot(domain, "training")):
+        outcomes = offer(domain, [version for version in versions if is_due(domain, version)])
+    found = [
+        {
+            "candidate": outcome.decision.candidate,
+            "champion": outcome.decision.champion,
+            "verdict": outcome.decision.verdict,
+            "rule": outcome.decision.rule,
+            "reason": outcome.decision.reason,
+            "is_new": outcome.is_new,
+        }
+        for outcome in outcomes
+    ]
+    get_run_logger().info("%s: gate %s", domain.domain, found)
+    return found

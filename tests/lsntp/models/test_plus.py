@@ -1,0 +1,271 @@
+"""LS-NTP plus: every ingredient acts, and without it the network is the one without."""
+
+import pytest
+import torch
+from torch import nn
+
+from lsntp.config import LsntpConfig
+from lsntp.errors import ModelError
+from lsntp.grid import Grid
+from lsntp.models.plus import STRENGTH
+from lsntp.models.registry import build_network, is_told, parameter_count
+
+T, K, H, W = 3, 4, 6, 9
+SMALL = {"hidden": 4, "embedding": 3, "stem": 3, "width": 5, "context": 1, "stride": 2}
+
+
+def build(**settings):
+    torch.manual_seed(0)
+    architecture = LsntpConfig.model_validate({"configuration": "plus", **SMALL, **settings})
+    return build_network(architecture, shape=(H, W), history=T, horizon=K)
+
+
+def inputs(network=None, *, batch=2):
+    """History, known future and static fields, as far as the network asks for them."""
+    generator = torch.Generator().manual_seed(1)
+    shapes = ((batch, T, 1, H, W), (batch, T + K, 2, H, W), (2, H, W))
+    history, known, static = (torch.randn(shape, generator=generator) for shape in shapes)
+    asked = is_told(network.architecture) if network else (True, True)
+    return history, known if asked[0] else None, static if asked[1] else None
+
+
+def shake(network):
+    """Weights as if trained: nothing is zero any more."""
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
+    return network.eval()
+
+
+@pytest.mark.parametrize("shape", [(25, 53), (8, 12), (5, 7)])
+@pytest.mark.parametrize("stride", [1, 2, 4])
+def test_it_maps_history_to_horizon_on_any_grid(shape, stride):
+    architecture = LsntpConfig.model_validate({"configuration": "plus", **SMALL, "stride": stride})
+    network = build_network(architecture, shape=shape, history=T, horizon=K)
+    given = (torch.zeros(2, T, 1, *shape), torch.zeros(2, T + K, 2, *shape), torch.zeros(2, *shape))
+    assert network(*given).shape == (2, K, 1, *shape)
+    assert network.node_shape == (-(-shape[0] // stride), -(-shape[1] // stride))
+
+
+def test_untrained_it_is_persistence_with_the_climatological_increment():
+    history, known, static = inputs()
+    expected = history[:, -1:] + known[:, T:, :1] - known[:, T - 1 : T, :1]
+    torch.testing.assert_close(build()(history, known, static), expected)
+
+
+def test_without_anomalies_it_starts_from_persistence():
+    network = build(anomalies=False)
+    given = inputs()
+    expected = given[0][:, -1:].expand(-1, K, -1, -1, -1)
+    torch.testing.assert_close(network(*given), expected)
+
+
+def test_without_residual_it_starts_from_the_climatology():
+    given = inputs()
+    torch.testing.assert_close(build(residual=False)(*given), given[1][:, T:, :1])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"stride": 1},
+        {"strength": "one"},
+        {"decoder_input": "none"},
+        {"context": 0},
+        {"convolution": "joint", "attention_layers": 3, "peephole": "cell", "bias": False},
+    ],
+)
+def test_a_gradient_reaches_every_parameter(settings):
+    network = shake(build(**settings, dropout=0.0))
+    network.zero_grad()
+    network(*inputs(batch=4)).square().sum().backward()
+    without = [
+        name
+        for name, parameter in network.named_parameters()
+        if parameter.grad is None or not parameter.grad.abs().sum() > 0
+    ]
+    assert without == []
+
+
+def test_the_graph_is_i_plus_s_a():
+    network = shake(build())
+    nodes = torch.randn(2, 4, 3 * 5)
+    s = network.strength.detach()
+    expected = nodes + s * (nodes @ network.adjacency().T)
+    torch.testing.assert_close(network._weighed_graph().mix(nodes), expected)
+    assert build().strength.item() == pytest.approx(STRENGTH)
+
+
+def test_a_graph_of_strength_zero_equals_none():
+    network, without = shake(build()), build(long_range=False)
+    with torch.no_grad():
+        network.strength.zero_()
+    tensors = network.state_dict()
+    for name in ("E", "strength"):
+        del tensors[name]
+    without.load_state_dict(tensors)
+    given = inputs()
+    torch.testing.assert_close(network(*given), without.eval()(*given))
+
+
+def test_a_chunked_graph_gives_what_a_dense_one_gives():
+    dense, chunked = shake(build()), build(graph="chunked")
+    chunked.load_state_dict(dense.state_dict())
+    given = inputs()
+    torch.testing.assert_close(dense(*given), chunked.eval()(*given), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("decoder_input", ["forecast", "none"])
+def test_a_decoder_is_fed_with_its_own_forecast_only_where_configured(decoder_input):
+    """The head's change of the first frame reaches later frames through the stem, or not."""
+    network = shake(build(decoder_input=decoder_input, residual=False, dropout=0.0))
+    given = inputs()
+    seen = []
+    network.stem.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0][:, :1]))
+    forecast = network(*given)
+    own = forecast - given[1][:, T:, :1]  # anomalies again
+    assert len(seen) == 1 + K  # all of the history at once, then a step each
+    torch.testing.assert_close(seen[1], given[0][:, -1] - given[1][:, T - 1, :1])
+    for step in range(1, K):
+        expected = own[:, step - 1] if decoder_input == "forecast" else torch.zeros(2, 1, H, W)
+        torch.testing.assert_close(seen[1 + step], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_step_sees_the_forcings_of_itself_and_the_next_one():
+    network = shake(build())
+    history, known, static = inputs()
+    seen = []
+    network.stem.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    network(history, known, static)
+    for step in range(K):
+        torch.testing.assert_close(seen[1 + step][:, 1:3], known[:, T - 1 + step])
+        torch.testing.assert_close(seen[1 + step][:, 3:5], known[:, T + step])
+        torch.testing.assert_close(seen[1 + step][0, 5:], static)
+
+
+@pytest.mark.parametrize(
+    ("settings", "fewer"),
+    [
+        # stem: 2 · 2 channels to 3, context stem: (T + K) · 2 channels to 5, kernels 3 x 3
+        ({"forcings": False}, 4 * 3 * 9 + (T + K) * 2 * 5 * 9),
+        ({"static": False}, 2 * 3 * 9 + 2 * 5 * 9),
+        # stem (3 + 14 + 2 channels), a block, the head of K frames, and its part of the merge
+        (
+            {"context": 0},
+            (19 * 5 * 9 + 5) + (2 * 5 + 2 * (5 * 5 * 9 + 5)) + (5 * K * 9 + K) + 5 * 3,
+        ),
+        ({"strength": "one"}, 1),
+        ({"long_range": False}, 1 + 3 * 5 * 3),
+        ({"anomalies": False}, 0),
+        ({"residual": False}, 0),
+        ({"dropout": 0.0}, 0),
+        ({"forget_bias": 0.0}, 0),
+    ],
+)
+def test_what_an_ingredient_costs(settings, fewer):
+    assert parameter_count(build()) - parameter_count(build(**settings)) == fewer
+
+
+def test_parameter_count_by_formula():
+    # LS-Conv of 4 channels: NSA 2 (4² + 4) + 2 · 8 and 4 · 16 · 9; two in every layer,
+    # peepholes 3 · 4, biases 16
+    layer = 2 * (56 + 576) + 12 + 16
+    stem, down, up = 7 * 3 * 9 + 3, 3 * 4 * 9 + 4, 4 * 3 * 16 + 3
+    context = (19 * 5 * 9 + 5) + (2 * 5 + 2 * (5 * 5 * 9 + 5)) + (5 * K * 9 + K)
+    merge, head = (2 * 3 + 5) * 3 + 3, 3 * 9 + 1
+    embedding, strength = 3 * 5 * 3, 1
+    parts = (4 * layer, stem, down, up, context, merge, head, embedding, strength)
+    assert parameter_count(build()) == sum(parts)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"anomalies": False},
+        {"residual": False},
+        {"attention_layers": 3},
+        {"gate_activation": "relu"},
+        {"stride": 4},
+        {"reach_km": 0},
+    ],
+)
+def test_a_switch_acts(settings):
+    ours, others = shake(build()), shake(build(**settings))
+    given = inputs()
+    assert not torch.allclose(ours(*given), others(*given))
+
+
+def test_dropout_acts_in_training_only():
+    network = shake(build(dropout=0.5))
+    given = inputs()
+    torch.testing.assert_close(network(*given), network(*given))
+    network.train()
+    assert not torch.allclose(network(*given), network(*given))
+
+
+def test_forget_bias_is_where_the_forget_gate_starts():
+    layer = build(forget_bias=1.5).encoder1
+    assert layer.b.flatten().tolist() == [0.0] * 4 + [1.5] * 4 + [0.0] * 8
+
+
+def test_what_is_not_asked_for_need_not_be_given():
+    network = build(anomalies=False, forcings=False, static=False)
+    history, known, static = inputs(network)
+    assert known is None
+    assert static is None
+    assert network(history).shape == (2, K, 1, H, W)
+    with pytest.raises(ModelError, match="static of none"):
+        network(history, None, torch.zeros(2, H, W))
+
+
+def test_missing_forcings_are_refused():
+    with pytest.raises(ModelError, match=r"known_future of shape .* found none"):
+        build()(inputs()[0])
+
+
+def test_the_nodes_stand_on_every_second_cell_from_the_first():
+    network = build()
+    grid = Grid(50.0 - np_range(H), np_range(W))
+    nodes = network.node_grid(grid)
+    assert nodes.latitude.tolist() == [50.0, 48.0, 46.0]
+    assert nodes.longitude.tolist() == [0.0, 2.0, 4.0, 6.0, 8.0]
+    assert network.node_of(3, 4) == 1 * 5 + 2
+    assert network.adjacency_column(7).shape == (15,)
+
+
+def np_range(count):
+    return torch.arange(count, dtype=torch.float64).numpy()
+
+
+@pytest.mark.parametrize(
+    ("settings", "arguments", "message"),
+    [
+        ({}, {"channels": 2}, "one input channel, found 2"),
+        ({"reach_km": 500.0}, {}, "a grid to measure reach_km on"),
+    ],
+)
+def test_what_cannot_be_built_is_refused(settings, arguments, message):
+    architecture = LsntpConfig.model_validate({"configuration": "plus", **SMALL, **settings})
+    with pytest.raises(ModelError, match=message):
+        build_network(architecture, shape=(H, W), history=T, horizon=K, **arguments)
+
+
+def test_it_learns():
+    """A field that moves two cells a step: persistence does not help, the network does."""
+    network = build(dropout=0.0, anomalies=False, forcings=False, static=False)
+    generator = torch.Generator().manual_seed(5)
+    wave = torch.randn(8, 1, H, W + 2 * (T + K), generator=generator).cumsum(-1) / 3
+    frames = [wave[..., 2 * step : 2 * step + W] for step in range(T + K)]
+    sequence = torch.stack(frames, dim=1)
+    history, target = sequence[:, :T], sequence[:, T:]
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+    losses = []
+    for _ in range(60):
+        loss = nn.functional.l1_loss(network(history), target)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < losses[0] / 2
