@@ -179,6 +179,7 @@ def test_the_doctor_finds_runs_to_come_and_a_domain_without_deployments(
             text=True,
             check=False,
         )
+        assert done.stdout, done.stderr
         return {check["name"]: check for check in json.loads(done.stdout)["checks"]}
 
     def has_runs() -> bool:
