@@ -269,10 +269,10 @@ def test_a_kill_at_any_step_of_a_replacement_loses_no_change(late, monkeypatch, 
         if key.startswith(f"{array}/c"):
             raise RuntimeError
 
-    monkeypatch.setattr(LeasedStore, "set", killed_after_the_first_chunk)
-    with pytest.raises(RuntimeError):
-        reconcile(domain, clock=lambda: JUNE)
-    monkeypatch.undo()
+    with monkeypatch.context() as patched:
+        patched.setattr(LeasedStore, "set", killed_after_the_first_chunk)
+        with pytest.raises(RuntimeError):
+            reconcile(domain, clock=lambda: JUNE)
     reconcile(domain, clock=lambda: JUNE)
     assert not (archive_of(domain).status == Status.PRELIMINARY).any()
     ledger = HourLedger(Workspace.of(domain).quarantine, domain.cadence)
