@@ -186,8 +186,8 @@ def _sound(domain: Domain, init_times: Times, fields: Fields) -> npt.NDArray[np.
     """Which forecasts (n, K, H, W) are whole and plausible; the others are told."""
     limits = domain.quality
     with np.errstate(invalid="ignore"):
-        is_sound = (fields >= limits.minimum_k) & (fields <= limits.maximum_k)
-    is_sound = is_sound.all(axis=(1, 2, 3))
+        is_plausible = (fields >= limits.minimum_k) & (fields <= limits.maximum_k)
+    is_sound = np.asarray(is_plausible.all(axis=(1, 2, 3)))
     if not is_sound.all():
         _log.warning(
             "Expected forecasts within %g to %g K in every cell, found others from %s: left out; "

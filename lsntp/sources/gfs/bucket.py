@@ -71,6 +71,7 @@ class Bucket:
         self.name = name
         self._connections = connections
         self._timeout_s = timeout_s
+        self._is_there = False
         self._retrying = Retrying(
             stop=stop_after_attempt(1 + retries),
             wait=wait_random_exponential(multiplier=pause_s, max=LONGEST_PAUSE_S),
@@ -79,7 +80,11 @@ class Bucket:
         )
 
     def head(self, key: str) -> ObjectHead | None:
-        """The object's present version; None if there is none."""
+        """The object's present version; None if there is none.
+
+        Raises:
+            SourceDataError: if there is no such bucket at all.
+        """
 
         def ask() -> ObjectHead:
             found = self._call("head_object", key)
@@ -88,6 +93,7 @@ class Bucket:
         try:
             return self._tried(key, ask)
         except FileNotFoundError:
+            self._require_bucket()
             return None
 
     def read(self, key: str) -> bytes | None:
@@ -159,6 +165,21 @@ class Bucket:
         )
         files.retries = 1  # one place decides on retries: ours
         return files
+
+    def _require_bucket(self) -> None:
+        """Refuse to take a bucket that is not there for one in which everything is missing."""
+        if self._is_there:
+            return
+        try:
+            self._tried("", lambda: self._files.call_s3("head_bucket", Bucket=self.name))
+        except FileNotFoundError as error:
+            raise SourceDataError(
+                f"Expected a bucket s3://{self.name}, found none; check source.bucket and "
+                "AWS_ENDPOINT_URL."
+            ) from error
+        except PermissionError:
+            _log.debug("s3://%s does not tell whether it is there", self.name)
+        self._is_there = True
 
     def _get_version(self, key: str, head: ObjectHead, wanted: ByteRange) -> Any:
         span = f"bytes={wanted.start}-{wanted.stop - 1}"

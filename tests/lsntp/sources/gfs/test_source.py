@@ -4,6 +4,7 @@ After every fault nothing false is returned, and the next run, with the fault go
 """
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -321,10 +322,12 @@ def test_an_object_without_the_field_is_refused_and_in_the_end_a_hole(
     content = gfs.dated(getattr(library, impostor), RUN, 0)
     bucket.put(KEY, content)
     bucket.put(f"{KEY}.idx", b"1:0:d=2024030106:TMP:2 m above ground:anl:\n")
-    source = open_gfs("2024-04-01")
     with pytest.raises(SourceDataError, match="2 m temperature"):
-        source.fetch(TIMES, AREA)
-    assert [hole.time for hole in source.holes()] == [RUN]
+        open_gfs().fetch(TIMES, AREA)
+    later = open_gfs("2024-04-01")
+    assert later.fetch(TIMES, AREA) == []
+    (hole,) = later.holes()
+    assert "2 m temperature" in hole.why
 
 
 def test_one_bad_object_does_not_keep_the_others_back(
@@ -458,8 +461,11 @@ def test_a_server_that_is_not_there_is_unavailable(
         open_gfs(retries=1).fetch(TIMES, AREA)
 
 
-def test_a_bucket_that_is_not_there_is_no_hole_of_its_own(open_gfs: Open) -> None:
-    assert open_gfs(bucket="no-such-bucket").fetch(TIMES, AREA) == []
+def test_a_bucket_that_is_not_there_is_not_full_of_holes(open_gfs: Open) -> None:
+    source = open_gfs("2024-04-01", bucket="no-such-bucket")
+    with pytest.raises(SourceDataError, match=r"source\.bucket"):
+        source.fetch(TIMES, AREA)
+    assert not source.holes()
 
 
 def test_a_transfer_cut_short_is_repeated(
@@ -493,12 +499,16 @@ def test_a_whole_object_cut_short_goes_on_where_it_ended(
     assert pieces[1].range == f"bytes=3000000-{len(content) - 1}"
 
 
+@pytest.mark.parametrize("after", [0, 1000])
 def test_a_stalled_transfer_ends(
-    bucket: S3, publish: Publish, open_gfs: Open, expected: np.ndarray
+    after: int, bucket: S3, publish: Publish, open_gfs: Open, expected: np.ndarray
 ) -> None:
     publish()
     hold = threading.Event()
-    bucket.before("GET", "f000$", lambda: hold.wait(60))
+    if after:
+        bucket.cut("f000$", after, hold=hold)
+    else:
+        bucket.before("GET", "f000$", lambda: hold.wait(60))
     try:
         is_whole(lambda: open_gfs(timeout_s=0.5), expected)
     finally:
@@ -508,7 +518,22 @@ def test_a_stalled_transfer_ends(
 # --- our side -----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("index", [None, b""], ids=["range", "whole object"])
 def test_a_full_disk_is_told_and_leaves_nothing(
+    index: bytes | None, publish: Publish, open_gfs: Open, expected: np.ndarray
+) -> None:
+    publish(index=index)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(StorageError, match="room for a GFS file"):
+            open_gfs().fetch(TIMES, AREA)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    is_whole(open_gfs, expected)
+
+
+def test_a_folder_that_cannot_be_made_is_told(
     publish: Publish, open_gfs: Open, tmp_path: Path, expected: np.ndarray
 ) -> None:
     publish()
