@@ -267,11 +267,16 @@ def test_a_whole_object_cut_short_goes_on_where_it_ended(
     bucket: S3, publish: Publish, open_gfs: Open, expected: np.ndarray
 ) -> None:
     content = publish(index=b"", padding=300)
-    bucket.cut("f000$", after=3_000_000)
-    assert_whole(open_gfs, expected)
-    pieces = [request for request in bucket.requests if request.path.endswith("f000")][-2:]
-    assert pieces[0].sent == 3_000_000
-    assert pieces[1].range == f"bytes=3000000-{len(content) - 1}"
+    hold = threading.Event()
+    bucket.cut("f000$", after=3_000_000, hold=hold)
+    try:
+        assert_whole(lambda: open_gfs(timeout_s=1.0), expected)
+    finally:
+        hold.set()
+    rest = [request for request in bucket.requests if request.path.endswith("f000")][-1]
+    first, last = (int(place) for place in rest.range.removeprefix("bytes=").split("-"))
+    assert 0 < first <= 3_000_000
+    assert last == len(content) - 1
 
 
 @pytest.mark.parametrize("after", [0, 1000])
