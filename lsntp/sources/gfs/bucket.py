@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import s3fs
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
 from fsspec.asyn import sync
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
@@ -25,6 +32,12 @@ LONGEST_PAUSE_S = 60.0
 
 _PIECE_BYTES = 2**20
 _REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_NO_KEY = (
+    CredentialRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
 _PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS)
 
 Result = TypeVar("Result")
@@ -206,7 +219,7 @@ class Bucket:
                 raise self._replaced(key) from error
             if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 raise RangeRefusedError(why) from error
-            if status in _REFUSED:
+            if status in _REFUSED or isinstance(error, _NO_KEY):
                 raise CredentialsError(
                     f"Expected to be allowed to read {self.where(key)}, found {why}; the public "
                     "bucket needs no key: unset AWS_ACCESS_KEY_ID and AWS_PROFILE, or use one "

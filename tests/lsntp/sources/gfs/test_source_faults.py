@@ -215,6 +215,15 @@ def test_a_refusal_is_taken_at_the_first_word(
     assert_whole(open_gfs, expected)
 
 
+def test_a_profile_that_is_not_there_is_a_matter_of_credentials(
+    bucket: S3, open_gfs: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+    with pytest.raises(CredentialsError, match="nobody"):
+        open_gfs().fetch(TIMES, AREA)
+    assert not bucket.requests
+
+
 def test_no_secret_is_in_a_refusal(
     bucket: S3, publish: Publish, open_gfs: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
