@@ -120,14 +120,13 @@ class GfsUpstream:
         self, init_times: Times, lead_times: LeadTimes, area: Grid
     ) -> xr.DataArray | None:
         """See :meth:`lsntp.sources.base.ForecastingSource.fetch_forecasts`."""
-        steps_h = [round(in_hours(lead)) for lead in lead_times]
-        tickets = [Ticket(init_time, step) for init_time in init_times for step in steps_h]
-        fields = self._fields(tickets, area)
-        whole = [
-            init_time
-            for init_time in init_times
-            if all(Ticket(init_time, step) in fields for step in steps_h)
-        ]
+        *earlier, last = (round(in_hours(lead)) for lead in lead_times)
+        # The last step comes last: without it the run is not complete, and one look says so.
+        fields = self._fields([Ticket(init_time, last) for init_time in init_times], area)
+        begun = [ticket.init_time for ticket in fields]
+        fields |= self._fields([Ticket(time, step) for time in begun for step in earlier], area)
+        steps_h = [*earlier, last]
+        whole = [time for time in begun if all(Ticket(time, step) in fields for step in steps_h)]
         if not whole:
             return None
         grid = _common_grid(list(fields.values()))

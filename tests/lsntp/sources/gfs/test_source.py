@@ -146,6 +146,15 @@ def test_a_forecast_is_whole_or_left_out(
     assert found.shape == (2, 2, *expected.shape)
 
 
+def test_a_run_without_its_last_step_costs_one_look(
+    bucket: S3, publish: Publish, open_gfs: Open
+) -> None:
+    publish(RUN, 6)
+    leads = np.array([6, 12]) * hours(1)
+    assert open_gfs().fetch_forecasts(TIMES, leads, AREA) is None
+    assert [request.path for request in bucket.requests] == [f"/{bucket.bucket}/{gfs.key(RUN, 12)}"]
+
+
 def test_no_forecast_at_all_is_nothing(open_gfs: Open) -> None:
     assert open_gfs().fetch_forecasts(TIMES, np.array([hours(6)]), AREA) is None
 
@@ -194,9 +203,9 @@ def test_an_empty_object_counts_as_missing(
 ) -> None:
     bucket.put(KEY, b"")
     assert open_gfs().fetch(TIMES, AREA) == []
-    (hole,) = [
-        h for s in [open_gfs("2024-04-01")] for _ in [s.fetch(TIMES, AREA)] for h in s.holes()
-    ]
+    later = open_gfs("2024-04-01")
+    assert later.fetch(TIMES, AREA) == []
+    (hole,) = later.holes()
     assert "empty" in hole.why
     publish()
     assert_whole(open_gfs, expected)
