@@ -117,27 +117,29 @@ def better_by_rule(found: Duel, difference: Difference, margin: float) -> tuple[
         f"difference {difference.estimate:+.3f} K [{difference.low:.3f}, {difference.high:.3f}]"
     )
     worse = np.flatnonzero(candidate > champion * (1.0 + margin))
-    if difference.high < 0.0 and not worse.size:
-        return True, f"{scores} {over}; {interval}; no lead worse by more than {margin:.0%}."
+    share = f"{100.0 * margin:g} %"
     if difference.low > 0.0:
-        return (
-            False,
-            f"Expected a lower RMSE than the champion's, found {scores} {over}; {interval}.",
+        return False, (
+            f"Expected a lower RMSE than the champion's, found {scores} {over}; {interval}. Train "
+            "with other settings, or on more hours."
         )
     if not difference.high < 0.0:
         return False, (
             f"Expected a difference that is not chance, found {scores} {over}; {interval} "
             "does not lie below 0. Offer it again when there are more days."
         )
-    leads = ", ".join(
-        f"+{format_duration_h(found.lead_times[lead])} {candidate[lead]:.3f} K against "
-        f"{champion[lead]:.3f} K"
-        for lead in worse
-    )
-    return False, (
-        f"Expected no lead worse than the champion's by more than {margin:.0%} (gate.margin), "
-        f"found {leads}, though better in the mean: {scores} {over}."
-    )
+    if worse.size:
+        leads = ", ".join(
+            f"+{format_duration_h(found.lead_times[lead])} {candidate[lead]:.3f} K against "
+            f"{champion[lead]:.3f} K"
+            for lead in worse
+        )
+        return False, (
+            f"Expected no lead worse than the champion's by more than {share}, found {leads}, "
+            f"though better in the mean: {scores} {over}. If that lead matters less, raise "
+            "gate.margin."
+        )
+    return True, f"{scores} {over}; {interval}; no lead worse by more than {share}."
 
 
 @dataclass(frozen=True, eq=False)
