@@ -26,7 +26,7 @@ from lsntp.evaluation.bootstrap import Difference
 from lsntp.evaluation.table import counted
 from lsntp.grid import Floats
 from lsntp.times import format_duration_h, in_hours
-from lsntp.training.champion import champion_of
+from lsntp.training.champion import champion_of, one_line
 from lsntp.training.decisions import (
     ChampionChangedError,
     Decision,
@@ -184,7 +184,7 @@ class _Judge:
         try:
             candidate = enter(self.domain, name)
         except (ModelError, ConfigError) as error:
-            return _unscored(self.domain, name, champion, "refused", str(error))
+            return _unscored(self.domain, name, champion, "refused", one_line(error))
         holder = self._enter_champion(champion)
         window = gate_window(self.domain, self.analysis, (candidate, holder))
         if not window.is_long_enough:
@@ -211,7 +211,7 @@ class _Judge:
         try:
             own = squared_errors(self.domain, self.analysis, candidate, window.init_times)
         except ModelError as error:
-            return _unscored(self.domain, name, champion, "refused", str(error))
+            return _unscored(self.domain, name, champion, "refused", one_line(error))
         other = squared_errors(self.domain, self.analysis, holder, window.init_times)
         found = Duel(candidate, holder, window, self.domain.lead_times, np.stack([own, other]))
         difference = found.difference(self.domain.bootstrap_samples)
@@ -260,7 +260,7 @@ class _Contest:
             try:
                 contenders.append(enter(self.domain, version.version))
             except (ModelError, ConfigError) as error:
-                refused.append((version.version, str(error)))
+                refused.append((version.version, one_line(error)))
         if not contenders:
             return []
         window = gate_window(self.domain, self.analysis, contenders)
@@ -269,7 +269,7 @@ class _Contest:
             try:
                 rmse[contender.name] = self._rmse(contender, window)
             except ModelError as error:
-                refused.append((contender.name, str(error)))
+                refused.append((contender.name, one_line(error)))
         if not rmse:
             return []
         best = min(rmse, key=lambda name: float(rmse[name].mean()))
