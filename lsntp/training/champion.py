@@ -18,9 +18,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from lsntp.archives.lease import writer_lease
 from lsntp.archives.staging import storage_errors
 from lsntp.config import Domain
+from lsntp.durable import replace_file
 from lsntp.errors import ModelError
 from lsntp.names import CHAMPION
-from lsntp.training.durable import replace_file
 from lsntp.training.loading import load_forecaster
 from lsntp.training.provenance import now_utc
 from lsntp.training.versions import (
