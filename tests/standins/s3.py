@@ -26,15 +26,15 @@ Answer = Callable[[Environ, StartResponse], Iterable[bytes]]
 OWNER = {"aws_access_key_id": "owner", "aws_secret_access_key": "owner-secret"}
 
 
-@dataclass(frozen=True)
+@dataclass
 class Request:
-    """One request of a client, and how many bytes of body it was sent."""
+    """One request of a client, noted as it comes, and how many bytes of body it was sent."""
 
     method: str
     path: str
     range: str
     is_signed: bool
-    sent: int
+    sent: int = 0
 
 
 @dataclass
@@ -139,24 +139,17 @@ class _Layer:
             cue = next((cue for cue in found.cues if cue.fits(environ)), None)
             if cue:
                 cue.times -= 1
-        answer = (
-            self.answer(environ, start) if cue is None else cue.act(self.answer, environ, start)
+        request = Request(
+            environ["REQUEST_METHOD"],
+            environ["PATH_INFO"],
+            environ.get("HTTP_RANGE", ""),
+            "HTTP_AUTHORIZATION" in environ,
         )
-        sent = 0
-        try:
-            for piece in answer:
-                sent += len(piece)
-                yield piece
-        finally:
-            found.requests.append(
-                Request(
-                    environ["REQUEST_METHOD"],
-                    environ["PATH_INFO"],
-                    environ.get("HTTP_RANGE", ""),
-                    "HTTP_AUTHORIZATION" in environ,
-                    sent,
-                )
-            )
+        found.requests.append(request)
+        act = cue.act if cue else lambda answer, *call: answer(*call)
+        for piece in act(self.answer, environ, start):
+            request.sent += len(piece)
+            yield piece
 
     @staticmethod
     def _is_client_of(bucket: S3, environ: Environ) -> bool:
