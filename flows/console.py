@@ -27,7 +27,7 @@ JUDGED = {
     "promoted": "is champion now",
     "kept": "is kept, the champion stays",
     "refused": "is refused, the champion stays",
-    "postponed": "is not judged yet, the champion stays",
+    "postponed": "is not judged yet",
 }
 """The gate's verdicts in words."""
 

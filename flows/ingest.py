@@ -12,7 +12,11 @@ from tasks.ingest import ingest_hours, publish_coverage
 def ingest(
     domain: str, start: str | None = None, end: str | None = None, overrides: Overrides = None
 ) -> dict[str, Any]:
-    """Ingest every hour of [start, end) that is not final yet; all the source has by default."""
+    """Ingest every hour of [start, end) that is not final yet.
+
+    By default all that files have, and of a source beyond a network the newest hours and the
+    oldest gaps within ``ingest.budget_h``.
+    """
     config = resolve(domain, overrides)
     outcome = ingest_hours(config, ingest_period(config, start, end))
     return {**outcome, "coverage": publish_coverage(config)}

@@ -12,6 +12,7 @@ from lsntp.archives.coverage import coverage
 from lsntp.archives.ledger import HourLedger, Replacement
 from lsntp.archives.quarantine import Quarantine
 from lsntp.config import Domain
+from lsntp.errors import ArchiveError
 from lsntp.intake import existing_archive
 from lsntp.names import Status
 from lsntp.sources import Upstream, open_source
@@ -182,8 +183,13 @@ def life_cycle(
         why[chosen] = asked.why or ASKED_IN_VAIN
     is_rejected = known.status == Status.QUARANTINED
     if is_rejected.any():
-        for time, reasons in _reasons(Quarantine(workspace.quarantine), period).items():
-            why[is_rejected & (times == time)] = reasons
+        try:
+            reasons = _reasons(Quarantine(workspace.quarantine), period)
+        except ArchiveError as error:  # one damaged entry must not hide the state of all hours
+            why[is_rejected] = str(error)
+        else:
+            for time, words in reasons.items():
+                why[is_rejected & (times == time)] = words
     if upstream is not None:
         is_pending = is_empty & np.isin(times, upstream.pending(period))
         codes[is_pending] = _CODES[HourState.PENDING]

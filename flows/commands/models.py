@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from flows.commands.options import DomainArgument, SetOption, overrides_from
-from flows.console import JUDGED, out
+from flows.console import JUDGED, err, out
 from lsntp.config import Domain, load_domain
 from lsntp.errors import ConfigError, ModelError
 from lsntp.grid import Floats
@@ -47,7 +48,11 @@ def list_versions(
     from lsntp.workspace import Workspace
 
     resolved = load_domain(domain, overrides=overrides_from(override))
-    champion = champion_of(resolved)
+    try:
+        champion = champion_of(resolved)
+    except ModelError as error:  # who mends that has to see the versions
+        champion = None
+        err.print(f"[bold red]no champion:[/] {escape(str(error))}", soft_wrap=True)
     versions = list_all(Workspace.of(resolved).models)
     last = _last_decisions(resolved)
     if as_json:

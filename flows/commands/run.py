@@ -150,6 +150,9 @@ def forecast(
     """Forecast from every initial time with a complete history and no forecast yet.
 
     Starts at the test period unless --from says otherwise: earlier hours were trained on.
+    In a GFS domain also fetches the forecasts of GFS itself, as the models gfs and
+    gfs-bias-corrected; the latter needs those of the training block, fetched once with --from
+    and --to.
 
     Example: `lsntp forecast demo --latest`
     """

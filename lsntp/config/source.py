@@ -65,7 +65,10 @@ class Era5Source(_Source):
 
 
 class GfsSource(_Source):
-    """GFS analyses from the public bucket; endpoint and region from the usual AWS variables."""
+    """GFS from the public bucket; endpoint and region from the usual AWS variables.
+
+    Anonymous unless AWS_ACCESS_KEY_ID or AWS_PROFILE is set.
+    """
 
     name: Literal["gfs"] = "gfs"
     bucket: str = Field("noaa-gfs-bdp-pds", pattern=r"^[a-z0-9][a-z0-9.-]+$")

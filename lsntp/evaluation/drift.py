@@ -10,10 +10,12 @@ from lsntp.archives.evaluation import MODEL
 from lsntp.config import Domain
 from lsntp.errors import EvaluationError
 from lsntp.evaluation.breakdown import DAY, skill_through_time
+from lsntp.evaluation.selection import open_scores
 from lsntp.evaluation.table import counted
 from lsntp.grid import Floats
 from lsntp.names import CHAMPION
-from lsntp.times import Instant, Times
+from lsntp.times import DAY as ONE_DAY
+from lsntp.times import LAST_INSTANT, Instant, Period, Times
 
 BAR: Final = "persistence"
 
@@ -69,7 +71,9 @@ class Drift:
             "window_days": self.window_days,
             "days_below": self.days_below,
             "for_days": self.for_days,
-            "last_day": str(self.last_day.astype("datetime64[D]")) if self.last_day else None,
+            "last_day": None
+            if self.last_day is None
+            else str(self.last_day.astype("datetime64[D]")),
         }
 
 
@@ -107,7 +111,7 @@ def judge_drift(
 
 
 def drift_of(domain: Domain) -> Drift:
-    """The verdict on the domain's champion, from the forecasts it gave and their scores.
+    """The verdict on the domain's champion, from its newest forecasts and their scores.
 
     Before champion and persistence have scores over common initial times nothing drifts.
 
@@ -118,7 +122,11 @@ def drift_of(domain: Domain) -> Drift:
     days, skill = np.array([], "datetime64[ns]"), np.array([], np.float64)
     try:
         trend = skill_through_time(
-            domain, window_days=rule.window_days, baseline=BAR, models=[CHAMPION]
+            domain,
+            window_days=rule.window_days,
+            baseline=BAR,
+            models=[CHAMPION],
+            period=_recent(domain),
         )
     except EvaluationError as error:
         _log.info("No skill of the %s yet: %s", CHAMPION, error)
@@ -131,3 +139,17 @@ def drift_of(domain: Domain) -> Drift:
         for_days=rule.for_days,
         window_days=rule.window_days,
     )
+
+
+def _recent(domain: Domain) -> Period | None:
+    """As many of the last days with a score as the rule looks at, and one more; None for none.
+
+    Raises:
+        EvaluationError: if nothing was ever scored.
+    """
+    scored = open_scores(domain).scored(CHAMPION)
+    if not scored.size:
+        return None
+    days = domain.drift.window_days + domain.drift.for_days
+    midnight = scored[-1].astype("datetime64[D]").astype("datetime64[ns]")
+    return Period(midnight - days * ONE_DAY, LAST_INSTANT)

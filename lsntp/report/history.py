@@ -12,6 +12,7 @@ from lsntp.report.html import MODELS, NumberTable, render_page
 from lsntp.report.scores import fixed, skill_text
 from lsntp.report.through_time import ThroughTime, trend_view
 from lsntp.times import Instant, format_time, parse_time
+from lsntp.training.champion import champion_of
 from lsntp.training.versions import VERSION_PATTERN, ModelVersion, list_versions
 from lsntp.workspace import Workspace
 
@@ -119,6 +120,21 @@ def render_models(
         trend=trend_view(trends, changes) if trends else None,
         note=note,
         damaged=damaged_versions(domain),
+        champion=_champion(domain),
+    )
+
+
+def _champion(domain: Domain) -> str:
+    """Who is champion, since when and why, or why that cannot be told."""
+    try:
+        champion = champion_of(domain)
+    except ModelError as error:
+        return str(error)
+    if champion is None:
+        return f"No version is champion yet. Run lsntp train {domain.domain}."
+    return (
+        f"Champion since {champion.since:%Y-%m-%d %H:%M}Z is {champion.version}, "
+        f"{champion.action} by {champion.by}. {champion.reason}"
     )
 
 

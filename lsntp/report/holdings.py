@@ -13,6 +13,7 @@ from lsntp.archives.forecast import ForecastArchive
 from lsntp.config import Domain
 from lsntp.errors import ArchiveNotFoundError
 from lsntp.evaluation.table import counted
+from lsntp.life_cycle import HourState, LifeCycle
 from lsntp.report.calendar import (
     STATUS_LABELS,
     Calendar,
@@ -29,6 +30,12 @@ from lsntp.workspace import Workspace
 
 MAX_RUNS = 200
 """Listed, newest first; older ones are counted."""
+WHY_LENGTH = 200
+"""Characters of a reason that are shown."""
+STATE_LABELS = {
+    HourState.PENDING: "asked for, under way",
+    **{HourState(status.name.lower()): label for status, label in STATUS_LABELS.items()},
+}
 
 _NONE, _WRITTEN, _SCORED = 0, 1, 2
 _COLOURS = {_SCORED: (47, 126, 163, 255), _WRITTEN: (140, 197, 222, 255)}
@@ -92,16 +99,26 @@ def collect_holdings(domain: Domain) -> list[ModelHoldings]:
 
 
 def render_coverage(
-    domain: Domain, coverage: Coverage | None, holdings: Sequence[ModelHoldings]
+    domain: Domain,
+    coverage: Coverage | None,
+    holdings: Sequence[ModelHoldings],
+    hours: LifeCycle | None = None,
 ) -> str:
-    """The page."""
+    """The page.
+
+    Args:
+        domain: whose.
+        coverage: of the whole analysis archive; None before there is one.
+        holdings: of every model that has forecasts.
+        hours: since when and why expected hours have no field, where that is to be told.
+    """
     drawn = coverage is not None and coverage.times.size > 0
     return render_page(
         "coverage.html",
         COVERAGE,
         domain,
         calendar=_calendar(domain, coverage) if coverage is not None and drawn else None,
-        gaps=_spans(gap_runs(coverage), "Spans without a usable field") if coverage else None,
+        gaps=_gaps(coverage, hours) if coverage else None,
         runs=_spans(coverage.runs(), "Spans of equal status") if coverage else None,
         models=[
             ModelStrip(
@@ -196,6 +213,32 @@ def _spans(runs: Sequence[Run], what: str) -> NumberTable:
             for run in reversed(runs[-MAX_RUNS:])
         ],
         words=3,
+    )
+
+
+def _gaps(coverage: Coverage, hours: LifeCycle | None) -> NumberTable:
+    """Spans without a usable field, newest first, with their reasons where these are known."""
+    what = "Spans without a usable field"
+    if hours is None:
+        return _spans(gap_runs(coverage), what)
+    spans = [span for span in hours.spans() if not span.state.is_usable]
+    hidden = len(spans) - MAX_RUNS
+    cut = f"; {counted(hidden, 'older one')} not listed" if hidden > 0 else ""
+    return NumberTable(
+        f"{what}, newest first{cut}",
+        ["From", "Until", "State", "Since", "Why", "Length"],
+        [
+            [
+                format_time(span.start),
+                format_time(span.end),
+                STATE_LABELS[span.state],
+                "" if np.isnat(span.since) else format_time(span.since),
+                span.why[:WHY_LENGTH] + ("…" if len(span.why) > WHY_LENGTH else ""),
+                _length(span.end - span.start),
+            ]
+            for span in reversed(spans[-MAX_RUNS:])
+        ],
+        words=5,
     )
 
 

@@ -10,6 +10,7 @@ from lsntp.config import Domain
 from lsntp.errors import ArchiveNotFoundError, EvaluationError
 from lsntp.evaluation.skill import skill_table
 from lsntp.evaluation.table import SkillTable
+from lsntp.life_cycle import life_cycle
 from lsntp.report import page
 from lsntp.report.breakdown import collect_breakdown, render_skill
 from lsntp.report.collect import collect
@@ -60,7 +61,9 @@ def render_pages(domain: Domain) -> dict[str, str]:
         MODELS.file: render_models(domain, collect_histories(domain), trends, trends_note),
         WORST.file: render_worst(domain, table, cases or [], cases_note),
         QUALITY.file: render_quality(domain, collect_rejects(domain), coverage),
-        COVERAGE.file: render_coverage(domain, coverage, collect_holdings(domain)),
+        COVERAGE.file: render_coverage(
+            domain, coverage, collect_holdings(domain), life_cycle(domain)
+        ),
         SUMMARY: _summary(domain, table, why).to_json(),
     }
     identity = hashlib.sha256("".join(pages.values()).encode()).hexdigest()[:16]

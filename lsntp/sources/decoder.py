@@ -24,6 +24,7 @@ from lsntp.grid import Grid
 from lsntp.sources.channel import Arrays, Header, pack, unpack
 from lsntp.sources.formats import FilePart, open_parts
 from lsntp.sources.native import Window
+from lsntp.sources.surface import read_surface
 
 FILES_KEPT = 1000
 """Files whose headers are remembered; others are opened again."""
@@ -79,6 +80,17 @@ class Decoder:
         window = Window(rows, columns, Grid(latitude, longitude))
         return {}, part.read(positions, window)
 
+    def surface(self, request: Header) -> tuple[Header, Arrays]:
+        """See :func:`lsntp.sources.surface.read_surface`."""
+        fields = read_surface(Path(request["path"]), request["label"])
+        arrays = [
+            array
+            for field in fields
+            for array in (field.values, field.grid.latitude, field.grid.longitude)
+        ]
+        names = [{"kind": f.kind, "name": f.name, "units": f.units} for f in fields]
+        return {"fields": names}, arrays
+
     def _keep(self, key: _Key, parts: Sequence[FilePart]) -> None:
         self._opened[key] = list(parts)
         self._opened.move_to_end(key)
@@ -90,6 +102,8 @@ class Decoder:
         try:
             if request["do"] == "open":
                 return self.open(request)
+            if request["do"] == "surface":
+                return self.surface(request)
             return self.read(request, arrays)
         except LsntpError as error:
             return {"error": type(error).__name__, "message": str(error)}, ()

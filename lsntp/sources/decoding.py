@@ -36,6 +36,7 @@ from lsntp.sources.channel import Arrays, Header, pack, unpack
 from lsntp.sources.limits import BLOCK_CELLS, GIB, Limits, limits_of_opening, limits_of_reading
 from lsntp.sources.native import Ints, NativeGrid, Window
 from lsntp.sources.parts import Part
+from lsntp.sources.surface import SurfaceField
 from lsntp.times import Times
 
 COMMAND = ("-m", "lsntp.sources.decoder")
@@ -152,6 +153,26 @@ def open_parts(
             step_h,
         )
         for part, (latitude, longitude, times) in zip(reply["parts"], axes, strict=True)
+    ]
+
+
+def open_surface(path: Path) -> list[SurfaceField]:
+    """Height or geopotential, and land, of a file that this process never opens.
+
+    Raises:
+        SourceDataError: if it is no GRIB, netCDF or Zarr, damaged, ends the decoder or goes
+            beyond its limits.
+        SourceUnavailableError: if the decoder was stopped from outside.
+    """
+    label = os.fsencode(path).decode("utf-8", "backslashreplace")
+    request = {"do": "surface", "path": str(path.absolute()), "label": label}
+    size = path.stat().st_size if path.is_file() else 0
+    limits = limits_of_reading(size, 2, BLOCK_CELLS, BLOCK_CELLS)
+    reply, arrays = _decoder.ask(request, (), limits, most_bytes=_MOST_HEADER_BYTES)
+    axes = zip(arrays[0::3], arrays[1::3], arrays[2::3], strict=True)
+    return [
+        SurfaceField(**names, values=values, grid=NativeGrid(latitude, longitude), label=label)
+        for names, (values, latitude, longitude) in zip(reply["fields"], axes, strict=True)
     ]
 
 

@@ -1,11 +1,12 @@
 """Which version of a remote file a local one is: a small note beside it."""
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from lsntp.durable import replace_file
 
 NOTE_SUFFIX = ".json"
 
@@ -33,13 +34,8 @@ class Version:
 
 
 def write_note(path: Path, note: Mapping[str, Any]) -> None:
-    """Put a note in one step: written aside, flushed, renamed."""
-    aside = path.with_name(f"{path.name}.partial")
-    with aside.open("w", encoding="utf-8") as file:
-        json.dump(note, file, indent=1)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    """Put a note in one step; see :func:`lsntp.durable.replace_file`."""
+    replace_file(path, json.dumps(note, indent=1).encode())
 
 
 def read_note(path: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Fields of the ground, which do not change with time: what a file holds of them, undecided."""
+"""Fields of the ground, which do not change with time: height or geopotential, land and sea."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import xarray as xr
 
 from lsntp.errors import LsntpError, SourceDataError
 from lsntp.grid import Floats
+from lsntp.names import LAND_FRACTION, OROGRAPHY
 from lsntp.sources.coordinates import read_grid
 from lsntp.sources.framing import MAGIC, damaged, frame_messages
 from lsntp.sources.native import MAX_CELLS, NativeGrid
@@ -18,6 +19,20 @@ from lsntp.sources.native import MAX_CELLS, NativeGrid
 Names = Mapping[str, Any]
 """What the metadata say of a field: name, units, standard_name, paramId, level_type."""
 
+_PARAMETERS = {129: OROGRAPHY, 228002: OROGRAPHY, 172: LAND_FRACTION}
+"""GRIB: geopotential, orography, land-sea mask."""
+_NAMES = {
+    **dict.fromkeys(("z", "geopotential", "orog", "orography", "hgt", "hgt_surface"), OROGRAPHY),
+    **dict.fromkeys(("topo", "elevation", "surface_altitude"), OROGRAPHY),
+    **dict.fromkeys(("lsm", "land", "land_sea_mask", "lsmask", "land_fraction"), LAND_FRACTION),
+    **dict.fromkeys(("land_surface", "sftlf"), LAND_FRACTION),
+}
+_STANDARD_NAMES = {
+    "surface_altitude": OROGRAPHY,
+    "surface_geopotential": OROGRAPHY,
+    "land_binary_mask": LAND_FRACTION,
+    "land_area_fraction": LAND_FRACTION,
+}
 _LIBRARY_ERRORS = (OSError, ValueError, TypeError, LookupError, RuntimeError, MemoryError)
 _GRID_TYPES = ("regular_ll", "regular_gg")
 _MISSING = 1e30
@@ -28,33 +43,43 @@ class SurfaceField:
     """One field on the grid of its file.
 
     Attributes:
-        names: what the metadata say it is.
+        kind: ``orography`` or ``land_fraction``; what it is measured in, its units tell.
+        name: as the file has it.
+        units: likewise, in lower case; empty where it has none.
         values: (H, W) in the file's own order and units; NaN where there is none.
         grid: the axes of ``values``.
         label: the file, for messages.
     """
 
-    names: Names
+    kind: str
+    name: str
+    units: str
     values: Floats
     grid: NativeGrid
     label: str
 
 
-def read_surface(path: Path, is_wanted: Callable[[Names], bool]) -> Iterator[SurfaceField]:
-    """The fields of a GRIB, netCDF or Zarr that are wanted; of several times the first.
+def kind_of(names: Names) -> str | None:
+    """``orography``, ``land_fraction``, or None for any other field."""
+    if names["level_type"] != "surface":
+        return None
+    if names["paramId"]:
+        return _PARAMETERS.get(int(names["paramId"]))
+    return _STANDARD_NAMES.get(str(names["standard_name"]), _NAMES.get(names["name"].lower()))
+
+
+def read_surface(path: Path, label: str) -> list[SurfaceField]:
+    """Height or geopotential, and land, of a GRIB, netCDF or Zarr; of several times the first.
+
+    To be called in the decoder; see :func:`lsntp.sources.decoding.open_surface`.
 
     Raises:
-        SourceDataError: if the file is damaged or no such format, or a wanted field lies on no
+        SourceDataError: if the file is damaged or no such format, or a field lies on no
             regular grid or changes with time.
     """
-    label = str(path)
     try:
         is_grib = path.is_file() and _head(path).startswith(MAGIC)
-        yield from (
-            _grib_fields(path, label, is_wanted)
-            if is_grib
-            else _netcdf_fields(path, label, is_wanted)
-        )
+        return list(_grib_fields(path, label) if is_grib else _netcdf_fields(path, label))
     except LsntpError:
         raise
     except _LIBRARY_ERRORS as error:
@@ -69,9 +94,7 @@ def _head(path: Path) -> bytes:
         return file.read(len(MAGIC))
 
 
-def _netcdf_fields(
-    path: Path, label: str, is_wanted: Callable[[Names], bool]
-) -> Iterator[SurfaceField]:
+def _netcdf_fields(path: Path, label: str) -> Iterator[SurfaceField]:
     engine = "zarr" if path.is_dir() else "netcdf4"
     options = {"consolidated": False} if engine == "zarr" else {}
     # Times of such files may be of the year 1 or none at all, and nobody needs them.
@@ -86,7 +109,7 @@ def _netcdf_fields(
                 "paramId": variable.attrs.get("GRIB_paramId"),
                 "level_type": variable.attrs.get("GRIB_typeOfLevel", "surface"),
             }
-            if not is_wanted(names):
+            if (kind := kind_of(names)) is None:
                 continue
             grid, latitude, longitude = read_grid(dataset, variable, label)
             others = [dim for dim in variable.dims if dim not in (latitude, longitude)]
@@ -99,12 +122,10 @@ def _netcdf_fields(
                     f"Expected {name} in {label} to be the same at all times, found it changing; "
                     "use a file of the invariant field."
                 )
-            yield SurfaceField(names, first.astype(np.float64), grid, label)
+            yield _field(kind, names, first.astype(np.float64), grid, label)
 
 
-def _grib_fields(
-    path: Path, label: str, is_wanted: Callable[[Names], bool]
-) -> Iterator[SurfaceField]:
+def _grib_fields(path: Path, label: str) -> Iterator[SurfaceField]:
     frames = list(frame_messages(path, label))
     with path.open("rb") as file:
         for frame in frames:
@@ -118,12 +139,17 @@ def _grib_fields(
                     "paramId": eccodes.codes_get(message, "paramId", int),
                     "level_type": eccodes.codes_get(message, "typeOfLevel", str),
                 }
-                if is_wanted(names):
-                    yield SurfaceField(names, *_decoded(message, label), label)
+                if (kind := kind_of(names)) is not None:
+                    yield _field(kind, names, *_decoded(message, label), label)
             except eccodes.CodesInternalError as error:
                 raise damaged(label, f"a message that cannot be decoded ({error})") from error
             finally:
                 eccodes.codes_release(message)
+
+
+def _field(kind: str, names: Names, values: Floats, grid: NativeGrid, label: str) -> SurfaceField:
+    units = str(names["units"] or "").strip().lower()
+    return SurfaceField(kind, names["name"], units, values, grid, label)
 
 
 def _decoded(message: int, label: str) -> tuple[Floats, NativeGrid]:

@@ -9,6 +9,7 @@ were checked.
 import contextlib
 import datetime as dt
 import ipaddress
+import logging
 import os
 import re
 import time
@@ -32,6 +33,10 @@ MAX_REDIRECTS = 5
 _ABSENT = (404, 410)
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
 _HEADERS = {"User-Agent": f"lsntp/{lsntp.__version__}", "Accept-Encoding": "identity"}
+
+
+# The client logs every address whole, and one may carry a signature.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 class AbsentError(SourceDataError):
@@ -122,8 +127,8 @@ def download(
         ) from error
     except _TryAgainError as error:
         raise SourceUnavailableError(
-            f"Expected to fetch {url}, found {error}; tried as often and as long as configured. "
-            "What was received is kept; run again later."
+            f"Expected to fetch {transfer.shown}, found {error}; tried as often and as long as "
+            "configured. What was received is kept; run again later."
         ) from error
     except OSError as error:
         if isinstance(error, SourceUnavailableError | StorageError):
@@ -160,6 +165,7 @@ class _Transfer:
         held: Version | None,
     ) -> None:
         self.url = url
+        self.shown = url.partition("?")[0]  # what follows may be a signature
         self.target = target
         self.part = target.with_name(target.name + PART_SUFFIX)
         self.note = self.part.with_name(self.part.name + NOTE_SUFFIX)
@@ -190,6 +196,8 @@ class _Transfer:
         try:
             with self._open(client, start, earlier) as response:
                 if response.status_code == httpx.codes.NOT_MODIFIED:
+                    if self._held is None or start:
+                        raise _TryAgainError("HTTP 304, which nothing in the request asks for")
                     return None
                 is_whole = response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE
                 version = earlier if is_whole else self._receive(response, start, earlier)
@@ -231,14 +239,14 @@ class _Transfer:
                 request = response.next_request
                 self._refuse_elsewhere(request.url)
         raise SourceDataError(
-            f"Expected {self.url} to lead to a file, found more than {MAX_REDIRECTS} redirects; "
+            f"Expected {self.shown} to lead to a file, found more than {MAX_REDIRECTS} redirects; "
             "correct source.hosts."
         )
 
     def _refuse_elsewhere(self, url: httpx.URL) -> None:
         if not is_safe(str(url)) or url.netloc.decode("ascii") not in self._hosts:
             raise SourceDataError(
-                f"Expected {self.url} to stay on {', '.join(sorted(self._hosts))} over https, "
+                f"Expected {self.shown} to stay on {', '.join(sorted(self._hosts))} over https, "
                 f"found a redirect to {url.scheme}://{url.host}; if that is right, add it to "
                 "source.hosts."
             )
@@ -247,7 +255,7 @@ class _Transfer:
         code = response.status_code
         found = f"HTTP {code} {response.reason_phrase}".strip()
         if code in _ABSENT:
-            raise AbsentError(f"Expected a file at {self.url}, found none ({found}).")
+            raise AbsentError(f"Expected a file at {self.shown}, found none ({found}).")
         if code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
             if response.headers.get("Content-Range") == f"bytes */{start}":
                 return  # whole already: a run ended before it was put in place
@@ -257,7 +265,7 @@ class _Transfer:
             raise _TryAgainError(found, _retry_after_s(response.headers.get("Retry-After")))
         if code not in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT, httpx.codes.NOT_MODIFIED):
             raise SourceDataError(
-                f"Expected {self.url} to answer with a file, found {found}; look at the address "
+                f"Expected {self.shown} to answer with a file, found {found}; look at the address "
                 "in a browser and correct source.hosts."
             )
 
@@ -274,7 +282,7 @@ class _Transfer:
             encoding = response.headers.get("Content-Encoding", "none")
             raise SourceDataError(
                 f"Expected at most {self._limits.max_bytes} bytes without content encoding from "
-                f"{self.url}, found {total} bytes, encoding {encoding}; correct source.hosts."
+                f"{self.shown}, found {total} bytes, encoding {encoding}; correct source.hosts."
             )
         if not start:
             self._drop()
@@ -307,7 +315,7 @@ class _Transfer:
                 if received > self._limits.max_bytes:
                     self._drop()
                     raise SourceDataError(
-                        f"Expected at most {self._limits.max_bytes} bytes from {self.url}, found "
+                        f"Expected at most {self._limits.max_bytes} bytes from {self.shown}, found "
                         "more; correct source.hosts."
                     )
                 file.write(block)

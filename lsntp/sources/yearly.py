@@ -5,14 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import netCDF4
 import numpy as np
 
 from lsntp.errors import SourceDataError, SourceUnavailableError, StorageError
 from lsntp.grid import Grid
+from lsntp.sources.decoding import open_parts
 from lsntp.sources.formats import CLASSIC_MAGICS, HDF_MAGIC
-from lsntp.sources.netcdf import NetcdfPart, open_netcdf
 from lsntp.sources.notes import NOTE_SUFFIX, Version, read_note, version_in, write_note
+from lsntp.sources.parts import Part
 from lsntp.sources.transfer import AbsentError, Limits, download, host_of
 from lsntp.sources.unknown import HEAD_BYTES, describe
 from lsntp.times import Duration, Instant, Times, format_time
@@ -34,7 +34,7 @@ class Year:
         is_complete: whether that is every time of the year.
     """
 
-    part: NetcdfPart
+    part: Part
     times: Times
     is_complete: bool
 
@@ -97,7 +97,7 @@ class YearlyFiles:
         try:
             if path.stat().st_size == note.get("size"):
                 return self._opened(path, year, set(note.get("blank", [])))
-        except (OSError, SourceDataError):
+        except (OSError, ValueError, TypeError):
             return None
         return None
 
@@ -120,10 +120,14 @@ class YearlyFiles:
         problems: list[SourceDataError | SourceUnavailableError] = []
         for root in self._roots:
             try:
-                return Answer(self._fetch(f"{root}/{self._name(year)}", path, held, year), True)
+                fetched = self._fetch(f"{root}/{self._name(year)}", path, held, year)
             except (SourceDataError, SourceUnavailableError) as error:
-                logger.warning("%s", error)
                 problems.append(error)
+            else:
+                _warn(problems, "asked the next host")
+                return Answer(fetched, is_current=True)
+        if held is not None:
+            _warn(problems, f"went on with the copy on disk, up to {format_time(held.times[-1])}")
         # A host that is silent may have what the others lack: only all of them make an absence.
         others = [error for error in problems if not isinstance(error, AbsentError)]
         if not others:
@@ -142,10 +146,17 @@ class YearlyFiles:
         note = read_note(_note(path))
         version = version_in(note)
         blank: set[str] = set()
+        refused = 0
 
         def check(received: Path) -> None:
-            nonlocal blank
-            blank = self._check(received, url, year, held)
+            nonlocal blank, refused
+            try:
+                blank = self._check(received, url, year, held)
+            except SourceDataError as error:
+                refused += 1
+                if refused > 1:  # twice the same is no accident of the transfer
+                    raise
+                raise SourceUnavailableError(str(error)) from error
 
         fetched = download(
             url,
@@ -168,13 +179,13 @@ class YearlyFiles:
         return self._opened(path, year, blank)
 
     def _opened(self, path: Path, year: int, blank: set[str]) -> Year:
-        part = open_netcdf(path, str(path))
+        part = _opened(path, str(path))
         times = part.times[~np.isin(part.times, np.array(sorted(blank), "datetime64[ns]"))]
         return Year(part, times, times.size == _times_of(year, self._cadence).size)
 
     def _check(self, received: Path, url: str, year: int, held: Year | None) -> set[str]:
         """Refuse what is no whole file of the year; returns the times that hold no field."""
-        part = _open_received(received, url)
+        part = _opened(received, url)
         expected = _times_of(year, self._cadence)[: part.times.size]
         if not np.array_equal(part.times, expected):
             raise SourceDataError(
@@ -186,30 +197,29 @@ class YearlyFiles:
         if held is not None and part.times.size < held.times.size:
             raise SourceUnavailableError(
                 f"Expected {url} to hold at least the {held.times.size} times of the copy in "
-                f"{held.part.path.parent}, found {part.times.size}; the copy is kept. Run again "
+                f"{self._folder}, found {part.times.size}; the copy is kept. Run again "
                 "when the host has the newer file."
             )
         return _look_through(part, held, self._area)
 
 
-def _open_received(path: Path, url: str) -> NetcdfPart:
+def _warn(problems: Sequence[Exception], what: str) -> None:
+    for problem in problems:
+        logger.warning("%s: %s", what, problem)
+
+
+def _opened(path: Path, label: str) -> Part:
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     if not head.startswith((HDF_MAGIC, *CLASSIC_MAGICS)):
-        raise SourceUnavailableError(f"no netCDF file but {describe(head).partition(';')[0]}")
-    try:
-        with netCDF4.Dataset(path):
-            pass
-        return open_netcdf(path, url)
-    except OSError as error:
-        raise SourceUnavailableError(f"a netCDF file cut short or damaged ({error})") from error
-    except SourceDataError as error:
-        if error.__cause__ is None:  # sound, but something else
-            raise
-        raise SourceUnavailableError(str(error)) from error
+        raise SourceUnavailableError(
+            f"Expected a netCDF file from {label}, found {describe(head).partition(';')[0]}"
+        )
+    (part,) = open_parts(path, path.parent, label=label)
+    return part
 
 
-def _look_through(part: NetcdfPart, held: Year | None, area: Grid) -> set[str]:
+def _look_through(part: Part, held: Year | None, area: Grid) -> set[str]:
     """Decode every field once; returns the times without one, and tells of changed ones.
 
     Args:
@@ -219,17 +229,14 @@ def _look_through(part: NetcdfPart, held: Year | None, area: Grid) -> set[str]:
 
     Raises:
         DomainError: if ``area`` does not lie inside the cells of the file.
-        SourceUnavailableError: if a field cannot be decoded.
+        SourceDataError: if a field cannot be decoded.
     """
     window = part.grid.window(area, part.label)
     blank: set[str] = set()
     changed: dict[Instant, float] = {}
     for first in range(0, part.times.size, _DECODED_TOGETHER):
         positions = np.arange(first, min(first + _DECODED_TOGETHER, part.times.size))
-        try:
-            fields, _ = part.read(positions, window)
-        except SourceDataError as error:
-            raise SourceUnavailableError(str(error)) from error
+        fields, _ = part.read(positions, window)
         times = part.times[positions]
         blank |= {str(time) for time in times[np.isnan(fields).all(axis=(1, 2))]}
         if held is not None and held.part.grid.key == part.grid.key:

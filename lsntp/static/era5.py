@@ -13,14 +13,13 @@ from lsntp.config import StaticEra5
 from lsntp.errors import SourceDataError, SourceUnavailableError
 from lsntp.grid import Grid
 from lsntp.names import LAND_FRACTION, OROGRAPHY
+from lsntp.sources.decoding import open_surface
 from lsntp.sources.era5.delivery import Asset, require_allowed
 from lsntp.sources.era5.ledger import Entry, Ledger
 from lsntp.sources.era5.patience import Patience
 from lsntp.sources.era5.request import Product, Request, asked_box
 from lsntp.sources.era5.service import JobFailedError, JobGoneError, Service
-from lsntp.sources.surface import read_surface
 from lsntp.sources.transfer import AbsentError, Limits, download, host_of
-from lsntp.static.ground import kind_of
 
 logger = logging.getLogger(__name__)
 
@@ -147,10 +146,10 @@ class Era5Ground:
 def _check(path: Path, asset: Asset) -> None:
     """Refuse what is damaged, and what was not asked for."""
     asset.check(path)
-    kinds = sorted(kind_of(field.names) or "other" for field in read_surface(path, lambda _: True))
+    kinds = sorted(field.kind for field in open_surface(path))
     if kinds != sorted((OROGRAPHY, LAND_FRACTION)):
         raise SourceDataError(
             f"Expected {' and '.join(VARIABLES)} from the Climate Data Store, found "
-            f"{', '.join(kinds) or 'nothing'}; the result is not used. Run again, and report it "
+            f"{', '.join(kinds) or 'neither'}; the result is not used. Run again, and report it "
             "if it stays so."
         )

@@ -11,12 +11,11 @@ from lsntp.archives.staging import storage_errors
 from lsntp.config import StaticGfs
 from lsntp.errors import SourceDataError
 from lsntp.names import LAND_FRACTION, OROGRAPHY
+from lsntp.sources.decoding import open_surface
 from lsntp.sources.framing import END, MAGIC
 from lsntp.sources.gfs.bucket import Bucket, RangeRefusedError
 from lsntp.sources.gfs.index import IndexFaultError, field_range
 from lsntp.sources.gfs.messages import Ticket
-from lsntp.sources.surface import read_surface
-from lsntp.static.ground import kind_of
 from lsntp.times import Instant
 
 logger = logging.getLogger(__name__)
@@ -104,7 +103,6 @@ class GfsGround:
         with storage_errors(str(self._folder)):
             self._folder.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        kinds = [kind_of(field.names) for field in read_surface(path, lambda _: True)]
-        if kinds != [kind]:
+        if [field.kind for field in open_surface(path)] != [kind]:
             raise SourceDataError(f"its index points at another field for {kind}")
         return path

@@ -1,13 +1,10 @@
-"""Which field of a file is height or land, and how it becomes metres and shares."""
-
-from typing import Any
+"""How geopotential, heights and masks become metres and shares."""
 
 import numpy as np
 
 from lsntp.errors import SourceDataError
 from lsntp.grid import Floats
-from lsntp.names import LAND_FRACTION, OROGRAPHY
-from lsntp.sources.surface import Names, SurfaceField
+from lsntp.sources.surface import SurfaceField
 
 STANDARD_GRAVITY = 9.80665
 """m s-2: turns geopotential into geopotential height, as ECMWF and WMO define it."""
@@ -18,29 +15,6 @@ SHARE_TOLERANCE = 1e-3
 
 _GEOPOTENTIAL_UNITS = frozenset({"m**2 s**-2", "m2 s-2", "m^2 s^-2", "m2/s2", "m^2/s^2"})
 _HEIGHT_UNITS = frozenset({"m", "gpm", "metre", "metres", "meter", "meters"})
-_PARAMETERS = {129: OROGRAPHY, 228002: OROGRAPHY, 172: LAND_FRACTION}
-"""GRIB: geopotential, orography, land-sea mask."""
-_NAMES = {
-    **dict.fromkeys(("z", "geopotential", "orog", "orography", "hgt", "hgt_surface"), OROGRAPHY),
-    **dict.fromkeys(("topo", "elevation", "surface_altitude"), OROGRAPHY),
-    **dict.fromkeys(("lsm", "land", "land_sea_mask", "lsmask", "land_fraction"), LAND_FRACTION),
-    **dict.fromkeys(("land_surface", "sftlf"), LAND_FRACTION),
-}
-_STANDARD_NAMES = {
-    "surface_altitude": OROGRAPHY,
-    "surface_geopotential": OROGRAPHY,
-    "land_binary_mask": LAND_FRACTION,
-    "land_area_fraction": LAND_FRACTION,
-}
-
-
-def kind_of(names: Names) -> str | None:
-    """``orography``, ``land_fraction``, or None for any other field."""
-    if names["level_type"] != "surface":
-        return None
-    if names["paramId"]:
-        return _PARAMETERS.get(int(names["paramId"]))
-    return _STANDARD_NAMES.get(str(names["standard_name"]), _NAMES.get(names["name"].lower()))
 
 
 def to_height(field: SurfaceField) -> Floats:
@@ -51,13 +25,12 @@ def to_height(field: SurfaceField) -> Floats:
     Raises:
         SourceDataError: if the units are of neither.
     """
-    units = _units(field)
-    if units in _GEOPOTENTIAL_UNITS:
+    if field.units in _GEOPOTENTIAL_UNITS:
         height: Floats = field.values / STANDARD_GRAVITY
-    elif units in _HEIGHT_UNITS:
+    elif field.units in _HEIGHT_UNITS:
         height = field.values
     else:
-        raise _unusable(field, "geopotential in m2 s-2 or height in m", f"units {units!r}")
+        raise _unusable(field, "geopotential in m2 s-2 or height in m", f"units {field.units!r}")
     return np.maximum(height, 0.0) if np.nanmin(height, initial=0.0) < SEA_FLOOR_M else height
 
 
@@ -67,7 +40,7 @@ def to_share(field: SurfaceField) -> Floats:
     Raises:
         SourceDataError: if the values are neither.
     """
-    share: Floats = field.values / 100.0 if _units(field) == "%" else field.values
+    share: Floats = field.values / 100.0 if field.units == "%" else field.values
     low, high = float(np.nanmin(share, initial=0.0)), float(np.nanmax(share, initial=0.0))
     if high == 0.0 and np.isin(share[~np.isnan(share)], (-1.0, 0.0)).all():
         share, low, high = -share, 0.0, 1.0  # as NCEP/NCAR Reanalysis 1 has it
@@ -76,13 +49,8 @@ def to_share(field: SurfaceField) -> Floats:
     return np.clip(share, 0.0, 1.0)
 
 
-def _units(field: SurfaceField) -> str:
-    units: Any = field.names["units"]
-    return str(units or "").strip().lower()
-
-
 def _unusable(field: SurfaceField, expected: str, found: str) -> SourceDataError:
     return SourceDataError(
-        f"Expected {expected} in {field.names['name']} of {field.label}, found {found}; correct "
+        f"Expected {expected} in {field.name} of {field.label}, found {found}; correct "
         "the file or static.paths."
     )

@@ -17,12 +17,13 @@ from lsntp.archives.layout import CONFIGURATION, CONVENTIONS
 from lsntp.archives.lease import writer_lease
 from lsntp.archives.staging import storage_errors
 from lsntp.config import Domain
-from lsntp.errors import SourceDataError
+from lsntp.errors import SourceDataError, StorageError
 from lsntp.grid import Fields, Grid
 from lsntp.names import LAND_FRACTION, LATITUDE, LONGITUDE, OROGRAPHY
 from lsntp.regrid import conservative_weights
-from lsntp.sources.surface import SurfaceField, read_surface
-from lsntp.static.ground import kind_of, to_height, to_share
+from lsntp.sources.decoding import open_surface
+from lsntp.sources.surface import SurfaceField
+from lsntp.static.ground import to_height, to_share
 from lsntp.static.origins import Origin, open_origin
 from lsntp.times import Instant, format_time, utc_now
 from lsntp.workspace import Workspace
@@ -124,8 +125,8 @@ def _made(origin: Origin, grid: Grid) -> xr.Dataset:
     found: dict[str, list[SurfaceField]] = {name: [] for name in _CONVERSIONS}
     paths = origin.paths()
     for path in paths:
-        for field in read_surface(path, lambda names: kind_of(names) is not None):
-            found[kind_of(field.names) or ""].append(field)
+        for field in open_surface(path):
+            found[field.kind].append(field)
     _check_found(found, paths)
     fields = {
         name: ((LATITUDE, LONGITUDE), _on_grid(name, found[name][0], grid), _ATTRS[name])
@@ -137,7 +138,7 @@ def _made(origin: Origin, grid: Grid) -> xr.Dataset:
 
 def _check_found(found: dict[str, list[SurfaceField]], paths: Sequence[Path]) -> None:
     faults = {
-        name: ", ".join(f"{field.names['name']} of {field.label}" for field in fields) or "none"
+        name: ", ".join(f"{field.name} of {field.label}" for field in fields) or "none"
         for name, fields in found.items()
         if len(fields) != 1
     }
@@ -183,7 +184,7 @@ def _store(dataset: xr.Dataset, path: Path) -> None:
             dataset.to_zarr(aside, zarr_format=3, consolidated=True)
         written = _stored(aside)
         if written is None or not written.identical(dataset):
-            raise SourceDataError(
+            raise StorageError(
                 f"Expected to read back what was written to {aside}, found something else; check "
                 "that disk, then run again."
             )

@@ -18,9 +18,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from lsntp.archives.lease import writer_lease
 from lsntp.archives.staging import storage_errors
 from lsntp.config import Domain
+from lsntp.durable import replace_file
 from lsntp.errors import ModelError
 from lsntp.names import CHAMPION
-from lsntp.training.durable import replace_file
 from lsntp.training.loading import load_forecaster
 from lsntp.training.provenance import now_utc
 from lsntp.training.versions import (
@@ -110,10 +110,9 @@ def champion_of(domain: Domain) -> Champion | None:
         return None
     except (OSError, ValidationError) as error:
         raise ModelError(
-            f"Expected a readable {path}, found: {error}. It was changed or damaged from outside; "
-            f"choose a champion out of `lsntp models list {domain.domain}` with `lsntp models "
-            f"promote {domain.domain} VERSION --force --why TEXT`, which keeps the damaged file "
-            "beside it."
+            f"Expected a readable {path}, found: {one_line(error)}. Choose a champion out of "
+            f"`lsntp models list {domain.domain}` with `lsntp models promote {domain.domain} "
+            "VERSION --force --why TEXT`, which keeps the damaged file beside it."
         ) from error
 
 
@@ -254,6 +253,11 @@ def open_champion(domain: Domain) -> ModelVersion | None:
             f"{error} Until then `lsntp models rollback {domain.domain} --why TEXT` returns to "
             "the one before."
         ) from error
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, for a message or a record of one line."""
+    return " ".join(str(error).split())
 
 
 def json_bytes(record: BaseModel) -> bytes:

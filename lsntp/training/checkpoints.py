@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from lsntp.archives.staging import storage_errors
+from lsntp.durable import replace_file
 from lsntp.errors import ModelError
-from lsntp.training.durable import replace_file
 from lsntp.training.unfinished import CHECKPOINT_PATTERN
 
 LAYOUT_VERSION = 1

@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from lsntp.archives.staging import storage_errors
 from lsntp.config import Domain
+from lsntp.durable import replace_file
 from lsntp.training.champion import (
     Reign,
     champion_of,
@@ -18,7 +19,6 @@ from lsntp.training.champion import (
     pointer_lease,
     put_champion,
 )
-from lsntp.training.durable import replace_file
 from lsntp.training.provenance import now_utc
 from lsntp.workspace import Workspace
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lsntp.archives.staging import storage_errors
-from lsntp.training.durable import replace_file
+from lsntp.durable import replace_file
 
 COLUMNS = ("epoch", "step", "learning_rate", "train_loss", "val_loss")
 

@@ -26,7 +26,7 @@ from lsntp.evaluation.bootstrap import Difference
 from lsntp.evaluation.table import counted
 from lsntp.grid import Floats
 from lsntp.times import format_duration_h, in_hours
-from lsntp.training.champion import champion_of
+from lsntp.training.champion import champion_of, one_line
 from lsntp.training.decisions import (
     ChampionChangedError,
     Decision,
@@ -117,27 +117,29 @@ def better_by_rule(found: Duel, difference: Difference, margin: float) -> tuple[
         f"difference {difference.estimate:+.3f} K [{difference.low:.3f}, {difference.high:.3f}]"
     )
     worse = np.flatnonzero(candidate > champion * (1.0 + margin))
-    if difference.high < 0.0 and not worse.size:
-        return True, f"{scores} {over}; {interval}; no lead worse by more than {margin:.0%}."
+    share = f"{100.0 * margin:g} %"
     if difference.low > 0.0:
-        return (
-            False,
-            f"Expected a lower RMSE than the champion's, found {scores} {over}; {interval}.",
+        return False, (
+            f"Expected a lower RMSE than the champion's, found {scores} {over}; {interval}. Train "
+            "with other settings, or on more hours."
         )
     if not difference.high < 0.0:
         return False, (
             f"Expected a difference that is not chance, found {scores} {over}; {interval} "
             "does not lie below 0. Offer it again when there are more days."
         )
-    leads = ", ".join(
-        f"+{format_duration_h(found.lead_times[lead])} {candidate[lead]:.3f} K against "
-        f"{champion[lead]:.3f} K"
-        for lead in worse
-    )
-    return False, (
-        f"Expected no lead worse than the champion's by more than {margin:.0%} (gate.margin), "
-        f"found {leads}, though better in the mean: {scores} {over}."
-    )
+    if worse.size:
+        leads = ", ".join(
+            f"+{format_duration_h(found.lead_times[lead])} {candidate[lead]:.3f} K against "
+            f"{champion[lead]:.3f} K"
+            for lead in worse
+        )
+        return False, (
+            f"Expected no lead worse than the champion's by more than {share}, found {leads}, "
+            f"though better in the mean: {scores} {over}. If that lead matters less, raise "
+            "gate.margin."
+        )
+    return True, f"{scores} {over}; {interval}; no lead worse by more than {share}."
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +184,7 @@ class _Judge:
         try:
             candidate = enter(self.domain, name)
         except (ModelError, ConfigError) as error:
-            return _unscored(self.domain, name, champion, "refused", str(error))
+            return _unscored(self.domain, name, champion, "refused", one_line(error))
         holder = self._enter_champion(champion)
         window = gate_window(self.domain, self.analysis, (candidate, holder))
         if not window.is_long_enough:
@@ -209,7 +211,7 @@ class _Judge:
         try:
             own = squared_errors(self.domain, self.analysis, candidate, window.init_times)
         except ModelError as error:
-            return _unscored(self.domain, name, champion, "refused", str(error))
+            return _unscored(self.domain, name, champion, "refused", one_line(error))
         other = squared_errors(self.domain, self.analysis, holder, window.init_times)
         found = Duel(candidate, holder, window, self.domain.lead_times, np.stack([own, other]))
         difference = found.difference(self.domain.bootstrap_samples)
@@ -258,7 +260,7 @@ class _Contest:
             try:
                 contenders.append(enter(self.domain, version.version))
             except (ModelError, ConfigError) as error:
-                refused.append((version.version, str(error)))
+                refused.append((version.version, one_line(error)))
         if not contenders:
             return []
         window = gate_window(self.domain, self.analysis, contenders)
@@ -267,7 +269,7 @@ class _Contest:
             try:
                 rmse[contender.name] = self._rmse(contender, window)
             except ModelError as error:
-                refused.append((contender.name, str(error)))
+                refused.append((contender.name, one_line(error)))
         if not rmse:
             return []
         best = min(rmse, key=lambda name: float(rmse[name].mean()))

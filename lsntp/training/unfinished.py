@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lsntp.archives.staging import storage_errors
-from lsntp.training.durable import replace_file
+from lsntp.durable import replace_file
 from lsntp.training.provenance import Recipe
 
 RECIPE = "recipe.json"

@@ -26,9 +26,9 @@ from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
 from lsntp.config import Domain
+from lsntp.durable import write_through
 from lsntp.errors import ModelError, StorageError
 from lsntp.times import Period
-from lsntp.training.durable import write_through
 from lsntp.training.provenance import Provenance
 
 Tensors = Mapping[str, npt.NDArray[Any]]

@@ -1,8 +1,8 @@
 """What one GFS analysis costs: bytes moved, requests and seconds, by byte range and as a whole.
 
-Run: ``python tests/benchmarks/bench_gfs.py FOLDER`` with the folder of real GFS files. The object
-is of the size of a real 0.25 degree one where ``--mb 509`` says so; the field in it is real, and
-so are all others. Bytes are counted by the server.
+Run: ``python -m tests.benchmarks.bench_gfs FOLDER`` with the folder of real GFS files. The object
+has as many messages as a real one of 0.25 degrees (about 700), all of them real, of coarser
+grids: 0.5 degrees for most. Bytes are counted by the server.
 """
 
 import argparse
@@ -52,11 +52,12 @@ def measure(title: str, bucket: S3) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--mb", type=float, default=50.0, help="size of the object")
+    parser.add_argument("--messages", type=int, default=696)
     options = parser.parse_args()
     library = gfs.Library(options.folder)
-    mean = np.mean([len(message) for message in library.others])
-    content = library.product(RUN, padding=int(options.mb * 1e6 / mean))
+    spread = gfs.dated(library.spread, RUN, 0)
+    content = spread * (options.messages // 2 - 8) + library.product(RUN, padding=14)
+    content += spread * (options.messages // 2 - 8)
     os.environ["AWS_ENDPOINT_URL"] = (server := S3Server()).url
     with server.running():
         bucket = server.open_bucket("bench")

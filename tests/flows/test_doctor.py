@@ -1,6 +1,8 @@
 """`lsntp doctor`: a line a check, a remedy a failure, an exit code for scripts."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -48,6 +50,22 @@ def test_scripts_read_json():
     failures = [check for check in found["checks"] if check["health"] == "failed"]
     assert [check["name"] for check in failures] == ["cds key"]
     assert all(check["remedy"] for check in failures)
+
+
+@pytest.mark.usefixtures("plain")
+def test_without_a_chosen_server_neither_torch_nor_prefect_is_imported():
+    script = (
+        "import sys\n"
+        "from flows.cli import app\n"
+        "try: app(['doctor', 'demo'])\n"
+        "except SystemExit: pass\n"
+        "print([name for name in ('torch', 'prefect', 'matplotlib') if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert "archive root" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 @pytest.mark.usefixtures("plain")

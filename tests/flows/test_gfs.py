@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import xarray as xr
 
 from tests.standins.gfs import Library
@@ -34,6 +35,7 @@ lsntp evaluate season.yaml
 """
 
 
+@pytest.mark.slow
 def test_the_commands_bring_gfs_from_the_bucket_to_the_skill_table(
     bucket: S3, library: Library, tmp_path: Path
 ) -> None:

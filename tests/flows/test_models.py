@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app, main
-from lsntp.training.champion import champion_of
+from lsntp.training.champion import champion_of, champion_path
 from lsntp.training.contents import RIDGE
 from tests.lsntp.conftest import publish_small, small_domain
 from tests.lsntp.training.made_versions import biased, gate_domain, truth
@@ -155,6 +155,22 @@ def test_rollback_returns_to_the_champion_before(
     champion = champion_of(domain)
     assert champion is not None
     assert champion.version == half
+
+
+def test_a_damaged_champion_is_named_and_the_versions_to_mend_it_with_are_listed(
+    made: tuple[Any, list[str]], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    domain, (one, half, _) = made
+    lsntp("promote", "small.yaml", half)
+    champion_path(domain).write_bytes(b'{"version": 1}')
+    rows = json.loads(lsntp("list", "small.yaml", "--json"))
+    assert {row["version"] for row in rows} == set(made[1])
+    code, line = refused(monkeypatch, capsys, "promote", "small.yaml", one)
+    assert (code, "promote small VERSION --force --why TEXT" in line) == (10, True)
+    lsntp("promote", "small.yaml", one, "--force", "--why", "champion.json was damaged")
+    champion = champion_of(domain)
+    assert champion is not None
+    assert champion.version == one
 
 
 def test_compare_shows_every_lead_and_what_the_gate_would_say(made: tuple[Any, list[str]]) -> None:

@@ -179,6 +179,7 @@ def test_the_doctor_finds_runs_to_come_and_a_domain_without_deployments(
             text=True,
             check=False,
         )
+        assert done.stdout, done.stderr
         return {check["name"]: check for check in json.loads(done.stdout)["checks"]}
 
     def has_runs() -> bool:
@@ -192,6 +193,6 @@ def test_the_doctor_finds_runs_to_come_and_a_domain_without_deployments(
         "nothing soon of evaluate/tiny, forecast/tiny, reconcile/tiny"
         in (sound["prefect schedule"]["found"])
     )
-    other = doctor("ncep-6hourly", "--set=source.hosts=['http://127.0.0.1:9']")["prefect schedule"]
+    other = doctor(domain.name, "--set=domain=other")["prefect schedule"]
     assert other["health"] == "failed"
-    assert "lsntp deploy ncep-6hourly" in other["remedy"]
+    assert "lsntp deploy other" in other["remedy"]

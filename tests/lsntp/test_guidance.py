@@ -16,9 +16,12 @@ from lsntp.errors import CredentialsError, ModelError, SourceUnavailableError, T
 from lsntp.evaluation.scoring import evaluate
 from lsntp.evaluation.skill import skill_table
 from lsntp.forecasting import ForecastReport, forecast
+from lsntp.guidance import raw_version
 from lsntp.ingest import ingest
+from lsntp.report.facts import facts_of
 from lsntp.times import Period, hours, parse_time
 from lsntp.training import latest_version, train
+from lsntp.training.history import open_analysis
 from lsntp.workspace import Workspace
 from tests.standins import gfs
 from tests.standins.gfs_season import COUNT, DOMAIN, TRAINING_BIAS_K, TRAINING_END, Season
@@ -152,6 +155,9 @@ def test_both_are_scored_beside_the_baseline(forecasted: Domain) -> None:
     # one: by hand, over 55 to 48 N and both leads, (1.5 + 2.0) / 2 * 51.5 / 50 = 1.80 K.
     assert mae["gfs"] == pytest.approx(2 * 1.8025, abs=PACKING_K)
     assert mae["gfs-bias-corrected"] == pytest.approx(1.8025, abs=PACKING_K)
+    facts = facts_of(forecasted, open_analysis(forecasted), table)
+    told = next(fact.value for fact in facts if fact.label == raw_version(forecasted))
+    assert told.startswith("forecasts of the source itself")
 
 
 def test_a_second_run_asks_for_nothing_and_writes_nothing(forecasted: Domain, filled: S3) -> None:

@@ -10,6 +10,7 @@ from lsntp.ingest import ingest
 from lsntp.life_cycle import ASKED_IN_VAIN, UNDER_WAY, HourState, life_cycle
 from lsntp.reconcile import reconcile
 from lsntp.times import Period, format_time, hours
+from lsntp.workspace import Workspace
 from tests.lsntp.ingest_files import START, make_domain, weather, write
 from tests.lsntp.late_source import install, tell
 
@@ -85,6 +86,14 @@ def test_the_json_accounts_for_every_hour(world):
     assert found["usable"] == 8
     assert found["spans"][2]["since"] == text(11)
     assert found["spans"][-1]["since"] is None
+
+
+def test_a_damaged_entry_of_the_quarantine_hides_no_state(world):
+    domain, _ = world
+    (entry,) = Workspace.of(domain).quarantine.glob("*/reasons.json")
+    entry.write_text("{")
+    (rejected,) = [s for s in life_cycle(domain).spans() if s.state == HourState.QUARANTINED]
+    assert str(entry.parent) in rejected.why
 
 
 def test_a_period_can_be_chosen(world):

@@ -10,6 +10,7 @@ import xarray as xr
 
 from lsntp.archives.evaluation import EvaluationArchive
 from lsntp.archives.forecast import ForecastArchive
+from lsntp.archives.lease import LeasedStore
 from lsntp.archives.ledger import HourLedger
 from lsntp.archives.superseded import superseded
 from lsntp.config import load_domain
@@ -17,7 +18,7 @@ from lsntp.errors import ArchiveNotFoundError, DomainError
 from lsntp.evaluation.scoring import FrameCounts, evaluate
 from lsntp.forecasting import forecast
 from lsntp.ingest import ingest
-from lsntp.names import Status
+from lsntp.names import SOURCE_DIGEST, STATUS, T2M, Status
 from lsntp.reconcile import reconcile
 from lsntp.times import Period, hours, parse_time
 from lsntp.workspace import Workspace
@@ -254,6 +255,30 @@ def test_a_bad_final_field_leaves_the_preliminary_one_in_place(late):
     report = reconcile(domain, clock=lambda: JUNE)
     assert (report.finalised, report.quarantined) == (239, 1)
     assert archive_of(domain).status_at(times)[30] == Status.PRELIMINARY
+
+
+@pytest.mark.parametrize("array", [T2M, SOURCE_DIGEST, STATUS])
+def test_a_kill_at_any_step_of_a_replacement_loses_no_change(late, monkeypatch, array):
+    domain, folder = late
+    (folder / "0005.nc").unlink()
+    offer(folder, domain, "0001", by=0.5)
+    put = LeasedStore.set
+
+    async def killed_after_the_first_chunk(self, key, value):
+        await put(self, key, value)
+        if key.startswith(f"{array}/c"):
+            raise RuntimeError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LeasedStore, "set", killed_after_the_first_chunk)
+        with pytest.raises(RuntimeError):
+            reconcile(domain, clock=lambda: JUNE)
+    reconcile(domain, clock=lambda: JUNE)
+    assert not (archive_of(domain).status == Status.PRELIMINARY).any()
+    ledger = HourLedger(Workspace.of(domain).quarantine, domain.cadence)
+    assert max(one.largest_change_k for one in ledger.replaced()) == pytest.approx(0.5, abs=1e-4)
+    hours_of = [(one.end - one.start) / hours(1) for one in ledger.replaced()]
+    assert sum(hours_of) == 240
 
 
 def test_there_must_be_an_archive_and_the_period_must_lie_in_it(tmp_path, late):

@@ -2,7 +2,8 @@
 
 The API listens on one port, the object store of results on another, as in the real service. What
 it serves are messages of real GRIB files, chosen by the times of a request; a request for another
-box than that of the files gets their box, as a faulty store might do.
+box than that of the files gets their box, as a faulty store might do. With ``fields`` it serves
+any box and time: those values, in real messages otherwise.
 
 A fault is queued for an endpoint with :meth:`CdsServer.cue` and used up by the next call there.
 
@@ -106,6 +107,8 @@ class CdsServer:
     Args:
         files: GRIB files of 2 m temperature on one grid.
         key: the only key that is accepted.
+        fields: gives kelvin (H, W) for a time, latitudes (H,) and longitudes (W,), on any of the
+            store's native cells.
 
     Attributes:
         accepted: inputs of every job that was made, in order.
@@ -116,14 +119,22 @@ class CdsServer:
         withheld: times that are left out of results.
         polls: questions after a job at which it is done; before it is accepted, then running.
         is_held: jobs stay queued.
+        is_final: preliminary hours (expver 0005) are served as final ones (0001).
         sends_checksum: whether results carry one.
         end: how jobs that are made from now on end, and with which words.
         asset_url_base: where results are said to be, if not where they are.
         monitor_base: where jobs are said to be, if not where they are.
     """
 
-    def __init__(self, files: Iterable[Path], *, key: str = "canary-3f0b51c2-key") -> None:
+    def __init__(
+        self,
+        files: Iterable[Path],
+        *,
+        key: str = "canary-3f0b51c2-key",
+        fields: Callable[..., np.ndarray] | None = None,
+    ) -> None:
         self.key = key
+        self._fields = fields
         self.accepted: list[dict[str, Any]] = []
         self.calls: list[tuple[str, str, dict[str, str]]] = []
         self.cost_limit = 10_000
@@ -132,6 +143,7 @@ class CdsServer:
         self.withheld: set[np.datetime64] = set()
         self.polls = 2
         self.is_held = False
+        self.is_final = False
         self.sends_checksum = True
         self.end: tuple[str, str] = ("successful", "")
         self.asset_url_base: str | None = None
@@ -225,8 +237,7 @@ class CdsServer:
         with self._lock:
             job = Job(str(uuid.uuid4()), inputs, dt.datetime.now(dt.UTC), end=end, words=words)
             if end == "successful":
-                sent = [t for t in there if t in self._messages and t not in self.withheld]
-                job.content = self._pack(sent, inputs)
+                job.content = self._pack([t for t in there if t not in self.withheld], inputs)
             self.jobs[job.id] = job
             self.accepted.append(copy.deepcopy(inputs))
         self.happened["accepted"].set()
@@ -291,7 +302,13 @@ class CdsServer:
         return {"asset": {"value": value}}
 
     def _pack(self, times: list[np.datetime64], inputs: dict[str, Any]) -> bytes:
-        messages = [self._messages[time] for time in times]
+        if self._fields is None:
+            messages = [self._messages[time] for time in times if time in self._messages]
+        else:
+            template = next(iter(self._messages.values()))
+            messages = [_made(template, t, inputs["area"], self._fields) for t in times]
+        if self.is_final:
+            messages = [_finalised(message) for message in messages]
         return b"".join(messages) if inputs["data_format"] == "grib" else _to_netcdf(messages)
 
 
@@ -317,6 +334,40 @@ def _read_messages(path: Path) -> Iterator[tuple[np.datetime64, bytes]]:
             stamp = f"{date[:4]}-{date[4:6]}-{date[6:]}T{time[:2]}:{time[2:]}"
             yield np.datetime64(stamp, "ns"), eccodes.codes_get_message(message)
             eccodes.codes_release(message)
+
+
+def _made(
+    template: bytes, time: np.datetime64, area: list[float], fields: Callable[..., np.ndarray]
+) -> bytes:
+    """A message of other values over another box at another time."""
+    north, west, south, east = area
+    latitude = np.arange(north, south - 0.01, -0.25)
+    longitude = np.arange(west, east + 0.01, 0.25)
+    stamp = np.datetime_as_string(time, "m")
+    message = eccodes.codes_new_from_message(template)
+    for key, value in {
+        "Ni": longitude.size,
+        "Nj": latitude.size,
+        "latitudeOfFirstGridPointInDegrees": north,
+        "latitudeOfLastGridPointInDegrees": south,
+        "longitudeOfFirstGridPointInDegrees": west,
+        "longitudeOfLastGridPointInDegrees": east,
+        "dataDate": int(stamp[:10].replace("-", "")),
+        "dataTime": int(stamp[11:].replace(":", "")),
+    }.items():
+        eccodes.codes_set(message, key, value)
+    eccodes.codes_set_values(message, fields(time, latitude, longitude).ravel())
+    made: bytes = eccodes.codes_get_message(message)
+    eccodes.codes_release(message)
+    return made
+
+
+def _finalised(content: bytes) -> bytes:
+    message = eccodes.codes_new_from_message(content)
+    eccodes.codes_set(message, "expver", "0001")
+    final: bytes = eccodes.codes_get_message(message)
+    eccodes.codes_release(message)
+    return final
 
 
 def _to_netcdf(messages: list[bytes]) -> bytes:
@@ -602,6 +653,7 @@ def _store_handler(server: CdsServer) -> type[BaseHTTPRequestHandler]:
         def send_content(self, content: bytes, fault: object) -> None:
             if fault not in (CUT, STALL):
                 self.wfile.write(content)
+                server.happened["all sent"].set()
                 return
             self.wfile.write(content[: len(content) // 2])
             self.wfile.flush()

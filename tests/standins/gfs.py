@@ -129,8 +129,8 @@ def with_values(message: bytes, values: Values) -> bytes:
     return packed
 
 
-def describe(message: bytes) -> tuple[str, str, str]:
-    """Element, level and step as an inventory names them."""
+def describe(message: bytes) -> tuple[str, str, str, str]:
+    """Element, level, step and kind as an inventory names them."""
     at = sections(message)
     product = at[4]
     category, number = message[product + 9], message[product + 10]
@@ -146,7 +146,9 @@ def describe(message: bytes) -> tuple[str, str, str]:
         103: f"{height:g} m above ground",
     }.get(surface, f"level {surface} {height:g}")
     step = int.from_bytes(message[product + 18 : product + 22])
-    return element, level, f"{step} hour fcst" if step else "anl"
+    is_derived = int.from_bytes(message[product + 7 : product + 9]) in (2, 12)
+    spelled = f"{step} hour fcst" if step else "anl"
+    return element, level, spelled, "ens spread" if is_derived else ""
 
 
 def inventory(content: bytes) -> bytes:
@@ -156,7 +158,7 @@ def inventory(content: bytes) -> bytes:
         clock = sections(message)[1] + 12
         year = int.from_bytes(message[clock : clock + 2])
         date = f"{year:04d}" + "".join(f"{part:02d}" for part in message[clock + 2 : clock + 5])
-        lines.append(f"{number}:{start}:d={date}:" + ":".join(describe(message)) + ":\n")
+        lines.append(f"{number}:{start}:d={date}:" + ":".join(describe(message)) + "\n")
         start += len(message)
     return "".join(lines).encode()
 

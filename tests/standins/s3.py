@@ -91,12 +91,19 @@ class S3:
 
         self.cues.append(Cue(method, path, act, times))
 
-    def cut(self, path: str, after: int, times: int = 1) -> None:
-        """Announce the whole body of a GET, send ``after`` bytes of it, and hang up."""
+    def cut(
+        self, path: str, after: int, times: int = 1, hold: threading.Event | None = None
+    ) -> None:
+        """Announce the whole body of a GET, send ``after`` bytes of it, and hang up.
+
+        With ``hold`` the line stays open, silent, until it is set.
+        """
 
         def act(answer: Answer, environ: Environ, start: StartResponse) -> Iterator[bytes]:
             whole = b"".join(answer(environ, start))
             yield whole[:after]
+            if hold is not None:
+                hold.wait(60)
 
         self.cues.append(Cue("GET", path, act, times))
 

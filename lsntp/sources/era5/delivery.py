@@ -26,6 +26,10 @@ _BYTES_PER_FIELD = 2**16
 _BYTES_PER_FILE = 2**20
 
 
+class ForbiddenError(SourceDataError):
+    """A result lies where nothing may be fetched from; configuring the host cures it."""
+
+
 @dataclass(frozen=True)
 class Asset:
     """What the store says of a result.
@@ -87,14 +91,14 @@ def require_allowed(url: str, hosts: Sequence[str], api_url: str) -> None:
     Plain http is only for a store on this machine, which only http can reach.
 
     Raises:
-        SourceDataError: naming the host.
+        ForbiddenError: naming the host.
     """
     asked, api = urlsplit(url), urlsplit(api_url)
     host = (asked.hostname or "").lower()
     is_known = host == api.hostname or any(fnmatch.fnmatchcase(host, known) for known in hosts)
     is_secure = asked.scheme == "https" or (api.scheme == "http" and is_safe(api_url))
     if not (is_known and is_secure and is_safe(url)):
-        raise SourceDataError(
+        raise ForbiddenError(
             f"Expected results at {', '.join(hosts)} over https, found {asked.scheme}://{host}; "
             "nothing was fetched. If the store moved its results there, add it to source.hosts."
         )
@@ -105,18 +109,14 @@ def fetch_asset(
     request: Request,
     target: Path,
     *,
-    hosts: Sequence[str],
-    api_url: str,
     limits: Callable[[int], Limits],
 ) -> Times:
     """Bring the result of a job to ``target``; resumed, and checked before it counts.
 
     Args:
-        asset: what the store says of it.
+        asset: what the store says of it; its host must be allowed.
         request: what was asked.
         target: where it goes.
-        hosts: patterns of names of hosts that may serve it.
-        api_url: of the store.
         limits: of the download, for the most bytes it may have.
 
     Returns:
@@ -124,10 +124,9 @@ def fetch_asset(
 
     Raises:
         SourceUnavailableError: if it cannot be had whole; what was received is kept.
-        SourceDataError: if it is not what was asked, or may not be fetched.
+        SourceDataError: if it is not what was asked.
         StorageError: if it cannot be written.
     """
-    require_allowed(asset.url, hosts, api_url)
     latitude, longitude = request.product.cells
     field_bytes = latitude.size * longitude.size * _BYTES_PER_CELL + _BYTES_PER_FIELD
     most = request.times.size * field_bytes + _BYTES_PER_FILE

@@ -13,7 +13,7 @@ from ecmwf.datastores import Remote
 
 from lsntp.config import Era5Source
 from lsntp.errors import CredentialsError, LsntpError, SourceDataError, SourceUnavailableError
-from lsntp.sources.era5.delivery import Asset, fetch_asset
+from lsntp.sources.era5.delivery import Asset, ForbiddenError, fetch_asset, require_allowed
 from lsntp.sources.era5.ledger import Entry, Ledger, md5_of
 from lsntp.sources.era5.patience import Patience
 from lsntp.sources.era5.request import Request
@@ -51,9 +51,6 @@ class Queue:
             their end, since they take places in the queue, but not submitted anew.
         clock: what time it is.
         advance: called with the number of times that need no more waiting for.
-
-    Attributes:
-        failures: why some wanted times did not come.
     """
 
     def __init__(
@@ -76,18 +73,25 @@ class Queue:
         self._waiting: deque[Request] = deque()
         self._jobs: dict[str, _Job] = {}
         self._lost: Counter[str] = Counter()
-        self.failures: list[LsntpError] = []
+        self._failures: list[LsntpError] = []
 
     def run(self, requests: Iterable[Request]) -> list[LsntpError]:
-        """Bring every request to its end; returns why some brought nothing.
+        """Bring every request to its end; returns why some wanted times did not come.
+
+        If the store does not answer, or not in time, that is why; the jobs stay queued and noted.
 
         Raises:
             CredentialsError: if the key is refused or a licence is missing.
-            SourceUnavailableError: if the store does not answer, or not in time; the jobs stay
-                queued and noted.
-            StorageError: if something cannot be written.
+            OSError: if something cannot be written.
         """
         self._waiting.extend(requests)
+        try:
+            self._run()
+        except SourceUnavailableError as error:
+            self._failures.append(error)
+        return self._failures
+
+    def _run(self) -> None:
         pause_s = first_pause_s = min(1.0, self._config.pause_s)
         while self._waiting or self._jobs:
             while self._waiting and len(self._jobs) < self._config.max_jobs:
@@ -99,7 +103,6 @@ class Queue:
             pause_s = min(1.5 * pause_s, self._config.pause_s) if before == after else first_pause_s
             if self._jobs:
                 self._pause(pause_s)
-        return self.failures
 
     def _pause(self, pause_s: float) -> None:
         if pause_s >= self._patience.remaining_s:
@@ -181,16 +184,14 @@ class Queue:
 
     def _deliver(self, job: _Job) -> None:
         request, target = job.request, self._ledger.file(job.request)
-        asset = Asset.of(self._service.results(job.remote))
+        results = self._service.results(job.remote)
         try:
-            absent = fetch_asset(
-                asset,
-                request,
-                target,
-                hosts=self._config.hosts,
-                api_url=self._service.url,
-                limits=self._limits,
-            )
+            asset = Asset.of(results)
+            require_allowed(asset.url, self._config.hosts, self._service.url)
+            absent = fetch_asset(asset, request, target, limits=self._limits)
+        except ForbiddenError as error:
+            self._fail(request, error)
+            return
         except AbsentError as error:
             raise JobGoneError(f"{error} The result has expired.") from error
         except SourceDataError as error:
@@ -243,7 +244,7 @@ class Queue:
 
     def _fail(self, request: Request, error: LsntpError) -> None:
         if self._is_wanted(request):
-            self.failures.append(error)
+            self._failures.append(error)
         else:
             logger.warning("%s, of an earlier run: %s", request, error)
 

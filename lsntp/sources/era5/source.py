@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from lsntp.config import Era5Source
-from lsntp.errors import LsntpError, SourceDataError, SourceUnavailableError
+from lsntp.errors import LsntpError, SourceDataError
 from lsntp.grid import Grid
 from lsntp.progress import open_bar
 from lsntp.sources.base import Hole
@@ -134,10 +134,7 @@ class CdsSource:
                 self._clock,
                 bar.update,
             )
-            try:
-                return queue.run(requests)
-            except SourceUnavailableError as error:
-                return [*queue.failures, error]
+            return queue.run(requests)
 
     def _underway(self, product: Product, missing: Times) -> list[Request]:
         """The requests of earlier runs that have a job, or are wanted still; others are dropped."""

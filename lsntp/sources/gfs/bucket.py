@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import s3fs
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
 from fsspec.asyn import sync
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
@@ -25,6 +32,12 @@ LONGEST_PAUSE_S = 60.0
 
 _PIECE_BYTES = 2**20
 _REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+_NO_KEY = (
+    CredentialRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+)
 _PASSING = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS)
 
 Result = TypeVar("Result")
@@ -71,6 +84,7 @@ class Bucket:
         self.name = name
         self._connections = connections
         self._timeout_s = timeout_s
+        self._is_there = False
         self._retrying = Retrying(
             stop=stop_after_attempt(1 + retries),
             wait=wait_random_exponential(multiplier=pause_s, max=LONGEST_PAUSE_S),
@@ -79,7 +93,11 @@ class Bucket:
         )
 
     def head(self, key: str) -> ObjectHead | None:
-        """The object's present version; None if there is none."""
+        """The object's present version; None if there is none.
+
+        Raises:
+            SourceDataError: if there is no such bucket at all.
+        """
 
         def ask() -> ObjectHead:
             found = self._call("head_object", key)
@@ -88,6 +106,7 @@ class Bucket:
         try:
             return self._tried(key, ask)
         except FileNotFoundError:
+            self._require_bucket()
             return None
 
     def read(self, key: str) -> bytes | None:
@@ -160,6 +179,21 @@ class Bucket:
         files.retries = 1  # one place decides on retries: ours
         return files
 
+    def _require_bucket(self) -> None:
+        """Refuse to take a bucket that is not there for one in which everything is missing."""
+        if self._is_there:
+            return
+        try:
+            self._tried("", lambda: self._files.call_s3("head_bucket", Bucket=self.name))
+        except FileNotFoundError as error:
+            raise SourceDataError(
+                f"Expected a bucket s3://{self.name}, found none; check source.bucket and "
+                "AWS_ENDPOINT_URL."
+            ) from error
+        except PermissionError:
+            _log.debug("s3://%s does not tell whether it is there", self.name)
+        self._is_there = True
+
     def _get_version(self, key: str, head: ObjectHead, wanted: ByteRange) -> Any:
         span = f"bytes={wanted.start}-{wanted.stop - 1}"
         try:
@@ -185,7 +219,7 @@ class Bucket:
                 raise self._replaced(key) from error
             if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 raise RangeRefusedError(why) from error
-            if status in _REFUSED:
+            if status in _REFUSED or isinstance(error, _NO_KEY):
                 raise CredentialsError(
                     f"Expected to be allowed to read {self.where(key)}, found {why}; the public "
                     "bucket needs no key: unset AWS_ACCESS_KEY_ID and AWS_PROFILE, or use one "

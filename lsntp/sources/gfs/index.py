@@ -1,9 +1,10 @@
 """What an inventory (``.idx``) says of the bytes of one message; never taken at its word.
 
 A line a field: ``580:418789296:d=2023110400:TMP:2 m above ground:anl:`` gives the number of
-the message, its first byte, the initial time, element, level and step. A message with
-several fields has lines ``n.m`` of the same first byte. The end of a message is the next
-first byte; the last one ends with the object.
+the message, its first byte, the initial time, element, level and step; behind them stands
+what else the field is, such as ``ens spread``. A message with several fields has lines
+``n.m`` of the same first byte. The end of a message is the next first byte; the last one
+ends with the object.
 """
 
 import itertools
@@ -18,7 +19,7 @@ ELEMENT, LEVEL = "TMP", "2 m above ground"
 MAX_MESSAGE_BYTES = 32 * 2**20
 """A global field of 0.25 degrees in 32-bit floats has 4 MB; a longer range is no message."""
 
-_LINE = re.compile(r"\d+(?:\.\d+)?:(\d{1,15}):d=(\d{10}):([^:]*):([^:]*):([^:]*):.*")
+_LINE = re.compile(r"\d+(?:\.\d+)?:(\d{1,15}):d=(\d{10}):([^:]*):([^:]*):([^:]*):(.*)")
 
 
 class IndexFaultError(Exception):
@@ -45,6 +46,7 @@ class _Line:
     element: str
     level: str
     step: str
+    kind: str
 
 
 def t2m_range(inventory: bytes, *, init_time: Instant, step_h: int, size: int) -> ByteRange:
@@ -78,7 +80,7 @@ def field_range(
     found = [
         line
         for line in lines
-        if (line.element, line.level) == (element, level) and line.step in steps
+        if (line.element, line.level, line.kind) == (element, level, "") and line.step in steps
     ]
     if len(found) != 1:
         raise IndexFaultError(

@@ -3,9 +3,9 @@
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -120,14 +120,13 @@ class GfsUpstream:
         self, init_times: Times, lead_times: LeadTimes, area: Grid
     ) -> xr.DataArray | None:
         """See :meth:`lsntp.sources.base.ForecastingSource.fetch_forecasts`."""
-        steps_h = [round(in_hours(lead)) for lead in lead_times]
-        tickets = [Ticket(init_time, step) for init_time in init_times for step in steps_h]
-        fields = self._fields(tickets, area)
-        whole = [
-            init_time
-            for init_time in init_times
-            if all(Ticket(init_time, step) in fields for step in steps_h)
-        ]
+        *earlier, last = (round(in_hours(lead)) for lead in lead_times)
+        # The last step comes last: without it the run is not complete, and one look says so.
+        fields = self._fields([Ticket(init_time, last) for init_time in init_times], area)
+        begun = [ticket.init_time for ticket in fields]
+        fields |= self._fields([Ticket(time, step) for time in begun for step in earlier], area)
+        steps_h = [*earlier, last]
+        whole = [time for time in begun if all(Ticket(time, step) in fields for step in steps_h)]
         if not whole:
             return None
         grid = _common_grid(list(fields.values()))
@@ -154,28 +153,29 @@ class GfsUpstream:
         """What of ``tickets`` is there, in their order.
 
         Raises:
-            SourceDataError: if nothing is there and an object is at fault.
+            SourceDataError: if nothing is there and an object is at fault that may yet be mended.
         """
         fields: dict[Ticket, Field] = {}
         faults: list[SourceDataError] = []
         with _scratch(self._folder) as folder:
             messages = Messages(self._bucket, self._config.resolution, folder)
-            for ticket, found in self._looked(messages, tickets):
-                if isinstance(found, Absent):
-                    self._note(ticket, found.why)
-                    continue
-                try:
-                    fields[ticket] = messages.decode(ticket, found, area)
-                except SourceDataError as error:
-                    faults.append(error)
-                    self._note(ticket, str(error))
+            with closing(self._looked(messages, tickets)) as looked:
+                for ticket, found in looked:
+                    if isinstance(found, Absent):
+                        self._note(ticket, found.why)
+                        continue
+                    try:
+                        fields[ticket] = messages.decode(ticket, found, area)
+                    except SourceDataError as error:
+                        if not self._note(ticket, str(error)):
+                            faults.append(error)
         if faults and not fields:
             raise faults[0]
         return fields
 
     def _looked(
         self, messages: Messages, tickets: Sequence[Ticket]
-    ) -> Iterator[tuple[Ticket, Message | Absent]]:
+    ) -> Generator[tuple[Ticket, Message | Absent], None, None]:
         """Each ticket with what the bucket has for it.
 
         The first alone: where the bucket refuses one request it need not refuse eight.
@@ -188,15 +188,14 @@ class GfsUpstream:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _note(self, ticket: Ticket, why: str) -> None:
-        """A field that cannot be had: not yet, or a hole."""
-        age = self._clock() - ticket.init_time
-        if age < hours(self._config.give_up_h):
-            _log.warning("GFS has no field of %s yet: %s", _named(ticket), why)
-            return
-        _log.warning("GFS has no field of %s: %s", _named(ticket), why)
-        if ticket.step_h == 0:
+    def _note(self, ticket: Ticket, why: str) -> bool:
+        """Whether a field that cannot be had will not come any more: a hole."""
+        is_hole = self._clock() - ticket.init_time >= hours(self._config.give_up_h)
+        yet = "" if is_hole else " yet"
+        _log.warning("GFS has no field of %s%s: %s", _named(ticket), yet, why)
+        if is_hole and ticket.step_h == 0:
             self._holes[ticket.init_time] = Hole(ticket.init_time, why)
+        return bool(is_hole)
 
 
 def _named(ticket: Ticket) -> str:

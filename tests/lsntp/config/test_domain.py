@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from lsntp.config import load_domain
+from lsntp.config import GfsSource, load_domain
 from lsntp.errors import ConfigError
 
 
@@ -89,3 +89,59 @@ def test_times_in_a_domain_are_read_as_utc_in_every_spelling() -> None:
     for spelling in ("2023-12-31", "20231231", "2023-12-31T02:00+02:00", "2023-12-31 00:00Z"):
         domain = load_domain("demo", overrides={"archive.start": spelling})
         assert domain.start == np.datetime64("2023-12-31", "ns")
+
+
+# --- forecasts of the source itself ------------------------------------------------------------
+
+
+def test_a_gfs_domain_has_the_forecasts_of_gfs_among_its_models() -> None:
+    domain = load_domain("gfs-6hourly")
+    assert domain.guidance == ("gfs", "gfs-bias-corrected")
+    assert domain.model_names == (*domain.baselines, *domain.guidance, *domain.networks)
+    assert domain.trained_names == (*domain.baselines, *domain.networks)
+    without = load_domain("gfs-6hourly", overrides={"source.forecasts": False})
+    assert without.guidance == ()
+    assert load_domain("demo").guidance == ()
+
+
+def test_a_gfs_domain_is_scheduled_after_its_runs_are_published() -> None:
+    domain = load_domain("gfs-6hourly")
+    minute, hours_of_day, *_ = domain.schedule.ingest.split()
+    spans = [span.split("-") for span in hours_of_day.split(",")]
+    assert [int(first) % 6 for first, _ in spans] == [3, 3, 3, 3]
+    assert isinstance(domain.source, GfsSource)
+    assert 3 + int(minute) / 60 > domain.source.publication_h
+
+
+@pytest.mark.parametrize("resolution", ["0p50", "1p00"])
+def test_steps_that_gfs_does_not_have_are_refused(resolution: str) -> None:
+    hourly = {"source.resolution": resolution, "cadence_h": 1}
+    with pytest.raises(ConfigError, match=r"no forecasts 1 h ahead.*source\.forecasts: false"):
+        load_domain("gfs-6hourly", overrides=hourly)
+    load_domain("gfs-6hourly", overrides=hourly | {"source.forecasts": False})
+
+
+@pytest.mark.parametrize(
+    ("resolution", "step_h", "is_there"),
+    [
+        ("0p25", 1, True),
+        ("0p25", 120, True),
+        ("0p25", 121, False),
+        ("0p25", 123, True),
+        ("0p25", 384, True),
+        ("0p25", 387, False),
+        ("0p25", 0.5, False),
+        ("1p00", 3, True),
+        ("1p00", 4, False),
+    ],
+)
+def test_gfs_is_hourly_to_120_h_at_a_quarter_degree_and_3_hourly_otherwise(
+    resolution: str, step_h: float, is_there: bool
+) -> None:
+    source = GfsSource.model_validate({"resolution": resolution})
+    assert source.has_step(step_h) is is_there
+
+
+def test_no_network_takes_the_name_of_a_forecast_of_the_source() -> None:
+    with pytest.raises(ConfigError, match="baseline's name"):
+        load_domain("demo", overrides={"networks.gfs": {}})

@@ -5,6 +5,7 @@ import numpy as np
 from lsntp.archives.forecast import ForecastArchive
 from lsntp.names import Status
 from lsntp.report.history import collect_histories, damaged_versions, render_models
+from lsntp.training.champion import champion_path, promote
 from lsntp.training.versions import latest_version
 from lsntp.workspace import Workspace
 from tests.lsntp.report.parsing import Page
@@ -63,3 +64,16 @@ def test_a_damaged_version_is_named(scored, tmp_path):
     assert damaged_versions(domain) == [folder.name]
     page = Page(render_models(domain, collect_histories(domain), None, "no scores"))
     assert f"Not whole and not used: {folder.name}" in page.text
+
+
+def test_the_champion_is_named_with_the_reason_and_damage_with_the_remedy(scored, tmp_path):
+    domain = own_copy(scored, tmp_path)
+    histories = collect_histories(domain)
+    assert "No version is champion yet" in Page(render_models(domain, histories, None, "")).text
+    version = latest_version(Workspace.of(domain).models, "ridge").version
+    promote(domain, version, by="anna", reason="It held in the storm.")
+    shown = Page(render_models(domain, histories, None, "")).text
+    assert f"is {version}, forced by anna. It held in the storm." in shown
+    champion_path(domain).write_bytes(b"{")
+    shown = Page(render_models(domain, histories, None, "")).text
+    assert f"lsntp models promote {domain.domain} VERSION --force" in shown

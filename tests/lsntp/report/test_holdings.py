@@ -7,6 +7,7 @@ import pytest
 
 from lsntp.archives.coverage import Coverage
 from lsntp.archives.forecast import ForecastArchive
+from lsntp.life_cycle import STATES, HourState, LifeCycle
 from lsntp.names import Status
 from lsntp.report.holdings import (
     MAX_RUNS,
@@ -79,6 +80,26 @@ def test_gaps_are_listed_with_their_length_newest_first(uk):
         "2019-03-01T10:00Z 2019-03-05T04:00Z missing 3.8 days"  # 90 h / 24 = 3.75
     ) in gaps
     assert "No model has forecast yet. Run lsntp forecast era5-uk" in page.text
+
+
+def test_gaps_tell_since_when_and_why_where_that_is_known(uk):
+    known = coverage_of([Status.FINAL, Status.UPSTREAM_HOLE, Status.MISSING])
+    hole, pending = (STATES.index(s) for s in (HourState.UPSTREAM_HOLE, HourState.PENDING))
+    asked = np.datetime64("2019-03-02T10:00", "ns")
+    hours = LifeCycle(
+        known.times,
+        np.array([STATES.index(HourState.FINAL), hole, pending], np.int8),
+        np.array([asked, asked, "NaT"], "datetime64[ns]"),
+        np.array(["", "the catalogue says <404>", "asked for"], dtype=object),
+        (),
+        known.cadence,
+    )
+    page = Page(render_coverage(uk, known, [], hours))
+    assert (
+        "2019-03-01T02:00Z 2019-03-01T03:00Z asked for, under way asked for 1 h "
+        "2019-03-01T01:00Z 2019-03-01T02:00Z not published upstream 2019-03-02T10:00Z "
+        "the catalogue says <404> 1 h"
+    ) in page.text
 
 
 def test_many_spans_are_cut_and_counted(uk):

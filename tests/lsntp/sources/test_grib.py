@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lsntp.errors import LsntpError, SourceDataError, SourceUnavailableError
-from lsntp.grid import Grid
+from lsntp.grid import Grid, regular_grid
 from lsntp.names import Status
 from lsntp.sources.grib import open_grib
 
@@ -121,6 +121,26 @@ def test_forecasts_beside_analyses_are_left_out_with_a_warning(
         (part,) = open_grib(write(content), "a.grib")
     assert part.times.size == 1
     assert "1 of a forecast (step 3)" in caplog.text
+
+
+def test_forecasts_of_the_asked_step_are_read_at_the_time_they_are_for(
+    make_message: Make, make_fields: Fields, write: Write
+) -> None:
+    fields = make_fields(3)
+    path = write(
+        b"".join(
+            make_message(field, hour=12, stepRange=step)
+            for field, step in zip(fields, ("0", "18", "24"), strict=True)
+        )
+    )
+    (part,) = open_grib(path, "a.grib", step_h=18)
+    assert np.array_equal(part.times, [np.datetime64("2020-01-02T06", "ns")])
+    (message,) = part.messages
+    window = part.grid.window(regular_grid(north=52, south=49, west=-2, east=2, spacing=1), "a")
+    np.testing.assert_allclose(part.read(np.array([0]), window)[0][0], fields[1], atol=1e-3)
+    assert message.status == Status.FINAL
+    with pytest.raises(SourceDataError, match=r"forecasts 6 h ahead.*1 of an analysis"):
+        open_grib(path, "a.grib", step_h=6)
 
 
 def test_months_apart_are_refused_as_monthly_means(

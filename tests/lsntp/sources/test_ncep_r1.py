@@ -46,6 +46,8 @@ LATE = parse_time("2014-05-10")
 """Long after the last time of the excerpt, 2014-04-30T18."""
 FIRST_YEAR, SECOND_YEAR = "/surface/air.sig995.2013.nc", "/surface/air.sig995.2014.nc"
 STEP = np.timedelta64(6, "h")
+HELD = Period.parse("2013-12-25", "2014-05-01")
+"""What the two files hold of the domain's axis."""
 
 
 @pytest.fixture(scope="session")
@@ -396,15 +398,29 @@ def test_a_changed_value_is_told_and_the_archive_keeps_what_was_final(
 ) -> None:
     domain = domain_of(host)
     host.put(SECOND_YEAR, yearly_file(excerpt, 2014, count=20))
-    ingest(domain, clock=lambda: LATE)
+    ingest(domain, period=HELD, clock=lambda: LATE)
     before = archive_of(domain).read(steps("2014-01-01", "2014-01-06"))
     host.put(SECOND_YEAR, yearly_file(excerpt, 2014, count=24, changes={2: 0.5, 6: -0.25}))
     with caplog.at_level(logging.WARNING):
-        report = ingest(domain, clock=lambda: LATE)
+        report = ingest(domain, period=HELD, clock=lambda: LATE)
     assert "2 analyses differ" in caplog.text
     assert "the first of 2014-01-01T12:00Z, by up to 0.50 K" in caplog.text
     assert (report.written, report.replaced, report.conflicts) == (4, 0, 0)
     assert np.array_equal(archive_of(domain).read(steps("2014-01-01", "2014-01-06")), before)
+
+
+def test_a_tick_marks_what_no_host_has_and_takes_it_when_it_comes(
+    excerpt: Path, host: FileHost, domain_of: Callable[..., Domain]
+) -> None:
+    domain = domain_of(host)
+    host.put(SECOND_YEAR, yearly_file(excerpt, 2014, count=20))  # up to 01-05T18
+    first = ingest(domain, clock=lambda: parse_time("2014-01-10"))
+    assert (first.written, first.holes) == (48, 5)  # due are those up to 01-07T00
+    assert archive_of(domain).status[-1] == Status.UPSTREAM_HOLE
+    host.put(SECOND_YEAR, yearly_file(excerpt, 2014, count=30))
+    second = ingest(domain, clock=lambda: parse_time("2014-01-11"))
+    assert (second.written, second.holes) == (4 + 5, 0)
+    assert (archive_of(domain).status == Status.FINAL).all()
 
 
 def test_a_lost_or_damaged_note_costs_one_download_and_no_truth(
@@ -502,8 +518,9 @@ CHILD = """
 import sys
 from lsntp.config import load_domain
 from lsntp.ingest import ingest
-from lsntp.times import parse_time
-ingest(load_domain(sys.argv[1]), clock=lambda: parse_time("2014-05-10"))
+from lsntp.times import Period, parse_time
+held = Period.parse("2013-12-25", "2014-05-01")
+ingest(load_domain(sys.argv[1]), period=held, clock=lambda: parse_time("2014-05-10"))
 """
 
 
@@ -525,11 +542,11 @@ def test_after_a_kill_during_a_download_the_next_run_completes_it(
         child.send_signal(signal.SIGKILL)
         child.communicate()
     host.go_on.set()
-    report = ingest(domain, clock=lambda: LATE)
+    report = ingest(domain, period=HELD, clock=lambda: LATE)
     assert host.asked(SECOND_YEAR)[-1].headers["Range"] == "bytes=300000-"
     assert host.asked(SECOND_YEAR)[-1].status == 206
     assert not part.exists()
     same = files_domain(domain, tmp_path / "files", years)
-    ingest(same, clock=lambda: LATE)
+    ingest(same, period=HELD, clock=lambda: LATE)
     assert contents(domain) == contents(same)
     assert report.written == (7 + 120) * 4

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from lsntp.config import load_domain
-from lsntp.sources import Source, open_source
+from lsntp.sources import Source, Upstream, open_source
 from lsntp.times import Period, parse_time
 
 EVER = Period.parse("1900-01-01", "2100-01-01")
@@ -29,3 +29,14 @@ def test_the_files_of_a_domain_are_asked_on_its_own_axis(
     source: Source = open_source(domain)
     assert not source.is_synthetic
     assert source.name == "files"
+
+
+def test_the_gfs_domain_asks_the_public_bucket_for_the_runs_that_are_due() -> None:
+    domain = load_domain("gfs-6hourly")
+    source = open_source(domain, clock=lambda: parse_time("2026-11-25T21:45"))
+    assert source.name == "gfs"
+    assert isinstance(source, Upstream)
+    times = source.available(EVER)
+    assert times[0] == parse_time("2021-01-01")
+    assert times[-1] == parse_time("2026-11-25T18")
+    assert "work/gfs-6hourly" in str(source._folder)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -254,6 +255,29 @@ def test_redirects_in_a_circle_end(host: FileHost, target: Path) -> None:
     host.fail(PATH, *[Status(302, {"Location": host.url + PATH})] * 20)
     with pytest.raises(SourceDataError, match="more than 5 redirects"):
         fetch(host, target)
+
+
+def test_an_answer_of_not_modified_that_nobody_asked_for_is_no_answer(
+    host: FileHost, target: Path
+) -> None:
+    host.fail(PATH, Status(304))
+    assert fetch(host, target) is not None
+    assert target.read_bytes() == CONTENT
+
+
+def test_what_follows_the_question_mark_of_an_address_is_in_no_message(
+    host: FileHost, target: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO), pytest.raises(AbsentError) as caught:
+        download(
+            f"{host.url}/absent.nc?signature=canary",
+            target,
+            hosts=frozenset({host_of(host.url)}),
+            limits=LIMITS,
+            check=accept,
+        )
+    assert "/absent.nc, found none" in str(caught.value)
+    assert "canary" not in str(caught.value) + caplog.text
 
 
 def test_a_file_beyond_the_size_limit_is_refused_before_and_during_the_download(

@@ -177,7 +177,7 @@ def test_other_fields_than_asked_for_are_not_used(
 ) -> None:
     box = asked_box(domain.target_grid)
     cds.serve(TIME, message(167, 280 + real["orography"], box))
-    with pytest.raises(SourceDataError, match="found other"):
+    with pytest.raises(SourceDataError, match="found neither"):
         make_static(domain)
     assert not Workspace.of(domain).static.exists()
     assert list((Workspace.of(domain).work / "static").glob("*.grib")) == []

@@ -1,6 +1,4 @@
-"""Which field is height or land; the conversions are tested where fields are made."""
-
-from typing import Any
+"""Metres and shares; conversions by unit are also tested where fields are made."""
 
 import numpy as np
 import pytest
@@ -8,34 +6,12 @@ import pytest
 from lsntp.errors import SourceDataError
 from lsntp.sources.native import NativeGrid
 from lsntp.sources.surface import SurfaceField
-from lsntp.static.ground import kind_of, to_height, to_share
+from lsntp.static.ground import to_height, to_share
 
 
-def names(name: str = "x", **more: Any) -> dict[str, Any]:
-    blank = {"units": None, "standard_name": None, "paramId": None, "level_type": "surface"}
-    return {"name": name, **blank, **more}
-
-
-def field(values: list[list[float]], units: str | None) -> SurfaceField:
+def field(values: list[list[float]], units: str) -> SurfaceField:
     grid = NativeGrid(np.array([1.0, 0.0]), np.array([0.0, 1.0]))
-    return SurfaceField(names(units=units), np.array(values), grid, "a.nc")
-
-
-@pytest.mark.parametrize(
-    ("found", "kind"),
-    [
-        (names("z"), "orography"),
-        (names("HGT_surface"), "orography"),
-        (names("z", paramId=129), "orography"),
-        (names("anything", paramId=172), "land_fraction"),
-        (names("anything", standard_name="land_area_fraction"), "land_fraction"),
-        (names("z", paramId=129, level_type="isobaricInhPa"), None),
-        (names("lsm", paramId=167), None),  # the number decides
-        (names("t2m"), None),
-    ],
-)
-def test_metadata_decide_the_kind(found: dict[str, Any], kind: str | None) -> None:
-    assert kind_of(found) == kind
+    return SurfaceField("orography", "x", units, np.array(values), grid, "a.nc")
 
 
 def test_geopotential_of_one_gravity_is_one_metre() -> None:
@@ -49,7 +25,7 @@ def test_packing_may_leave_shares_a_little_outside() -> None:
 
 
 def test_a_mask_of_minus_one_is_land_only_if_it_is_nothing_else() -> None:
-    assert to_share(field([[-1, 0], [0, -1]], None)).tolist() == [[1, 0], [0, 1]]
-    assert to_share(field([[0, 0], [0, 0]], None)).tolist() == [[0, 0], [0, 0]]
+    assert to_share(field([[-1, 0], [0, -1]], "")).tolist() == [[1, 0], [0, 1]]
+    assert to_share(field([[0, 0], [0, 0]], "")).tolist() == [[0, 0], [0, 0]]
     with pytest.raises(SourceDataError, match=r"within 0\.\.1"):
-        to_share(field([[-1, -0.5], [0, 0]], None))
+        to_share(field([[-1, -0.5], [0, 0]], ""))

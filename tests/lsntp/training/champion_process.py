@@ -11,8 +11,8 @@ import signal
 import sys
 from pathlib import Path
 
+from lsntp import durable
 from lsntp.config import load_domain
-from lsntp.training import durable
 from lsntp.training.champion import promote
 from lsntp.training.gate import offer
 

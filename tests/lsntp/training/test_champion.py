@@ -157,7 +157,7 @@ def test_a_storage_that_refuses_leaves_the_champion(domain, versions, monkeypatc
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lsntp.training.durable.write_through", full)
+    monkeypatch.setattr("lsntp.durable.write_through", full)
     with pytest.raises(StorageError, match="No space left"):
         force(domain, versions[1])
     assert champion_of(domain).version == versions[0]

@@ -59,8 +59,6 @@ def test_a_result_far_larger_than_its_fields_is_not_fetched(tmp_path):
             Asset("http://127.0.0.1:9/a.grib", 10**8, ""),
             request,
             tmp_path / "a.grib",
-            hosts=HOSTS,
-            api_url=HERE,
             limits=lambda most: Limits(max_bytes=most),
         )
 

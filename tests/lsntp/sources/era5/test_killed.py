@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,17 @@ def test_killed_while_it_fetches(cds, runs, domain, undisturbed) -> None:
     assert set(cds.submissions().values()) == {1}
     resumed = [asked for asked in cds.downloads() if asked]
     assert resumed == ([f"bytes={received}-"] if received else [])
+    require_equal(domain, undisturbed)
+
+
+def test_killed_when_it_has_received_all(cds, runs, domain, undisturbed) -> None:
+    child = runs.start()
+    assert cds.happened["all sent"].wait(WAIT_S)
+    with suppress(ProcessLookupError):  # on a busy machine it may be through by now
+        os.kill(child, signal.SIGKILL)
+    assert runs.outcome() in ("killed", "ended")
+    assert runs.run() == "ended"
+    assert set(cds.submissions().values()) == {1}
     require_equal(domain, undisturbed)
 
 

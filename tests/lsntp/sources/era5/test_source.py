@@ -11,6 +11,7 @@ from lsntp.ingest import ingest
 from lsntp.names import Status
 from lsntp.sources import Upstream, open_source
 from lsntp.sources.files import FileSource
+from lsntp.sources.synthetic import Atmosphere
 from lsntp.times import DAY, LAST_INSTANT, Period, hours, parse_time
 from tests.lsntp.ingest_files import archive_of
 from tests.lsntp.sources.era5.conftest import NOW, PATIENT, UK, england
@@ -37,6 +38,12 @@ def test_hours_are_offered_from_the_start_until_five_and_a_half_days_ago(make_so
     assert times.size == 49
     until_ever = Period(FIRST, parse_time(LAST_INSTANT))
     assert make_source().available(until_ever)[-1] == parse_time("2025-04-25T12")
+
+
+def test_a_domain_of_half_hours_is_offered_whole_hours(tmp_path):
+    half_hourly = england(tmp_path).model_copy(update={"cadence_h": 0.5})
+    times = open_source(half_hourly, clock=lambda: NOW).available(Period(SIX[0], SIX[3]))
+    np.testing.assert_array_equal(times, SIX[:3])
 
 
 def test_nothing_is_offered_before_the_first_hour_is_published(make_source):
@@ -163,6 +170,24 @@ def test_a_second_ingest_of_final_hours_asks_nothing(cds, tmp_path):
     assert len(cds.calls) == calls
 
 
+def test_preliminary_hours_are_replaced_when_the_store_has_the_final_ones(cds, tmp_path):
+    domain = england(tmp_path, **PATIENT)
+    around = Period.parse("2025-02-28T20", "2025-03-01T04")
+    ingest(domain, period=around, clock=lambda: NOW)
+    before = archive_of(domain)
+    assert before.status[-4:].tolist() == [Status.PRELIMINARY] * 4
+    fields = before.read(before.times[-8:])
+
+    cds.is_final = True
+    report = ingest(domain, period=around, clock=lambda: NOW + DAY)
+    after = archive_of(domain)
+    assert report.replaced == 4
+    assert after.status[-8:].tolist() == [Status.FINAL] * 8
+    np.testing.assert_array_equal(after.read(after.times[-8:]), fields)
+    # The four hours of February that were final are not asked for again.
+    assert [inputs["month"] for inputs in cds.accepted] == [["02"], ["03"], ["03"]]
+
+
 def test_a_failed_fetch_leaves_the_archive_as_it_was(cds, tmp_path):
     domain = england(tmp_path, **PATIENT)
     ingest(domain, period=Period.parse("2025-01-01", "2025-01-02"), clock=lambda: NOW)
@@ -186,7 +211,26 @@ def test_a_file_that_cannot_be_decoded_is_not_kept(cds, make_source, area, monke
     assert len(cds.accepted) == 2
 
 
-def test_the_preset_names_the_store():
-    domain = load_domain("era5-hourly")
-    assert domain.source.name == "era5"
-    assert open_source(domain).name == "era5"
+def test_the_preset_is_ingested_from_its_own_box_at_the_store(england_file, tmp_path, monkeypatch):
+    day = Period.parse("2019-03-01", "2019-03-02")
+    settings = {"root": str(tmp_path / "store"), "source.pause_s": 0.05}
+    domain = load_domain("era5-hourly", overrides=settings)
+    made = Atmosphere.of_seed(1).temperature_k
+    with CdsServer([england_file], fields=made) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        report = ingest(domain, period=day, clock=lambda: NOW)
+        (job,) = server.jobs.values()
+    assert job.request["area"] == [54.5, 72.5, 15.5, 135.5]
+    assert (report.written, report.quarantined) == (24, 0)
+
+    (tmp_path / "day.grib").write_bytes(job.content)
+    files = {"root": str(tmp_path / "files"), "source": {"name": "files", "paths": ["day.grib"]}}
+    monkeypatch.chdir(tmp_path)
+    other = load_domain("era5-hourly", overrides=files)
+    ingest(other, period=day, clock=lambda: NOW)
+    found, true = archive_of(domain), archive_of(other)
+    hours_of_the_day = day.steps(hours(1), day.start)
+    fields = found.read(hours_of_the_day)
+    assert fields.shape == (24, 77, 125)
+    np.testing.assert_array_equal(fields, true.read(hours_of_the_day))

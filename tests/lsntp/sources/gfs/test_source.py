@@ -1,53 +1,17 @@
-"""The source against a real S3 server: what it reads, how much it moves, what faults make of it.
-
-After every fault nothing false is returned, and the next run, with the fault gone, is whole.
-"""
-
-import os
-import signal
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable
-from pathlib import Path
+"""The source against a real S3 server: what it offers, what it reads, and how much it moves."""
 
 import numpy as np
 import pytest
 
-from lsntp.errors import (
-    CredentialsError,
-    SourceDataError,
-    SourceUnavailableError,
-    StorageError,
-)
+from lsntp.errors import SourceDataError
 from lsntp.grid import regular_grid
 from lsntp.names import Status
 from lsntp.sources import ForecastingSource, Upstream
-from lsntp.sources.gfs import GfsUpstream
 from lsntp.times import Period, hours, parse_time
 from tests.lsntp.sources.gfs.conftest import AREA, RUN
+from tests.lsntp.sources.gfs.reading import KEY, TIMES, Open, Publish, assert_whole, values_of
 from tests.standins import gfs
 from tests.standins.s3 import S3
-
-Publish = Callable[..., bytes]
-Open = Callable[..., GfsUpstream]
-KEY = gfs.key(RUN)
-TIMES = np.array([RUN])
-
-
-def values_of(source: GfsUpstream, times: np.ndarray = TIMES) -> np.ndarray:
-    (frames,) = source.fetch(times, AREA)
-    return frames.t2m.values
-
-
-def is_whole(open_gfs: Open, expected: np.ndarray) -> None:
-    """The next run is what it should be, and leaves no file behind."""
-    source = open_gfs()
-    np.testing.assert_array_equal(values_of(source)[0], expected)
-    assert not source.holes()
-    assert not list(source._folder.iterdir())
-
 
 # --- what is there ------------------------------------------------------------------------------
 
@@ -128,7 +92,7 @@ def test_the_last_message_of_an_object_ends_with_the_object(
     publish: Publish, open_gfs: Open, expected: np.ndarray
 ) -> None:
     publish(t2m_last=True)
-    is_whole(open_gfs, expected)
+    assert_whole(open_gfs, expected)
 
 
 def test_before_march_2021_objects_lie_a_folder_higher(
@@ -182,6 +146,15 @@ def test_a_forecast_is_whole_or_left_out(
     assert found.shape == (2, 2, *expected.shape)
 
 
+def test_a_run_without_its_last_step_costs_one_look(
+    bucket: S3, publish: Publish, open_gfs: Open
+) -> None:
+    publish(RUN, 6)
+    leads = np.array([6, 12]) * hours(1)
+    assert open_gfs().fetch_forecasts(TIMES, leads, AREA) is None
+    assert [request.path for request in bucket.requests] == [f"/{bucket.bucket}/{gfs.key(RUN, 12)}"]
+
+
 def test_no_forecast_at_all_is_nothing(open_gfs: Open) -> None:
     assert open_gfs().fetch_forecasts(TIMES, np.array([hours(6)]), AREA) is None
 
@@ -222,7 +195,7 @@ def test_a_missing_object_is_not_yet_and_in_the_end_a_hole(
     assert hole.time == RUN
     assert KEY in hole.why
     publish()
-    is_whole(open_gfs, expected)
+    assert_whole(open_gfs, expected)
 
 
 def test_an_empty_object_counts_as_missing(
@@ -230,12 +203,12 @@ def test_an_empty_object_counts_as_missing(
 ) -> None:
     bucket.put(KEY, b"")
     assert open_gfs().fetch(TIMES, AREA) == []
-    (hole,) = [
-        h for s in [open_gfs("2024-04-01")] for _ in [s.fetch(TIMES, AREA)] for h in s.holes()
-    ]
+    later = open_gfs("2024-04-01")
+    assert later.fetch(TIMES, AREA) == []
+    (hole,) = later.holes()
     assert "empty" in hole.why
     publish()
-    is_whole(open_gfs, expected)
+    assert_whole(open_gfs, expected)
 
 
 def test_what_is_there_is_fetched_beside_what_is_missing(
@@ -244,322 +217,3 @@ def test_what_is_there_is_fetched_beside_what_is_missing(
     publish()
     times = RUN + np.array([-1, 0, 1]) * hours(6)
     np.testing.assert_array_equal(values_of(open_gfs(), times), [expected])
-
-
-# --- the index cannot be trusted ----------------------------------------------------------------
-
-
-def shifted(index: bytes, by: int) -> bytes:
-    """Every first byte but 0 moved."""
-    lines = [line.split(b":") for line in index.splitlines()]
-    for line in lines[1:]:
-        line[1] = str(int(line[1]) + by).encode()
-    return b"\n".join(b":".join(line) for line in lines)
-
-
-def without(index: bytes, text: bytes) -> bytes:
-    return b"".join(line for line in index.splitlines(keepends=True) if text not in line)
-
-
-BAD_INDEXES = {
-    "points at the middle of a message": lambda index: shifted(index, 1000),
-    "points a byte too far": lambda index: shifted(index, 1),
-    "of the day before": lambda index: index.replace(b"d=2024030106", b"d=2024022906"),
-    "of another step": lambda index: index.replace(b":anl:", b":6 hour fcst:"),
-    "without the field": lambda index: without(index, b":TMP:2 m above"),
-    "with the field twice": lambda index: index.replace(b":APTMP:", b":TMP:"),
-    "that calls apparent temperature the field": lambda index: without(
-        index, b":TMP:2 m above"
-    ).replace(b":APTMP:", b":TMP:"),
-    "that ends before the field's end": lambda index: index[: index.index(b":TMP:2 m above") + 30],
-    "beyond the object": lambda index: shifted(index, 10**9),
-    "that is no inventory": lambda index: b"<html>Service temporarily unavailable</html>",
-    "that is empty": lambda index: b"",
-}
-
-
-@pytest.mark.parametrize("fault", BAD_INDEXES)
-def test_with_a_wrong_index_the_whole_object_is_read(
-    fault: str,
-    bucket: S3,
-    library: gfs.Library,
-    publish: Publish,
-    open_gfs: Open,
-    expected: np.ndarray,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    index = BAD_INDEXES[fault](gfs.inventory(library.product(RUN)))
-    content = publish(index=index)
-    is_whole(open_gfs, expected)
-    assert bucket.sent >= len(content)
-    assert "reading all of its" in caplog.text
-
-
-def test_without_an_index_the_whole_object_is_read(
-    bucket: S3, library: gfs.Library, open_gfs: Open, expected: np.ndarray
-) -> None:
-    bucket.put(KEY, library.product(RUN))
-    is_whole(open_gfs, expected)
-
-
-def test_a_stale_object_behind_a_true_index_is_refused(
-    bucket: S3, library: gfs.Library, publish: Publish, open_gfs: Open, expected: np.ndarray
-) -> None:
-    stale = library.product(RUN - hours(24))
-    bucket.put(KEY, stale)
-    bucket.put(f"{KEY}.idx", gfs.inventory(library.product(RUN)))
-    with pytest.raises(SourceDataError, match=r"2024-03-01T06:00Z.*2024-02-29T06:00Z"):
-        open_gfs().fetch(TIMES, AREA)
-    publish()
-    is_whole(open_gfs, expected)
-
-
-@pytest.mark.parametrize("impostor", ["apparent", "spread"])
-def test_an_object_without_the_field_is_refused_and_in_the_end_a_hole(
-    impostor: str, bucket: S3, library: gfs.Library, open_gfs: Open
-) -> None:
-    content = gfs.dated(getattr(library, impostor), RUN, 0)
-    bucket.put(KEY, content)
-    bucket.put(f"{KEY}.idx", b"1:0:d=2024030106:TMP:2 m above ground:anl:\n")
-    source = open_gfs("2024-04-01")
-    with pytest.raises(SourceDataError, match="2 m temperature"):
-        source.fetch(TIMES, AREA)
-    assert [hole.time for hole in source.holes()] == [RUN]
-
-
-def test_one_bad_object_does_not_keep_the_others_back(
-    bucket: S3, publish: Publish, open_gfs: Open, expected: np.ndarray
-) -> None:
-    publish()
-    bucket.put(gfs.key(RUN + hours(6)), b"GRIB" + bytes(5000))
-    source = open_gfs("2024-04-01")
-    np.testing.assert_array_equal(values_of(source, RUN + np.arange(2) * hours(6)), [expected])
-    assert [hole.time for hole in source.holes()] == [RUN + hours(6)]
-
-
-# --- the object changes -------------------------------------------------------------------------
-
-
-def test_an_object_replaced_between_index_and_data_is_read_anew(
-    bucket: S3, library: gfs.Library, publish: Publish, open_gfs: Open
-) -> None:
-    publish()
-    (field,) = gfs.t2m_of([library.t2m])
-    newer = library.product(RUN, values=field + 3, padding=40)
-
-    def replace() -> None:
-        bucket.put(KEY, newer)
-        bucket.put(f"{KEY}.idx", gfs.inventory(newer))
-
-    bucket.before("GET", "f000$", replace)
-    (truth,) = gfs.t2m_of([newer])
-    found = values_of(open_gfs())[0]
-    assert found[6, 8] == np.float32(truth[90 - 50, 2])
-
-
-def test_an_object_replaced_again_and_again_is_given_up_for_now(
-    bucket: S3, library: gfs.Library, publish: Publish, open_gfs: Open, expected: np.ndarray
-) -> None:
-    publish()
-    versions = iter(range(13, 99))
-    bucket.before(
-        "GET",
-        "f000$",
-        lambda: bucket.put(KEY, library.product(RUN, padding=next(versions))),
-        times=99,
-    )
-    with pytest.raises(SourceUnavailableError, match="replaced"):
-        open_gfs().fetch(TIMES, AREA)
-    assert len([r for r in bucket.requests if r.method == "HEAD"]) == 3
-    publish()
-    is_whole(open_gfs, expected)
-
-
-def test_an_object_that_vanishes_between_index_and_data_is_absent(
-    bucket: S3, publish: Publish, open_gfs: Open, expected: np.ndarray
-) -> None:
-    publish()
-    bucket.before("GET", "f000$", lambda: bucket.delete(KEY))
-    assert open_gfs().fetch(TIMES, AREA) == []
-    publish()
-    is_whole(open_gfs, expected)
-
-
-# --- the server fails ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("status", "code"), [(503, "SlowDown"), (500, "InternalError")])
-@pytest.mark.parametrize(("method", "path"), [("HEAD", "f000$"), ("GET", "idx$"), ("GET", "f000$")])
-def test_a_server_that_fails_for_a_moment_is_asked_again(
-    status: int,
-    code: str,
-    method: str,
-    path: str,
-    bucket: S3,
-    publish: Publish,
-    open_gfs: Open,
-    expected: np.ndarray,
-) -> None:
-    publish()
-    bucket.fail(method, path, status, code, times=2)
-    is_whole(open_gfs, expected)
-    assert len(bucket.requests) == 3 + 2
-
-
-def test_a_server_that_goes_on_failing_is_left_after_a_few_attempts(
-    bucket: S3, publish: Publish, open_gfs: Open, expected: np.ndarray
-) -> None:
-    publish()
-    bucket.fail("HEAD", "f000$", 503, "SlowDown", times=99)
-    times = RUN + np.arange(20) * hours(6)
-    with pytest.raises(SourceUnavailableError, match="try again later"):
-        open_gfs(retries=3).fetch(times, AREA)
-    assert len(bucket.requests) == 4
-    bucket.forget()
-    is_whole(open_gfs, expected)
-
-
-def test_a_refusal_is_taken_at_the_first_word(
-    bucket: S3,
-    library: gfs.Library,
-    publish: Publish,
-    open_gfs: Open,
-    expected: np.ndarray,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    bucket.put(KEY, library.product(RUN), public=False)
-    times = RUN + np.arange(20) * hours(6)
-    with pytest.raises(CredentialsError, match="AWS_ACCESS_KEY_ID") as caught:
-        open_gfs(retries=5).fetch(times, AREA)
-    assert len(bucket.requests) == 1
-    assert KEY in str(caught.value)
-    publish()
-    is_whole(open_gfs, expected)
-
-
-def test_no_secret_is_in_a_refusal(
-    bucket: S3, publish: Publish, open_gfs: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    publish()
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "canary-key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-secret")
-    bucket.fail("GET", "f000$", 403, "InvalidAccessKeyId")
-    with pytest.raises(CredentialsError) as caught:
-        open_gfs().fetch(TIMES, AREA)
-    assert "canary" not in str(caught.value)
-    assert len(bucket.requests) == 3
-
-
-def test_a_server_that_is_not_there_is_unavailable(
-    open_gfs: Open, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    with pytest.raises(SourceUnavailableError, match="AWS_ENDPOINT_URL"):
-        open_gfs(retries=1).fetch(TIMES, AREA)
-
-
-def test_a_bucket_that_is_not_there_is_no_hole_of_its_own(open_gfs: Open) -> None:
-    assert open_gfs(bucket="no-such-bucket").fetch(TIMES, AREA) == []
-
-
-def test_a_transfer_cut_short_is_repeated(
-    bucket: S3, publish: Publish, open_gfs: Open, expected: np.ndarray
-) -> None:
-    publish()
-    bucket.cut("f000$", after=1000, times=2)
-    is_whole(open_gfs, expected)
-    assert [request.sent for request in bucket.requests][-3:-1] == [1000, 1000]
-
-
-def test_transfers_that_are_always_cut_short_give_nothing(
-    bucket: S3, publish: Publish, open_gfs: Open, expected: np.ndarray
-) -> None:
-    publish()
-    bucket.cut("f000$", after=1000, times=99)
-    with pytest.raises(SourceUnavailableError, match="cut short"):
-        open_gfs().fetch(TIMES, AREA)
-    bucket.forget()
-    is_whole(open_gfs, expected)
-
-
-def test_a_whole_object_cut_short_goes_on_where_it_ended(
-    bucket: S3, publish: Publish, open_gfs: Open, expected: np.ndarray
-) -> None:
-    content = publish(index=b"", padding=300)
-    bucket.cut("f000$", after=3_000_000)
-    is_whole(open_gfs, expected)
-    pieces = [request for request in bucket.requests if request.path.endswith("f000")][-2:]
-    assert pieces[0].sent == 3_000_000
-    assert pieces[1].range == f"bytes=3000000-{len(content) - 1}"
-
-
-def test_a_stalled_transfer_ends(
-    bucket: S3, publish: Publish, open_gfs: Open, expected: np.ndarray
-) -> None:
-    publish()
-    hold = threading.Event()
-    bucket.before("GET", "f000$", lambda: hold.wait(60))
-    try:
-        is_whole(lambda: open_gfs(timeout_s=0.5), expected)
-    finally:
-        hold.set()
-
-
-# --- our side -----------------------------------------------------------------------------------
-
-
-def test_a_full_disk_is_told_and_leaves_nothing(
-    publish: Publish, open_gfs: Open, tmp_path: Path, expected: np.ndarray
-) -> None:
-    publish()
-    (tmp_path / "work").write_text("no folder")
-    with pytest.raises(StorageError, match="work"):
-        open_gfs().fetch(TIMES, AREA)
-    (tmp_path / "work").unlink()
-    is_whole(open_gfs, expected)
-
-
-CHILD = """
-import sys
-import numpy as np
-from pathlib import Path
-from lsntp.config import GfsSource
-from lsntp.sources.gfs import GfsUpstream
-from lsntp.times import hours, parse_time
-from tests.lsntp.sources.gfs.conftest import AREA, RUN
-bucket, work = sys.argv[1:]
-GfsUpstream(
-    GfsSource(bucket=bucket, resolution="1p00"),
-    origin=RUN, cadence=hours(6), clock=lambda: RUN + hours(6), work=Path(work),
-).fetch(np.array([RUN]), AREA)
-"""
-
-
-@pytest.mark.parametrize("index", [None, b""], ids=["range", "whole object"])
-def test_a_run_killed_while_fetching_costs_the_next_one_nothing(
-    index: bytes | None,
-    bucket: S3,
-    publish: Publish,
-    open_gfs: Open,
-    tmp_path: Path,
-    expected: np.ndarray,
-) -> None:
-    publish(index=index)
-    asked, hold = threading.Event(), threading.Event()
-    bucket.before("GET", "f000$", lambda: (asked.set(), hold.wait(120)))
-    child = subprocess.Popen(
-        [sys.executable, "-c", CHILD, bucket.bucket, str(tmp_path / "work")],
-    )
-    try:
-        assert asked.wait(100)
-        child.send_signal(signal.SIGKILL)
-        assert child.wait(20) == -signal.SIGKILL
-    finally:
-        child.kill()
-        hold.set()
-    leftovers = list((tmp_path / "work" / "gfs").glob("**/*"))
-    assert leftovers
-    old = time.time() - 2 * 86_400
-    for path in leftovers:
-        os.utime(path, (old, old))
-    is_whole(open_gfs, expected)

@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from lsntp.training.durable import replace_file
+from lsntp.durable import replace_file
 
 
 def test_a_file_is_replaced_whole(tmp_path):
