@@ -31,12 +31,15 @@ FILES_KEPT = 1000
 
 _MOST_REQUEST_BYTES = 2**30
 
+_Key = tuple[str, str, int]
+"""File, label and forecast step."""
+
 
 class Decoder:
     """The files opened so far, and what is done with them."""
 
     def __init__(self) -> None:
-        self._opened: OrderedDict[tuple[str, str], list[FilePart]] = OrderedDict()
+        self._opened: OrderedDict[_Key, list[FilePart]] = OrderedDict()
 
     def open(self, request: Header) -> tuple[Header, Arrays]:
         """See :func:`lsntp.sources.formats.open_parts`."""
@@ -51,7 +54,7 @@ class Decoder:
             found.setdefault((str(part.path), part.label), []).append(part)
         descriptions, arrays = [], []
         for (name, member), siblings in found.items():
-            self._keep((name, member), siblings)
+            self._keep((name, member, request["step_h"]), siblings)
             for index, part in enumerate(siblings):
                 descriptions.append(
                     {"path": name, "label": member, "index": index, "stamp": part.file_stamp}
@@ -63,10 +66,11 @@ class Decoder:
         """See :meth:`lsntp.sources.parts.Part.read`."""
         positions, rows, columns, latitude, longitude = arrays
         path, label = request["path"], request["label"]
-        parts = self._opened.get((path, label)) or open_parts(
-            Path(path), None, label, step_h=request["step_h"]
-        )
-        self._keep((path, label), parts)
+        key = (path, label, request["step_h"])
+        parts = self._opened.get(key)
+        if parts is None or list(parts[0].file_stamp) != request["stamp"]:
+            parts = list(open_parts(Path(path), None, label, step_h=request["step_h"]))
+        self._keep(key, parts)
         part = parts[min(request["index"], len(parts) - 1)]
         if list(part.file_stamp) != request["stamp"]:
             raise SourceUnavailableError(
@@ -87,7 +91,7 @@ class Decoder:
         names = [{"kind": f.kind, "name": f.name, "units": f.units} for f in fields]
         return {"fields": names}, arrays
 
-    def _keep(self, key: tuple[str, str], parts: Sequence[FilePart]) -> None:
+    def _keep(self, key: _Key, parts: Sequence[FilePart]) -> None:
         self._opened[key] = list(parts)
         self._opened.move_to_end(key)
         while len(self._opened) > FILES_KEPT:
@@ -127,12 +131,24 @@ class _Records(logging.Handler):
 
 def limit(memory_bytes: int, computing_s: float) -> None:
     """Let this process end, or its allocations fail, beyond so much from now on."""
-    used_s = math.ceil(time.process_time() + computing_s)
-    resource.setrlimit(resource.RLIMIT_CPU, (used_s, resource.RLIM_INFINITY))
+    _set_limit(resource.RLIMIT_CPU, math.ceil(time.process_time() + computing_s))
     if sys.platform == "linux":
         pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
-        held = pages * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (held + memory_bytes, resource.RLIM_INFINITY))
+        _set_limit(resource.RLIMIT_AS, pages * resource.getpagesize() + memory_bytes)
+
+
+def limit_nothing() -> None:
+    """Let the reply pass, whatever the request has used up."""
+    for kind in (resource.RLIMIT_AS, resource.RLIMIT_CPU):
+        _set_limit(kind, None)
+
+
+def _set_limit(kind: int, value: int | None) -> None:
+    """Within what the system lets this process have; None is all of that."""
+    _, most = resource.getrlimit(kind)
+    if value is None or (most != resource.RLIM_INFINITY and value > most):
+        value = most
+    resource.setrlimit(kind, (value, most))
 
 
 def serve(incoming: BinaryIO, outgoing: BinaryIO) -> None:
@@ -156,6 +172,7 @@ def serve(incoming: BinaryIO, outgoing: BinaryIO) -> None:
         ours.setLevel(request["level"])
         limit(request["memory_bytes"], request["computing_s"])
         reply, fields = decoder.answer(request, arrays)
+        limit_nothing()
         reply["log"], records.taken = records.taken, []
         for piece in pack(reply, fields):
             outgoing.write(piece)

@@ -127,7 +127,10 @@ def open_parts(
     """
     # Names that are no UTF-8 could be neither printed nor stored.
     label = label or os.fsencode(path).decode("utf-8", "backslashreplace")
-    size = path.stat().st_size if path.is_file() else 0
+    try:
+        size = path.stat().st_size
+    except OSError:
+        size = 0  # the decoder says why
     request = {
         "do": "open",
         "path": str(path.absolute()),
@@ -201,6 +204,12 @@ class _Decoder:
                 reply, found = _exchange(process, request, arrays, limits, most_bytes)
             except (EOFError, BrokenPipeError) as error:
                 raise self._ended(label, limits) from error
+            except ValueError as error:
+                self.stop()
+                raise SourceDataError(
+                    f"Expected an answer of the decoder about {label}, found nonsense ({error}); "
+                    "fetch the file again."
+                ) from error
             except TimeoutError as error:
                 self.stop()
                 raise _exceeded(label, limits, f"no end after {limits.waiting_s:.3g} s") from error
@@ -256,23 +265,24 @@ class _Decoder:
         process, self._process = self._process, None
         if process is None:
             return 0
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                stream.close()
+        _close(process)
         try:
             return process.wait(patience_s)
         except subprocess.TimeoutExpired:
             process.kill()
             return process.wait()
 
-    def forget(self) -> None:
-        """Leave the decoder to the process that this one was forked from."""
+    def abandon(self) -> None:
+        """Let go of a decoder that is the child of another process."""
         if self._process is not None:
-            for stream in (self._process.stdin, self._process.stdout):
-                if stream is not None:
-                    stream.close()
-            self._process.returncode = 0
-        self.__init__()  # type: ignore[misc]
+            _close(self._process)
+            self._process.returncode = 0  # not ours to wait for
+
+
+def _close(process: subprocess.Popen[bytes]) -> None:
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()
 
 
 def _exchange(
@@ -311,6 +321,13 @@ def _exceeded(label: str, limits: Limits, found: str) -> SourceDataError:
     )
 
 
+def _forget() -> None:
+    """In a forked process: leave the decoder, and the turn of a thread, to the other one."""
+    global _decoder
+    _decoder.abandon()
+    _decoder = _Decoder()
+
+
 _decoder = _Decoder()
-atexit.register(_decoder.stop, patience_s=5.0)
-os.register_at_fork(after_in_child=_decoder.forget)
+atexit.register(lambda: _decoder.stop(patience_s=5.0))
+os.register_at_fork(after_in_child=_forget)

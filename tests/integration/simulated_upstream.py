@@ -72,7 +72,7 @@ class SimulatedUpstream:
     """
 
     name = NAME
-    is_synthetic = True
+    is_synthetic = False
 
     def __init__(self, options: dict[str, Any], domain: Domain) -> None:
         self._clock = Path(options["clock"])
@@ -127,7 +127,12 @@ class SimulatedUpstream:
         grid = Grid(frames["latitude"].values, frames["longitude"].values)
         statuses = np.where(is_final, Status.FINAL, Status.PRELIMINARY).astype(np.int8)
         return build_frames(
-            values.astype(np.float32), times, statuses, grid, source=self.name, is_synthetic=True
+            values.astype(np.float32),
+            times,
+            statuses,
+            grid,
+            source=self.name,
+            is_synthetic=self.is_synthetic,
         )
 
     def _published_at(self, time: Instant) -> Instant:

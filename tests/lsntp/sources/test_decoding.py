@@ -48,6 +48,8 @@ def open_parts(path, unpack_into, label, **options):
         while True: held.append(bytes(2**26))
     if word == b"exit":
         import os; os._exit(3)
+    if word == b"lie":
+        decoder.pack = lambda *reply: iter([bytes([255] * 8)])
     if word == b"print":
         print("a library that talks", flush=True)
         path = Path(path).with_name("data.nc")
@@ -293,6 +295,35 @@ def test_what_a_library_prints_is_no_answer(
 ) -> None:
     write(make_dataset())
     assert open_parts(write(b"print", "a.nc"), tmp_path)[0].times.size == 3
+
+
+@pytest.mark.usefixtures("failing")
+def test_an_answer_that_makes_no_sense_is_an_error_of_the_file_and_the_next_one_is_read(
+    make_dataset: Make, write: Write, tmp_path: Path
+) -> None:
+    good = write(make_dataset())
+    with pytest.raises(SourceDataError, match=r"about .*bad\.nc, found nonsense"):
+        open_parts(write(b"lie", "bad.nc"), tmp_path)
+    assert open_parts(good, tmp_path)[0].times.size == 3
+
+
+def test_limits_stay_within_those_of_the_system() -> None:
+    script = (
+        "import resource as r; from lsntp.sources.decoder import limit, limit_nothing\n"
+        "r.setrlimit(r.RLIMIT_CPU, (500, 500)); r.setrlimit(r.RLIMIT_AS, (2**40, 2**40))\n"
+        "limit(2**50, 1000.0); print(r.getrlimit(r.RLIMIT_CPU), r.getrlimit(r.RLIMIT_AS)[1])\n"
+        "limit(2**30, 1.0); print(r.getrlimit(r.RLIMIT_CPU)[0] < 500)\n"
+        "limit_nothing(); print(r.getrlimit(r.RLIMIT_CPU))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+    )
+    assert done.stdout == f"(500, 500) {2**40}\nTrue\n(500, 500)\n"
 
 
 @pytest.mark.usefixtures("failing")
