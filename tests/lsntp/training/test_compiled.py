@@ -66,6 +66,8 @@ def test_without_the_switch_nothing_is_compiled():
         assert net.encoder1._compiled_call_impl is None
 
 
+@needs_compiler
+@pytest.mark.slow
 def test_names_of_tensors_are_those_of_the_plain_network():
     net, config = network(), TrainingConfig(compile=True)
     names = list(net.state_dict())
