@@ -62,5 +62,6 @@ def compiled_batch(config: TrainingConfig, windows: int) -> AbstractContextManag
     """
     if not config.compile or windows != config.batch_size:
         return nullcontext()
-    torch.compiler.cudagraph_mark_step_begin()
-    return torch.compiler.set_stance("default")
+    torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
+    stance: AbstractContextManager[object] = torch.compiler.set_stance("default")
+    return stance
