@@ -142,19 +142,23 @@ class LSNTP(LearnedGraph):
 
     def _check(self, history: Tensor, known_future: Tensor | None, static: Tensor | None) -> None:
         expected = (self.history, self.channels, *self.shape)
+        faults = []
         if history.ndim != 5 or tuple(history.shape[1:]) != expected:
-            raise ModelError(
-                f"LS-NTP was built for a history (b, T, c, H, W) with (T, c, H, W) = {expected}, "
-                f"found shape {tuple(history.shape)}; train it for this domain."
-            )
-        if known_future is not None or static is not None:
-            raise ModelError(
-                f"Expected a history alone: LS-NTP `{self.architecture.configuration}` has no "
-                "known-future or static inputs, "
-                f"found known_future={known_future is not None}, static={static is not None}."
+            faults.append(
+                f"a history (b, T, c, H, W) with (T, c, H, W) = {expected}, found shape "
+                f"{tuple(history.shape)}: train it for this domain"
             )
         if not torch.isfinite(history).all():
-            raise ModelError("Expected a complete history, found NaN or infinite values.")
+            faults.append("a complete history, found NaN or infinite values")
+        if known_future is not None or static is not None:
+            faults.append(
+                "a history alone, having no known-future or static inputs, found "
+                f"known_future={known_future is not None}, static={static is not None}"
+            )
+        if faults:
+            raise ModelError(
+                f"LS-NTP `{self.architecture.configuration}` expects {'; '.join(faults)}."
+            )
 
 
 def _check_fits(

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
@@ -11,6 +12,9 @@ from torch import nn
 from lsntp.config import TrainingConfig
 from lsntp.errors import ConfigError
 from lsntp.models.cell import LSConvLSTM
+
+_ABOUT_ITSELF = (r".*torch\.jit\.script_method", r"The \.grad attribute of a Tensor that is not")
+"""What torch warns of in its own code while it traces ours."""
 
 
 @contextmanager
@@ -36,14 +40,17 @@ def compiled_layers(network: nn.Module, config: TrainingConfig) -> Iterator[None
             "install g++, name another one in CXX, or set training.compile: false."
         )
     layers = [module for module in network.modules() if isinstance(module, LSConvLSTM)]
-    try:
-        for layer in layers:
-            layer.compile(dynamic=False, mode="reduce-overhead" if on_gpu else "default")
-        with torch.compiler.set_stance("force_eager"):
-            yield
-    finally:
-        for layer in layers:
-            layer._compiled_call_impl = None  # the other half of nn.Module.compile
+    with warnings.catch_warnings():
+        for message in _ABOUT_ITSELF:
+            warnings.filterwarnings("ignore", message)
+        try:
+            for layer in layers:
+                layer.compile(dynamic=False, mode="reduce-overhead" if on_gpu else "default")
+            with torch.compiler.set_stance("force_eager"):
+                yield
+        finally:
+            for layer in layers:
+                layer._compiled_call_impl = None  # the other half of nn.Module.compile
 
 
 def compiled_batch(config: TrainingConfig, windows: int) -> AbstractContextManager[object]:

@@ -369,6 +369,13 @@ def test_inputs_of_other_configurations_are_refused() -> None:
         network(_history(network), static=torch.zeros(1))
 
 
+def test_all_that_is_wrong_with_the_inputs_is_named_at_once() -> None:
+    history = torch.full((1, 2, 1, 4, 5), torch.nan, dtype=torch.float64)
+    words = r"\(3, 1, 4, 3\).*\(1, 2, 1, 4, 5\).*complete history.*NaN.*static=True"
+    with pytest.raises(ModelError, match=words):
+        _network()(history, static=torch.zeros(1))
+
+
 def test_grid_too_small_to_downsample_is_refused() -> None:
     with pytest.raises(ModelError, match="at least 2 x 2 cells"):
         _network((1, 6), downsample=True)
