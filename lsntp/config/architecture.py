@@ -4,7 +4,7 @@ The lectures publish equations, the authors publish code, and the two do not agr
 switch below is one such disagreement: the value of preset ``paper`` is the side of the
 equations (Xu et al., Neural Networks 155 (2022) 242-257, doi 10.1016/j.neunet.2022.07.022),
 that of ``official`` the side of the code (github.com/xuguangning1218/LS_NTP @ 53abda05721f).
-``plus`` is ours: what measurably forecasts better and is still LS-Conv at heart, one switch an
+``plus`` is ours: LS-Conv at heart, and beside it what makes small data go further, one switch an
 ingredient.
 """
 
@@ -117,8 +117,8 @@ class LsntpConfig(BaseModel):
     name: Literal["lsntp"] = "lsntp"
     configuration: Configuration = Field(
         "paper",
-        description="Preset of switches: the published equations, the authors' code, or what "
-        "forecasts best (:class:`lsntp.models.plus.LSNTPPlus`).",
+        description="Preset of switches: the published equations, the authors' code, or ours "
+        "(:class:`lsntp.models.plus.LSNTPPlus`).",
     )
     hidden: int = Field(128, ge=1, le=1024, description="Channels d of the recurrent state.")
     embedding: int = Field(512, ge=1, le=4096, description="Length e of a node embedding.")

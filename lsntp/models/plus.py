@@ -46,7 +46,7 @@ class WeighedGraph:
 
 
 class LSNTPPlus(LearnedGraph):
-    """LS-NTP, changed where measurement says so; every change is a switch.
+    """LS-NTP with more inputs, increments and a second path; every change is a switch.
 
     With a_t the normalised field of step t (its anomaly from the climatology with
     ``anomalies``), u_t = [a_t, forcings of t and t + 1, static fields]:
