@@ -141,6 +141,7 @@ def test_a_compiled_step_equals_the_plain_one(autocast):
     assert_same_step("official", autocast=autocast)
 
 
+@pytest.mark.slow
 def test_a_traced_fit_ends_as_a_plain_one_and_compiles_full_batches_only(traced, tmp_path):
     plain, expected = fit(tmp_path / "plain", ema=0.5)
     net, fitted = fit(tmp_path / "compiled", ema=0.5, compile=True)
@@ -150,6 +151,7 @@ def test_a_traced_fit_ends_as_a_plain_one_and_compiles_full_batches_only(traced,
         torch.testing.assert_close(net.state_dict()[name], tensor, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_accumulated_batches_are_compiled_and_make_the_same_step(traced, tmp_path):
     _, expected = fit(tmp_path / "plain", windows=16, accumulate=2)
     _, fitted = fit(tmp_path / "compiled", windows=16, accumulate=2, compile=True)
