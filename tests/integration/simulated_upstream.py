@@ -29,6 +29,7 @@ class Publication:
 
     Attributes:
         latency: after its time, when a field is due.
+        batch: fields are due together, so many hours of them; counted from midnight.
         final_after: after its time, when its final version replaces a preliminary one; a
             service without preliminary fields has its latency here.
         outages: periods without an answer.
@@ -39,6 +40,7 @@ class Publication:
 
     latency: Duration
     final_after: Duration
+    batch: Duration
     outages: tuple[Period, ...] = ()
     late_share: float = 0.0
     reissued_share: float = 0.0
@@ -52,12 +54,13 @@ OUTAGES = (
 )
 _FAULTS = {"late_share": 0.06, "reissued_share": 0.04, "failing_share": 0.08}
 PUBLICATIONS = {
-    "era5": Publication(hours(5 * 24), hours(12 * 24), OUTAGES, **_FAULTS),
-    "gfs": Publication(hours(4), hours(4), OUTAGES, **_FAULTS),
-    "undisturbed era5": Publication(hours(5 * 24), hours(12 * 24)),
-    "undisturbed gfs": Publication(hours(4), hours(4)),
+    "era5": Publication(hours(5 * 24), hours(12 * 24), hours(24), OUTAGES, **_FAULTS),
+    "gfs": Publication(hours(4), hours(4), hours(1), OUTAGES, **_FAULTS),
+    "undisturbed era5": Publication(hours(5 * 24), hours(12 * 24), hours(24)),
+    "undisturbed gfs": Publication(hours(4), hours(4), hours(1)),
 }
-"""ERA5 becomes final after two months or three; twelve days let that happen within thirty."""
+"""ERA5 comes a day at a time, and becomes final after two months or three; twelve days let that
+happen within thirty."""
 
 _MOST_LATE_H, _REISSUED_AFTER = 48, hours(6)
 
@@ -95,13 +98,13 @@ class SimulatedUpstream:
         """The fields that are due; the late ones are among them."""
         self._refuse_outage()
         times = self._truth.available(period)
-        due: Times = times[times + self._how.latency <= self._now]
+        due: Times = times[self._due_at(times) <= self._now]
         return due
 
     def fetch(self, times: Times, area: Grid) -> list[xr.Dataset]:
         """Those of the asked fields that have come out, as they are now."""
         self._refuse_outage()
-        if self._is_one_of(self._how.failing_share, self._now, 3):
+        if self._now < self._calm_from and _draw(self._now, 3) < self._how.failing_share:
             raise SourceUnavailableError(
                 f"Expected {times.size} fields, found the connection broken at "
                 f"{format_time(self._now)}; run again."
@@ -135,18 +138,21 @@ class SimulatedUpstream:
             is_synthetic=self.is_synthetic,
         )
 
+    def _due_at(self, times: Times) -> Times:
+        """When the batch of each time is complete."""
+        start, batch = self._domain.start, self._how.batch
+        due: Times = start - (start - times - self._how.latency) // batch * batch
+        return due
+
     def _published_at(self, time: Instant) -> Instant:
-        due: Instant = time + self._how.latency
-        is_late = self._is_one_of(self._how.late_share, due, 1)
-        return due + hours(int(_draw(due, 2) * _MOST_LATE_H)) if is_late else due
+        due: Instant = self._due_at(time)
+        is_late = due < self._calm_from and _draw(time, 1) < self._how.late_share
+        return due + hours(int(_draw(time, 2) * _MOST_LATE_H)) if is_late else due
 
     def _is_wrong(self, time: Instant) -> bool:
         published = self._published_at(time)
-        is_reissued = self._is_one_of(self._how.reissued_share, published, 4)
-        return is_reissued and bool(self._now < published + _REISSUED_AFTER)
-
-    def _is_one_of(self, share: float, moment: Instant, purpose: int) -> bool:
-        return bool(moment < self._calm_from and _draw(moment, purpose) < share)
+        is_reissued = published < self._calm_from and _draw(time, 4) < self._how.reissued_share
+        return bool(is_reissued and self._now < published + _REISSUED_AFTER)
 
     def _refuse_outage(self) -> None:
         now = np.array([self._now])
