@@ -49,7 +49,8 @@ def test_superseded_forecasts_are_named_with_the_command_that_renews_them(capsys
     console.print_forecast([entry | {"superseded": 4}])
     assert "4 superseded (inputs final since; --redo-superseded)" in capsys.readouterr().out
     counts = {"scored": 0, "already": 9, "waiting": 0, "dropped": 0, "superseded": 4}
-    console.print_evaluate({"did_nothing": True, "models": {"ridge": counts}})
+    calm = {"is_drifting": False}
+    console.print_evaluate({"did_nothing": True, "models": {"ridge": counts}, "drift": calm})
     said = capsys.readouterr().out
     assert "nothing to do" in said
     assert "4 forecasts of ridge started from preliminary hours" in said

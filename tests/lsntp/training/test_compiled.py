@@ -126,8 +126,10 @@ def assert_same_step(configuration, *, autocast):
         assert (gradient - plain[name]).abs().max() < tolerance * largest, name
 
 
-@pytest.mark.parametrize("autocast", [False, True])
-@pytest.mark.parametrize("configuration", ["paper", "official"])
+@pytest.mark.parametrize("autocast", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "configuration", ["paper", pytest.param("official", marks=pytest.mark.slow)]
+)
 def test_a_traced_step_equals_the_plain_one(traced, configuration, autocast):
     assert_same_step(configuration, autocast=autocast)
     assert counters["stats"]["unique_graphs"] == 4  # each layer in one piece
