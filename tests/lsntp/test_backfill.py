@@ -6,11 +6,13 @@ import xarray as xr
 
 from lsntp.archives.analysis import AnalysisArchive
 from lsntp.backfill import backfill
-from lsntp.errors import DomainError
+from lsntp.config import load_domain
+from lsntp.errors import DomainError, SourceDataError
 from lsntp.ingest import ingest
 from lsntp.names import Status
-from lsntp.times import Period, hours, parse_time
+from lsntp.times import Period, format_time, hours, parse_time
 from tests.lsntp.ingest_files import NOW, START, archive_of, make_domain, statuses, weather, write
+from tests.lsntp.late_source import install, questions, tell
 
 
 @pytest.fixture
@@ -96,6 +98,37 @@ def test_rejected_fields_and_absent_hours_are_counted(tmp_path):
     write(tmp_path / "a.nc", values[keep], times=(START + np.arange(24) * hours(1))[keep])
     report = run(make_domain(tmp_path))
     assert (report.written, report.quarantined, report.without_field) == (22, 1, 2)
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_what_cannot_be_used_is_counted_at_the_end_and_all_else_is_stored(
+    tmp_path, monkeypatch, newest_first
+):
+    install(tmp_path / "site")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    make_domain(tmp_path)
+    folder = tmp_path / "upstream"
+    bad = [10, 11, 35 * 24, 65 * 24 - 1]
+    tell(
+        folder,
+        now=format_time(START + hours(65 * 24 - 1)),
+        broken=[format_time(START + hours(hour)) for hour in bad],
+    )
+    write(folder / "a.nc", weather(65 * 24))
+    source = {"name": "late", "options": {"folder": str(folder)}}
+    domain = load_domain(tmp_path / "tiny.yaml", overrides={"source": source})
+
+    with pytest.raises(SourceDataError, match=r"page in HTML.*4 of 1560 steps"):
+        run(domain, newest_first=newest_first)
+
+    times = START + np.arange(65 * 24) * hours(1)
+    is_stored = archive_of(domain).status_at(times) == Status.FINAL
+    assert np.flatnonzero(~is_stored).tolist() == bad
+    questions(folder)
+    with pytest.raises(SourceDataError, match="4 of 4 steps"):
+        run(domain)
+    tell(folder, now=format_time(times[-1]))
+    assert run(domain).written == 4
 
 
 def test_a_period_before_the_archive_is_refused_with_the_remedy(two_months):
