@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 import lsntp
-from lsntp.archives.analysis import AnalysisArchive
+from lsntp.archives.analysis import AnalysisArchive, markable_as
 from lsntp.archives.coverage import coverage
 from lsntp.archives.layout import CONFIGURATION, frames_per_chunk
 from lsntp.archives.ledger import HourLedger
@@ -297,7 +297,7 @@ class Intake:
     def _mark(self, times: Times, status: Status) -> None:
         """Say in the archive why steps are missing; one that holds a field keeps it."""
         if self.archive is not None:
-            times = times[self.archive.status_at(times) == Status.MISSING]
+            times = times[np.isin(self.archive.status_at(times), markable_as(status))]
         if times.size:
             archive = self._current_archive()
             self.marked += archive.mark(times, status, now=self._now)

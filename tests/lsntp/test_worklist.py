@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lsntp.archives.ledger import HourLedger
+from lsntp.archives.verification import verify
 from lsntp.config import load_domain
 from lsntp.errors import SourceDataError, SourceUnavailableError
 from lsntp.ingest import ingest
@@ -155,6 +156,26 @@ def test_a_hole_is_marked_with_its_reason_and_filled_when_upstream_fills_it(late
     assert tick(domain, 6).written == 2
     assert statuses(domain) == [Status.FINAL] * 6
     assert ledger.asked() == []
+
+
+def test_a_hole_whose_field_comes_and_is_rejected_is_a_hole_no_more(late, upstream):
+    domain = late(**{"ingest.retry_h": 0})
+    hold_back(upstream, 2)
+    tell(upstream, now=text(5), holes=texts(2))
+    tick(domain, 5)
+    assert statuses(domain)[2] == Status.UPSTREAM_HOLE
+    values = weather(4 * DAY)
+    values[2] = 0
+    write(upstream / "four-days.nc", values)
+    tell(upstream, now=text(5))
+    report = tick(domain, 6)
+    assert (report.quarantined, report.did_nothing) == (1, False)
+    assert statuses(domain)[2] == Status.QUARANTINED
+    assert "K" in life_cycle(domain, clock=lambda: START + hours(6)).spans()[1].why
+    assert not verify(domain).findings
+    tell(upstream, now=text(5), holes=texts(2))  # a reason that is known is kept
+    tick(domain, 7)
+    assert statuses(domain)[2] == Status.QUARANTINED
 
 
 def test_a_hole_in_the_first_hours_makes_the_archive(late, upstream):
