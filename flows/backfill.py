@@ -1,12 +1,13 @@
 """Any period into the analysis archive, by hand."""
 
+from functools import partial
 from typing import Any
 
 from prefect import flow
 
+from flows.coverage import with_coverage
 from flows.parameters import Overrides, period_between, resolve
 from tasks.backfill import backfill_hours
-from tasks.ingest import publish_coverage
 
 
 @flow(name="backfill")
@@ -20,5 +21,5 @@ def backfill(
     """Fill every hour of [start, end) that holds no field; all the source has by default."""
     config = resolve(domain, overrides)
     period = period_between(config, start, end)
-    outcome = backfill_hours(config, period, newest_first=newest_first)
-    return {**outcome, "coverage": publish_coverage(config)}
+    fill = partial(backfill_hours, config, period, newest_first=newest_first)
+    return with_coverage(config, fill)

@@ -1,11 +1,13 @@
 """Hours from the source into the analysis archive."""
 
+from functools import partial
 from typing import Any
 
 from prefect import flow
 
+from flows.coverage import with_coverage
 from flows.parameters import Overrides, ingest_period, resolve
-from tasks.ingest import ingest_hours, publish_coverage
+from tasks.ingest import ingest_hours
 
 
 @flow(name="ingest")
@@ -18,5 +20,5 @@ def ingest(
     oldest gaps within ``ingest.budget_h``.
     """
     config = resolve(domain, overrides)
-    outcome = ingest_hours(config, ingest_period(config, start, end))
-    return {**outcome, "coverage": publish_coverage(config)}
+    period = ingest_period(config, start, end)
+    return with_coverage(config, partial(ingest_hours, config, period))

@@ -14,7 +14,11 @@ def resolve(domain: str, overrides: Overrides = None) -> Domain:
 
 
 def ingest_period(domain: Domain, start: str | None, end: str | None) -> Period | None:
-    """The hours to ingest; ``None`` is everything the source has."""
+    """The hours to ask for; ``None`` if neither bound is given, and the run itself chooses.
+
+    An ingest then takes all that files have, or of a source beyond a network what its budget
+    allows; a reconciliation the preliminary hours that are old enough.
+    """
     return None if start is None and end is None else period_between(domain, start, end)
 
 

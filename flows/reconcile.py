@@ -1,11 +1,12 @@
 """Preliminary hours become final."""
 
+from functools import partial
 from typing import Any
 
 from prefect import flow
 
+from flows.coverage import with_coverage
 from flows.parameters import Overrides, ingest_period, resolve
-from tasks.ingest import publish_coverage
 from tasks.reconcile import reconcile_hours
 
 
@@ -15,5 +16,5 @@ def reconcile(
 ) -> dict[str, Any]:
     """Ask again for the preliminary hours of [start, end); by default for those old enough."""
     config = resolve(domain, overrides)
-    outcome = reconcile_hours(config, ingest_period(config, start, end))
-    return {**outcome, "coverage": publish_coverage(config)}
+    period = ingest_period(config, start, end)
+    return with_coverage(config, partial(reconcile_hours, config, period))

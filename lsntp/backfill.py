@@ -1,17 +1,18 @@
 """Fill any period with what a source has of it, in pieces, from either end."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 
 from lsntp import worklist
-from lsntp.archives.coverage import Coverage, coverage
+from lsntp.archives.coverage import coverage
 from lsntp.config import Domain
 from lsntp.ingest import check_start, ended
-from lsntp.intake import Intake, existing_archive
+from lsntp.intake import During, Intake, existing_archive
 from lsntp.sources import open_source
-from lsntp.times import LAST_INSTANT, Instant, Period, Times, parse_time, utc_now
+from lsntp.times import LAST_INSTANT, Instant, Period, parse_time, utc_now
 
 CELL_BYTES = np.dtype(np.float32).itemsize
 
@@ -54,11 +55,13 @@ def backfill(
     newest_first: bool = False,
     dry_run: bool = False,
     clock: Callable[[], Instant] = utc_now,
+    during: During = nullcontext,
 ) -> BackfillReport:
     """Ask for every hour of a period that holds no field; hours that hold one stay as they are.
 
     Each piece (:data:`lsntp.intake.BLOCK`) is published before the next is fetched, so a killed
-    backfill goes on where it was. There is no budget, and gaps need no rest.
+    backfill goes on where it was. There is no budget, and gaps need no rest. What cannot be used
+    stops neither the hours around it nor the pieces after it; it is counted and told at the end.
 
     Args:
         domain: the resolved configuration.
@@ -67,41 +70,40 @@ def backfill(
         newest_first: whether to begin with the newest piece.
         dry_run: only say what would be asked for.
         clock: gives the time recorded as ``ingested_at``.
+        during: what holds while one piece is taken, and while it is found out which there are.
 
     Raises:
         DomainError: if the period starts before the archive.
-        SourceDataError: if the source has nothing of it or delivers what cannot be used.
+        SourceDataError: if the source has nothing of it; or, when all else is stored, if it
+            delivered what cannot be used.
         SourceUnavailableError: if the source cannot be reached now.
         CredentialsError: if a key is missing or refused, or a licence is not accepted.
         ArchiveError: if the archive was made for another grid, start or cadence.
         StorageError: if the storage refuses a write.
     """
-    archive = existing_archive(domain)
-    source = open_source(domain, clock=clock)
     period = period or Period(domain.start, parse_time(LAST_INSTANT))
     check_start(period, domain)
-    period = ended(period, source, domain)
-    before = coverage(archive, domain.start, domain.cadence, period)
-    work = worklist.gaps(before, source.available(period), domain.start, newest_first=newest_first)
-    offered = sum(piece.size for piece in work.pieces)
+    with during():
+        archive = existing_archive(domain)
+        source = open_source(domain, clock=clock)
+        period = ended(period, source, domain)
+        before = coverage(archive, domain.start, domain.cadence, period)
+        offered = source.available(period)
+    work = worklist.gaps(before, offered, domain.start, newest_first=newest_first)
     run = Intake(domain, archive, source, clock())
     if not dry_run:
-        run.take_all(work.pieces, "backfill")
+        run.take_all(work.pieces, "backfill", total=work.size, during=during, only_gaps=True)
     after = coverage(run.archive, domain.start, domain.cadence, period)
     return BackfillReport(
         period=period,
         expected=before.times.size,
         already=before.usable.size,
-        offered=offered,
+        offered=work.size,
         pieces=len(work.pieces),
-        stored_bytes=offered * domain.target_grid.area_weights.size * CELL_BYTES,
+        stored_bytes=work.size * domain.target_grid.area_weights.size * CELL_BYTES,
         written=run.written,
         quarantined=run.quarantined,
         holes=run.holes,
-        without_field=_without_field(after).size,
+        without_field=after.without_field.size,
         is_dry_run=dry_run,
     )
-
-
-def _without_field(known: Coverage) -> Times:
-    return np.setdiff1d(known.times, known.usable)

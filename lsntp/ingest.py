@@ -5,6 +5,7 @@ doubled costs nothing: the next one finds the same list, shorter by what was fin
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,7 @@ from lsntp.archives.coverage import Coverage, coverage
 from lsntp.archives.ledger import HourLedger
 from lsntp.config import Domain
 from lsntp.errors import DomainError, SourceDataError
-from lsntp.intake import Intake, existing_archive
+from lsntp.intake import During, Intake, existing_archive
 from lsntp.sources import Source, Upstream, open_source
 from lsntp.times import LAST_INSTANT, Instant, Period, format_time, parse_time, utc_now
 from lsntp.workspace import Workspace
@@ -56,7 +57,11 @@ class IngestReport:
 
 
 def ingest(
-    domain: Domain, *, period: Period | None = None, clock: Callable[[], Instant] = utc_now
+    domain: Domain,
+    *,
+    period: Period | None = None,
+    clock: Callable[[], Instant] = utc_now,
+    during: During = nullcontext,
 ) -> IngestReport:
     """Bring the analysis archive of a domain up to date; a second run does nothing.
 
@@ -74,29 +79,32 @@ def ingest(
             One that goes on to :data:`~lsntp.times.LAST_INSTANT` ends with the source's last
             time.
         clock: gives the time recorded as ``ingested_at``.
+        during: what holds while one piece is taken, and while it is found out which there are.
 
     Raises:
         DomainError: if the period starts before the archive, or the domain's grid lies
             outside the source's.
-        SourceDataError: if a file of the source cannot be used; nothing stored is changed, but
-            for whole blocks of true fields that were published before the fault came to light.
+        SourceDataError: if what the source says it has cannot be read; or, when all else is
+            stored, if it delivered what cannot be used.
         SourceUnavailableError: if the source cannot be reached now.
         CredentialsError: if a key is missing or refused, or a licence is not accepted.
         ArchiveError: if the archive was made for another grid, start or cadence.
         StorageError: if the storage refuses a write.
         ClusterError: if the configured Dask cluster cannot be reached.
     """
-    archive = existing_archive(domain)
-    source = open_source(domain, clock=clock)
     asked = period or Period(domain.start, parse_time(LAST_INSTANT))
     check_start(asked, domain)
-    span = ended(asked, source, domain)
-    before = coverage(archive, domain.start, domain.cadence, span)
-    now = clock()
-    work = _work(domain, source, before, span, now, is_tick=period is None)
+    with during():
+        archive = existing_archive(domain)
+        source = open_source(domain, clock=clock)
+        is_tick = period is None and isinstance(source, Upstream)
+        span = ended(asked, source, domain)
+        before = coverage(archive, domain.start, domain.cadence, span)
+        now = clock()
+        work = _work(domain, source, before, span, now, is_tick=is_tick)
 
     run = Intake(domain, archive, source, now)
-    run.take_all(work.pieces, "ingest")
+    run.take_all(work.pieces, "ingest", total=work.size, during=during, only_gaps=is_tick)
 
     after = coverage(run.archive, domain.start, domain.cadence, span)
     touched = run.written + run.replaced

@@ -1,22 +1,22 @@
 """Fetch, judge, regrid, publish: what every run does with the hours it chose to ask for."""
 
 import json
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any, Final
 
 import numpy as np
 import xarray as xr
 
 import lsntp
-from lsntp.archives.analysis import AnalysisArchive
+from lsntp.archives.analysis import AnalysisArchive, markable_as
 from lsntp.archives.coverage import coverage
 from lsntp.archives.layout import CONFIGURATION, frames_per_chunk
 from lsntp.archives.ledger import HourLedger
 from lsntp.archives.quarantine import DIGEST_LENGTH, LIMITS, Quarantine, Rejection
 from lsntp.config import Domain
 from lsntp.dask_cluster import on_cluster
-from lsntp.errors import ArchiveNotFoundError, SourceDataError
+from lsntp.errors import ArchiveNotFoundError, SourceDataError, SourceUnavailableError
 from lsntp.grid import Grid
 from lsntp.names import LATITUDE, LONGITUDE, SOURCE_DIGEST, STATUS, T2M, TIME, Status
 from lsntp.progress import open_bar
@@ -33,6 +33,9 @@ BLOCK = np.timedelta64(30, "D")
 """Fetched and published together; whole chunks of the archive, counted from its start."""
 HISTORY_MARGIN = np.timedelta64(8, "D")
 """Stored fields this far around a block are what its fields are compared with."""
+During = Callable[[], AbstractContextManager[None]]
+"""Makes what holds while one piece is taken, such as the right to ask the source and to write."""
+_NONE: Final[Times] = np.array([], "datetime64[ns]")
 USABLE: Final = [int(status) for status in Status if status.is_usable]
 
 
@@ -55,7 +58,11 @@ class Intake:
         marked: steps newly marked as rejected or as holes.
         holes: steps that the source said it does not have and should have had.
         largest_change_k: largest change of a cell over the replaced steps, K.
+        asked: steps that the source was asked for.
         fetched: times of the fields that came.
+        final: times of the final fields among them, fit or not.
+        unusable: times for which the source delivered what cannot be used.
+        not_upstream: times of the holes.
     """
 
     def __init__(
@@ -65,7 +72,9 @@ class Intake:
         self.written = self.replaced = self.conflicts = 0
         self.quarantined = self.known_bad = self.marked = self.holes = 0
         self.largest_change_k = 0.0
-        self.fetched: Times = np.array([], "datetime64[ns]")
+        self.asked = 0
+        self.fetched = self.final = self.unusable = self.not_upstream = _NONE
+        self._first_error: SourceDataError | None = None
         self._domain = domain
         self._grid = domain.target_grid
         self._source = source
@@ -78,34 +87,108 @@ class Intake:
         self._released = self._quarantine.released()
         self._is_current = False
 
-    def take_all(self, pieces: Sequence[Times], what: str) -> None:
-        """Fetch, judge and store piece by piece, with a progress bar and an estimate."""
-        if not pieces:
+    def take_all(
+        self,
+        pieces: Iterable[Times],
+        what: str,
+        *,
+        total: int,
+        during: During = nullcontext,
+        only_gaps: bool = False,
+    ) -> None:
+        """Fetch, judge and store piece by piece, with a progress bar and an estimate.
+
+        What cannot be used stops neither the steps around it nor the pieces after it.
+
+        Args:
+            pieces: ascending steps each; the next is asked for once the one before is stored.
+            what: the word beside the bar.
+            total: how many steps they are, at most.
+            during: what holds while one piece is taken. Another run may write between two.
+            only_gaps: whether to leave out steps that hold a field by then.
+
+        Raises:
+            SourceDataError: when all else is stored, if the source delivered what cannot be used.
+            SourceUnavailableError: at once; the steps it was asked for are noted with the reason.
+        """
+        if not total:
             return
-        total = sum(piece.size for piece in pieces)
         with (
             on_cluster(self._domain.dask),
             closing(open_bar(f"{what} {self._domain.domain}", total=total)) as bar,
         ):
             for piece in pieces:
-                self.take(piece)
+                with during():
+                    self._look_again()
+                    self._take(self._without_field(piece) if only_gaps else piece)
                 bar.update(piece.size)
+        if self._first_error is not None:
+            raise SourceDataError(
+                f"{self._first_error} Found so for {self.unusable.size} of {self.asked} steps "
+                f"asked for, from {format_time(self.unusable.min())} to "
+                f"{format_time(self.unusable.max())}; the others are stored."
+            ) from self._first_error
 
-    def take(self, times: Times) -> None:
-        """Fetch, judge and store some steps, and note those that stay without a field.
+    def _look_again(self) -> None:
+        """Notice an archive that another run has made since."""
+        if self.archive is None:
+            self.archive = existing_archive(self._domain)
+            self._native = _remembered_grid(self.archive)
 
-        Raises:
-            SourceDataError: if the source delivered what cannot be used; noted as the reason.
+    def _without_field(self, times: Times) -> Times:
+        if self.archive is None:
+            return times
+        return times[~np.isin(self.archive.status_at(times), USABLE)]
+
+    def _take(self, times: Times) -> None:
+        """Fetch, judge and store some steps, and note those that stay without a field, and why.
+
+        If they cannot be used together, they are taken day by day, and those of a bad day one by
+        one. A day without a single good step shows that it is not about single steps: the bad
+        days after it are not divided.
         """
+        if not times.size:
+            return
+        self.asked += times.size
+        error = self._attempt(times)
+        if error is None:
+            return
+        is_divisible = True
+        for day in _days(times):
+            if day.size < times.size:
+                error = self._attempt(day)
+            if error is None:
+                continue
+            refused = [(day, error)]
+            if is_divisible and day.size > 1:
+                steps = [(step, self._attempt(step)) for step in np.split(day, day.size)]
+                refused = [(step, why) for step, why in steps if why is not None]
+                is_divisible = len(refused) < day.size
+            for bad, why in refused:
+                self._give_up(bad, why)
+
+    def _attempt(self, times: Times) -> SourceDataError | None:
+        """Take some steps together; the error if that cannot be done."""
         try:
-            self._take(times)
+            self._store(times)
         except SourceDataError as error:
+            return error
+        except SourceUnavailableError as error:
             self._note(times, dict.fromkeys(times, str(error)))
             raise
         holes = self._new_holes(times)
         self.holes += len(holes)
-        self._mark(np.array(sorted(holes), "datetime64[ns]"), Status.UPSTREAM_HOLE)
+        hole_times = np.array(sorted(holes), "datetime64[ns]")
+        self.not_upstream = np.union1d(self.not_upstream, hole_times)
+        self._mark(hole_times, Status.UPSTREAM_HOLE)
         self._note(times, holes)
+        return None
+
+    def _give_up(self, times: Times, error: SourceDataError) -> None:
+        """Keep the error for the end, and its reason for whoever asks for these steps next."""
+        self._first_error = self._first_error or error
+        self.unusable = np.union1d(self.unusable, times)
+        self._note(times, dict.fromkeys(times, str(error)), is_unusable=True)
 
     def _new_holes(self, times: Times) -> dict[Instant, str]:
         """The times among those asked for that upstream should have and has not, and why."""
@@ -113,21 +196,26 @@ class Intake:
             return {}
         return {hole.time: hole.why for hole in self._source.holes() if hole.time in times}
 
-    def _note(self, times: Times, why: Mapping[Instant, str]) -> None:
+    def _note(self, times: Times, why: Mapping[Instant, str], *, is_unusable: bool = False) -> None:
         """Note what a source beyond a network was asked for in vain; files need no memory."""
         if isinstance(self._source, Upstream):
-            in_vain = times
-            if self.archive is not None:
-                in_vain = times[~np.isin(self.archive.status_at(times), USABLE)]
-            self._ledger.note_asked(times, in_vain=in_vain, why=why, now=self._now)
+            self._ledger.note_asked(
+                times,
+                in_vain=self._without_field(times),
+                why=why,
+                now=self._now,
+                is_unusable=is_unusable,
+            )
 
-    def _take(self, times: Times) -> None:
-        taken: Times = np.array([], "datetime64[ns]")
+    def _store(self, times: Times) -> None:
+        taken = _NONE
         for frames in self._source.fetch(times, self._grid):
-            self.fetched = np.union1d(self.fetched, frames[TIME].to_numpy())
+            came = frames[TIME].to_numpy()
+            self.fetched = np.union1d(self.fetched, came)
             # Two cuts of a preliminary field differ in digest: they would replace each other.
             is_preliminary = frames[STATUS].to_numpy() == Status.PRELIMINARY
-            is_spare = is_preliminary & np.isin(frames[TIME].to_numpy(), taken)
+            self.final = np.union1d(self.final, came[~is_preliminary])
+            is_spare = is_preliminary & np.isin(came, taken)
             frames = frames.isel({TIME: np.flatnonzero(~is_spare)})
             is_judged = self._is_judged(frames)
             self._mark(frames[TIME].to_numpy()[is_judged], Status.QUARANTINED)
@@ -209,7 +297,7 @@ class Intake:
     def _mark(self, times: Times, status: Status) -> None:
         """Say in the archive why steps are missing; one that holds a field keeps it."""
         if self.archive is not None:
-            times = times[self.archive.status_at(times) == Status.MISSING]
+            times = times[np.isin(self.archive.status_at(times), markable_as(status))]
         if times.size:
             archive = self._current_archive()
             self.marked += archive.mark(times, status, now=self._now)
@@ -271,6 +359,13 @@ def blocks(times: Times, origin: Instant) -> Sequence[Times]:
         return []
     cuts = np.flatnonzero(np.diff((times - origin) // BLOCK)) + 1
     return np.split(times, cuts)
+
+
+def _days(times: Times) -> Sequence[Times]:
+    """Sorted times, a calendar day each."""
+    return np.split(
+        times, np.flatnonzero(np.diff(times.astype("datetime64[D]").astype(np.int64))) + 1
+    )
 
 
 def _to_json(grid: Grid) -> str:

@@ -1,6 +1,7 @@
 """Preliminary hours become final: ask again for those old enough, and note what changed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from lsntp.archives.analysis import AnalysisArchive
 from lsntp.config import Domain
 from lsntp.errors import ArchiveNotFoundError
 from lsntp.ingest import check_start
-from lsntp.intake import Intake, existing_archive
+from lsntp.intake import During, Intake, existing_archive
 from lsntp.names import Status
 from lsntp.sources import Upstream, open_source
 from lsntp.times import DAY, Instant, Period, Times, utc_now
@@ -43,14 +44,19 @@ class ReconcileReport:
 
 
 def reconcile(
-    domain: Domain, *, period: Period | None = None, clock: Callable[[], Instant] = utc_now
+    domain: Domain,
+    *,
+    period: Period | None = None,
+    clock: Callable[[], Instant] = utc_now,
+    during: During = nullcontext,
 ) -> ReconcileReport:
     """Replace preliminary hours by the final ones that have appeared; a second run does nothing.
 
     Without a period, a source beyond a network is asked for hours older than
-    ``ingest.final_after_days``, month by month from the oldest: first for one day, and for the
-    rest of the month if that day became final. The first month whose day did not ends the run,
-    for finals appear in order of time; so a run with nothing to replace asks for one day.
+    ``ingest.final_after_days``, month by month from the oldest: first for one day, then for the
+    rest of the month. The first month whose day is not final yet ends the run, for finals appear
+    in order of time; so a run with nothing to replace asks for one day. A final field that was
+    rejected or cannot be used is not such a sign: it would stop every later run.
 
     How much the hours changed is kept in the ledger beside the quarantine
     (:class:`lsntp.archives.ledger.HourLedger`). Forecasts from them are superseded from now on
@@ -60,11 +66,12 @@ def reconcile(
         domain: the resolved configuration.
         period: the hours to ask for, whatever their age.
         clock: gives the time recorded as ``ingested_at``.
+        during: what holds while one piece is taken, and while it is found out which there are.
 
     Raises:
         ArchiveNotFoundError: if there is no analysis archive yet.
         DomainError: if the period starts before the archive.
-        SourceDataError: if the source delivers what cannot be used.
+        SourceDataError: if the source delivered what cannot be used; told when all else is done.
         SourceUnavailableError: if the source cannot be reached now.
         CredentialsError: if a key is missing or refused, or a licence is not accepted.
         ArchiveError: if the archive was made for another grid, start or cadence.
@@ -78,24 +85,27 @@ def reconcile(
             f"Expected analyses of {domain.domain} in {Workspace.of(domain).analysis}, found none; "
             "run `lsntp ingest` first."
         )
-    source = open_source(domain, clock=clock)
-    now = clock()
-    preliminary = _preliminary(archive)
-    asked = preliminary[period.contains(preliminary)] if period else preliminary
-    is_careful = period is None and isinstance(source, Upstream)
-    if is_careful:
-        age = np.timedelta64(round(domain.ingest.final_after_days * 86400), "s")
-        asked = asked[now - asked >= age]
-    if asked.size:
-        offered = source.available(Period(asked[0], asked[-1] + domain.cadence))
-        asked = np.intersect1d(asked, offered)
+    with during():
+        source = open_source(domain, clock=clock)
+        now = clock()
+        preliminary = _preliminary(archive)
+        asked = preliminary[period.contains(preliminary)] if period else preliminary
+        is_careful = period is None and isinstance(source, Upstream)
+        if is_careful:
+            age = np.timedelta64(round(domain.ingest.final_after_days * 86400), "s")
+            asked = asked[now - asked >= age]
+        if asked.size:
+            offered = source.available(Period(asked[0], asked[-1] + domain.cadence))
+            asked = np.intersect1d(asked, offered)
 
     run = Intake(domain, archive, source, now)
-    done = _take_in_order(run, archive, _months(asked), is_careful=is_careful)
+    months = _months(asked)
+    pieces = _up_to_preliminary(run, months) if is_careful else months
+    run.take_all(pieces, "reconcile", total=asked.size, during=during)
     still = _preliminary(archive)
     return ReconcileReport(
         preliminary=preliminary.size,
-        asked=done,
+        asked=run.asked,
         finalised=np.setdiff1d(preliminary, still).size,
         replaced=run.replaced,
         quarantined=run.quarantined,
@@ -103,28 +113,25 @@ def reconcile(
     )
 
 
-def _take_in_order(
-    run: Intake, archive: AnalysisArchive, months: Sequence[Times], *, is_careful: bool
-) -> int:
-    """Ask for the months; a careful run stops at the first that is not final yet.
-
-    Returns how many hours were asked for.
-    """
-    if not is_careful:
-        run.take_all(months, "reconcile")
-        return sum(month.size for month in months)
-    count = 0
+def _up_to_preliminary(run: Intake, months: Sequence[Times]) -> Iterator[Times]:
+    """A day of each month, then its rest, up to the first month that is not final yet."""
     for month in months:
         is_probe = month < month[0] + DAY
         probe, rest = month[is_probe], month[~is_probe]
-        run.take_all([probe], "reconcile")
-        count += probe.size
-        if not (archive.status_at(probe) == Status.FINAL).any():
-            break
+        yield probe
+        if _is_preliminary_still(run, probe):
+            return
         if rest.size:
-            run.take_all([rest], "reconcile")
-            count += rest.size
-    return count
+            yield rest
+
+
+def _is_preliminary_still(run: Intake, probe: Times) -> bool:
+    """Whether the answer shows it: fields came preliminary or not at all, and none final.
+
+    Of what cannot be used and of holes upstream nobody knows.
+    """
+    told = np.setdiff1d(probe, np.union1d(run.unusable, run.not_upstream))
+    return bool(told.size) and not np.isin(told, run.final).any()
 
 
 def _preliminary(archive: AnalysisArchive) -> Times:

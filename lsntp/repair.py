@@ -178,10 +178,10 @@ class _Repair:
     def _refill_analysis(self) -> bool:
         """Fetch the hours again; whether some stay missing."""
         path = Workspace.of(self.domain).analysis
-        whole = Period(self._hours.min(), self._hours.max() + self.domain.cadence)
         remedy = "`lsntp ingest` fetches these hours later"
         self._attempt(self._restore_hours, remedy)
-        self._attempt(partial(ingest, self.domain, period=whole, clock=self.clock), remedy)
+        for period in self._periods(self._hours):
+            self._attempt(partial(ingest, self.domain, period=period, clock=self.clock), remedy)
         archive = AnalysisArchive.open(path)
         held = Quarantine(Workspace.of(self.domain).quarantine).held(
             self.domain.quality.model_dump_json()

@@ -3,8 +3,9 @@
 A tick asks for the newest hours first, since a forecast waits for them, and spends what is left
 of its budget on the gaps: those never asked for before the others, the oldest first. A gap that
 was asked for in vain rests (``ingest.retry_h``) before it is asked for again, so that neither a
-rejected field nor a hole upstream eats every tick. Hours whose delivery is under way are always
-asked for: the source picks up its own jobs.
+rejected field nor a hole upstream eats every tick; so does a new hour for which the source
+delivered what cannot be used. Hours whose delivery is under way are always asked for: the source
+picks up its own jobs.
 """
 
 from collections.abc import Sequence
@@ -32,6 +33,11 @@ class WorkList:
     pieces: Sequence[Times]
     left: Times
 
+    @property
+    def size(self) -> int:
+        """How many hours are asked for."""
+        return sum(piece.size for piece in self.pieces)
+
 
 def everything(known: Coverage, offered: Times, origin: Instant) -> WorkList:
     """All that is not final and that the source offers, oldest first, without a budget."""
@@ -43,7 +49,7 @@ def gaps(
     known: Coverage, offered: Times, origin: Instant, *, newest_first: bool = False
 ) -> WorkList:
     """All that holds no field and that the source offers, without a budget."""
-    pieces = blocks(np.intersect1d(_without_field(known), offered), origin)
+    pieces = blocks(np.intersect1d(known.without_field, offered), origin)
     return WorkList(pieces[::-1] if newest_first else pieces, offered[:0])
 
 
@@ -67,10 +73,10 @@ def tick(
         now: what time it is.
     """
     budget = max(1, int(hours(domain.ingest.budget_h) // domain.cadence))
-    wanted = np.intersect1d(_without_field(known), offered)
+    wanted = np.intersect1d(known.without_field, offered)
     held = known.times[known.status != Status.MISSING]
     is_new = wanted > held[-1] if held.size else np.ones(wanted.size, np.bool_)
-    is_first = is_new | np.isin(wanted, pending)
+    is_first = (is_new & ~ledger.is_unusable(wanted)) | np.isin(wanted, pending)
     first = wanted[is_first][-budget:]
     rest = np.setdiff1d(wanted, first)
 
@@ -83,7 +89,3 @@ def tick(
         [*blocks(first, domain.start)[::-1], *blocks(repaired, domain.start)],
         np.setdiff1d(rest, repaired),
     )
-
-
-def _without_field(known: Coverage) -> Times:
-    return np.setdiff1d(known.times, known.usable)

@@ -10,7 +10,7 @@ from lsntp.ingest import ingest
 from lsntp.life_cycle import life_cycle
 from lsntp.times import Period
 from tasks.policy import HOUR_S, OPTIONS
-from tasks.slots import archive_slot, slots, source_slot
+from tasks.slots import archive_slot, source_slot, turns
 
 MAX_SPANS = 500
 """Spans in the artifact, the newest: a page must stay a page."""
@@ -18,9 +18,13 @@ MAX_SPANS = 500
 
 @task(name="ingest-hours", timeout_seconds=6 * HOUR_S, **OPTIONS)
 def ingest_hours(domain: Domain, period: Period | None = None) -> dict[str, Any]:
-    """Fetch, check, regrid and publish every hour of the period that is not final yet."""
-    with slots(source_slot(domain), archive_slot(domain, "analysis")):
-        report = ingest(domain, period=period)
+    """Fetch, check, regrid and publish every hour of the period that is not final yet.
+
+    Without a period, of a source beyond a network only what its budget allows: the newest hours
+    and the oldest gaps; see :func:`lsntp.ingest.ingest`.
+    """
+    during = turns(source_slot(domain), archive_slot(domain, "analysis"))
+    report = ingest(domain, period=period, during=during)
     outcome = {
         "written": report.written,
         "replaced": report.replaced,

@@ -1,8 +1,9 @@
 """One slot per upstream and per archive writer: Prefect's global concurrency limits, by name."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -18,6 +19,11 @@ from lsntp.errors import ArchiveBusyError, DeploymentError
 
 WAIT_S = 600.0
 """Longer than the five minutes after which a server takes a slot back from a killed run."""
+
+TURN_S = 300.0
+"""After so long at work a run steps aside: well below :data:`WAIT_S`."""
+STEP_ASIDE_S = 40.0
+"""Longer than a server lets a waiting run sleep between two looks: 30 s, and 30 % by chance."""
 
 ARCHIVE_KINDS = ("analysis", "training", "forecasts", "evaluation", "report")
 
@@ -64,6 +70,30 @@ def slots(*names: str) -> Iterator[None]:
                 "`prefect global-concurrency-limit update NAME --active-slots 0`."
             ) from error
         yield
+
+
+def turns(*names: str) -> Callable[[], AbstractContextManager[None]]:
+    """What holds the slots for one piece of a long work, so that other runs come in between.
+
+    A slot goes to whoever asks first, and one who takes it again at once is always first; so
+    every :data:`TURN_S` a piece begins with a pause of :data:`STEP_ASIDE_S`.
+
+    Raises:
+        ArchiveBusyError: when a piece begins, if another run holds a slot for too long.
+        DeploymentError: when a piece begins, if a limit does not exist.
+    """
+    since = time.monotonic()
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        nonlocal since
+        if time.monotonic() - since >= TURN_S:
+            time.sleep(STEP_ASIDE_S)
+            since = time.monotonic()
+        with slots(*names):
+            yield
+
+    return turn
 
 
 @contextmanager

@@ -156,7 +156,8 @@ class AnalysisArchive(PublishedArchive):
     ) -> int:
         """Record why missing hours are missing; returns how many hours changed.
 
-        Hours that hold a field or a reason already are left as they are.
+        Hours that hold a field or a reason already are left as they are; but a hole becomes
+        QUARANTINED, for its field came and was rejected.
 
         Raises:
             ArchiveError: if ``status`` is not QUARANTINED or UPSTREAM_HOLE, or a time does not fit.
@@ -171,7 +172,7 @@ class AnalysisArchive(PublishedArchive):
         slots = np.unique(self._axis.writable_slots(np.asarray(times)))
         with self._writing(timeout_s) as store:
             staging = self._staging(store)
-            slots = slots[staging.rows(STATUS, slots) == Status.MISSING]
+            slots = slots[np.isin(staging.rows(STATUS, slots), markable_as(status))]
             if slots.size:
                 self._extend(staging, int(slots[-1]) + 1)
                 self._blank(staging, slots)
@@ -280,6 +281,13 @@ class AnalysisArchive(PublishedArchive):
                 "regrid the frames before publishing them."
             )
         return frames
+
+
+def markable_as(status: Status) -> list[Status]:
+    """The status of hours that may be marked so."""
+    if status == Status.QUARANTINED:
+        return [Status.MISSING, Status.UPSTREAM_HOLE]
+    return [Status.MISSING]
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,12 @@ class Coverage:
         return usable
 
     @property
+    def without_field(self) -> Times:
+        """Hours that hold none."""
+        empty: Times = self.times[~self._is_usable()]
+        return empty
+
+    @property
     def is_complete(self) -> bool:
         """Whether every hour holds a true field."""
         return bool(self._is_usable().all())

@@ -6,16 +6,17 @@ with the same story are one entry, so it stays small, and there is at most one e
 
 import json
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from lsntp.archives.lease import writer_lease
-from lsntp.archives.staging import PARTIAL_SUFFIX, storage_errors
+from lsntp.archives.staging import storage_errors
+from lsntp.durable import replace_file
 from lsntp.errors import DomainError
 from lsntp.times import Duration, Instant, Period, Times, format_time, parse_time
 
@@ -37,12 +38,14 @@ class Asked:
         end: the hour after the last.
         at: when they were asked for last.
         why: why there is no field; empty where nobody knows.
+        is_unusable: whether the source answered with what cannot be used; waiting will not help.
     """
 
     start: Instant
     end: Instant
     at: Instant
     why: str
+    is_unusable: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,8 +92,22 @@ class HourLedger:
             found[Period(entry.start, entry.end).contains(times)] = entry.at
         return found
 
+    def is_unusable(self, times: Times) -> npt.NDArray[np.bool_]:
+        """Of which hours (n,) the last answer could not be used."""
+        found = np.zeros(times.size, np.bool_)
+        for entry in self.asked():
+            if entry.is_unusable:
+                found |= Period(entry.start, entry.end).contains(times)
+        return found
+
     def note_asked(
-        self, times: Times, *, in_vain: Times, why: Mapping[Instant, str], now: Instant
+        self,
+        times: Times,
+        *,
+        in_vain: Times,
+        why: Mapping[Instant, str],
+        now: Instant,
+        is_unusable: bool = False,
     ) -> None:
         """Note that some hours were asked for; older notes about them are dropped.
 
@@ -99,6 +116,7 @@ class HourLedger:
             in_vain: those of them that still hold no usable field.
             why: reasons, where they are known.
             now: when they were asked for.
+            is_unusable: whether the answer was what cannot be used.
 
         Raises:
             ArchiveBusyError: if another process keeps writing here.
@@ -109,14 +127,14 @@ class HourLedger:
         with writer_lease(self.path.parent):
             asked, replaced = self._content()
             stories = {
-                time: (entry.at, entry.why)
+                time: (entry.at, entry.why, entry.is_unusable)
                 for entry in asked
                 for time in np.arange(entry.start, entry.end, self._cadence)
             }
             for time in times:
                 stories.pop(time, None)
             for time in in_vain:
-                stories[time] = (now, why.get(time, "")[:REASON_LENGTH])
+                stories[time] = (now, why.get(time, "")[:REASON_LENGTH], is_unusable)
             self._write(self._runs(stories), replaced)
 
     def note_replaced(self, times: Times, change_k: float, *, now: Instant) -> None:
@@ -146,15 +164,14 @@ class HourLedger:
             )
             self._write(asked, sorted([*kept, note], key=lambda entry: entry.start))
 
-    def _runs(self, stories: Mapping[Instant, tuple[Instant, str]]) -> list[Asked]:
+    def _runs(self, stories: Mapping[Instant, tuple[Instant, str, bool]]) -> list[Asked]:
         """Consecutive hours with the same story together."""
         runs: list[Asked] = []
         for time in sorted(stories):
-            at, why = stories[time]
-            start = time
-            if runs and (runs[-1].end, runs[-1].at, runs[-1].why) == (time, at, why):
+            start, story = time, stories[time]
+            if runs and (runs[-1].end, *_story(runs[-1])) == (time, *story):
                 start = runs.pop().start
-            runs.append(Asked(start, time + self._cadence, at, why))
+            runs.append(Asked(start, time + self._cadence, *story))
         return runs
 
     def _content(self) -> tuple[list[Asked], list[Replacement]]:
@@ -162,7 +179,10 @@ class HourLedger:
         try:
             content = json.loads(self.path.read_text("utf-8"))
             return (
-                [Asked(*_span(entry), str(entry["why"])) for entry in content[ASKED]],
+                [
+                    Asked(*_span(entry), str(entry["why"]), entry.get("is_unusable") is True)
+                    for entry in content[ASKED]
+                ],
                 [
                     Replacement(*_span(entry), float(entry["largest_change_k"]))
                     for entry in content[REPLACED]
@@ -181,7 +201,7 @@ class HourLedger:
     def _write(self, asked: Sequence[Asked], replaced: Sequence[Replacement]) -> None:
         """Put the notes, if they say anything new. Needs the lease."""
         content: dict[str, list[dict[str, Any]]] = {
-            ASKED: [_entry(one, why=one.why) for one in asked],
+            ASKED: [_entry(one, why=one.why, is_unusable=one.is_unusable) for one in asked],
             REPLACED: [_entry(one, largest_change_k=one.largest_change_k) for one in replaced],
         }
         text = json.dumps(content, indent=1) + "\n"
@@ -189,18 +209,17 @@ class HourLedger:
             if self.path.exists() and self.path.read_text("utf-8", errors="replace") == text:
                 return
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            partial = self.path.with_name(f".{FILE}{PARTIAL_SUFFIX}")
-            with partial.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            partial.rename(self.path)
+            replace_file(self.path, text.encode())
+
+
+def _story(one: Asked) -> tuple[Instant, str, bool]:
+    return one.at, one.why, one.is_unusable
 
 
 def _span(entry: Mapping[str, Any]) -> tuple[Instant, Instant, Instant]:
     return parse_time(entry["start"]), parse_time(entry["end"]), parse_time(entry["at"])
 
 
-def _entry(one: Asked | Replacement, **rest: str | float) -> dict[str, Any]:
+def _entry(one: Asked | Replacement, **rest: str | float | bool) -> dict[str, Any]:
     moments = {"start": one.start, "end": one.end, "at": one.at}
     return {**{name: format_time(moment) for name, moment in moments.items()}, **rest}

@@ -1,5 +1,6 @@
 """The schedule is real: server, deployments, worker, and flows that run in their own processes."""
 
+import datetime as dt
 import json
 import subprocess
 from collections.abc import Iterator
@@ -25,18 +26,18 @@ split:
   test: {start: 2024-01-10, end: 2024-01-11}
 bootstrap_samples: 100
 schedule:
-  ingest: "7 * * * *"
+  ingest: "7 {far_off} * * *"
   reconcile: "0 0 29 2 *"
   forecast: "0 0 29 2 *"
   evaluate: "0 0 29 2 *"
 """
-"""All but ingest never tick here: that would cancel the run of the test, or be cancelled."""
+"""Nothing ticks while a test runs: that would cancel the run of the test, or be cancelled."""
 
 
 @pytest.fixture(scope="module")
 def domain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("domain") / "tiny.yaml"
-    path.write_text(DOMAIN)
+    path.write_text(DOMAIN.replace("{far_off}", str((dt.datetime.now(dt.UTC).hour + 12) % 24)))
     return path
 
 
@@ -93,6 +94,10 @@ def test_the_scheduler_creates_runs_at_the_domains_own_minutes(prefect_server: S
     runs = wait_for(lambda: prefect_server.post("/flow_runs/filter", body), "a scheduled run", 60)
     assert all(run["auto_scheduled"] for run in runs)
     assert {run["expected_start_time"][14:16] for run in runs} == {"07"}
+    # A late tick is dropped, for the next one does its work; what a person starts waits.
+    for flow, strategy in (("ingest", "CANCEL_NEW"), ("backfill", "ENQUEUE")):
+        options = prefect_server.deployment(f"{flow}/tiny")["concurrency_options"]
+        assert options["collision_strategy"] == strategy
     for name in ("train/tiny", "backfill/tiny"):
         assert prefect_server.deployment(name)["schedules"] == []
 

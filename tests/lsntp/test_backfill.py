@@ -1,16 +1,20 @@
 """Backfills: any period, in pieces that survive a kill, from either end, and never over a field."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import xarray as xr
 
 from lsntp.archives.analysis import AnalysisArchive
 from lsntp.backfill import backfill
-from lsntp.errors import DomainError
+from lsntp.config import load_domain
+from lsntp.errors import DomainError, SourceDataError
 from lsntp.ingest import ingest
 from lsntp.names import Status
-from lsntp.times import Period, hours, parse_time
+from lsntp.times import Period, format_time, hours, parse_time
 from tests.lsntp.ingest_files import NOW, START, archive_of, make_domain, statuses, weather, write
+from tests.lsntp.late_source import install, tell
 
 
 @pytest.fixture
@@ -89,6 +93,28 @@ def test_what_holds_a_field_is_neither_asked_for_nor_written_again(tmp_path):
     np.testing.assert_array_equal(archive_of(domain).read(archive_of(domain).times)[:12], before)
 
 
+def test_between_two_pieces_another_run_writes_and_its_hours_are_not_asked_for_again(two_months):
+    second = Period(START + hours(30 * 24), START + hours(60 * 24))
+    held, taken = [], []
+
+    @contextmanager
+    def during():
+        if len(taken) == 2:  # the work list and the first piece
+            assert not held
+            ingest(two_months, period=second, clock=lambda: NOW - hours(1))
+        held.append(True)
+        yield
+        taken.append(held.pop())
+
+    report = run(two_months, during=during)
+
+    assert (len(taken), report.pieces, report.written) == (4, 3, 35 * 24)
+    archive = archive_of(two_months)
+    assert set(archive.status) == {Status.FINAL}
+    is_second = second.contains(archive.times)
+    assert set(archive.ingested_at(archive.times)[is_second]) == {NOW - hours(1)}
+
+
 def test_rejected_fields_and_absent_hours_are_counted(tmp_path):
     values = weather(24)
     values[5] = 0
@@ -96,6 +122,36 @@ def test_rejected_fields_and_absent_hours_are_counted(tmp_path):
     write(tmp_path / "a.nc", values[keep], times=(START + np.arange(24) * hours(1))[keep])
     report = run(make_domain(tmp_path))
     assert (report.written, report.quarantined, report.without_field) == (22, 1, 2)
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_what_cannot_be_used_is_counted_at_the_end_and_all_else_is_stored(
+    tmp_path, monkeypatch, newest_first
+):
+    install(tmp_path / "site")
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    make_domain(tmp_path)
+    folder = tmp_path / "upstream"
+    bad = [10, 11, 35 * 24, 65 * 24 - 1]
+    tell(
+        folder,
+        now=format_time(START + hours(65 * 24 - 1)),
+        broken=[format_time(START + hours(hour)) for hour in bad],
+    )
+    write(folder / "a.nc", weather(65 * 24))
+    source = {"name": "late", "options": {"folder": str(folder)}}
+    domain = load_domain(tmp_path / "tiny.yaml", overrides={"source": source})
+
+    with pytest.raises(SourceDataError, match=r"page in HTML.*4 of 1560 steps"):
+        run(domain, newest_first=newest_first)
+
+    times = START + np.arange(65 * 24) * hours(1)
+    is_stored = archive_of(domain).status_at(times) == Status.FINAL
+    assert np.flatnonzero(~is_stored).tolist() == bad
+    with pytest.raises(SourceDataError, match="4 of 4 steps"):
+        run(domain)
+    tell(folder, now=format_time(times[-1]))
+    assert run(domain).written == 4
 
 
 def test_a_period_before_the_archive_is_refused_with_the_remedy(two_months):

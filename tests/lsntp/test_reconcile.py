@@ -14,13 +14,13 @@ from lsntp.archives.lease import LeasedStore
 from lsntp.archives.ledger import HourLedger
 from lsntp.archives.superseded import superseded
 from lsntp.config import load_domain
-from lsntp.errors import ArchiveNotFoundError, DomainError
+from lsntp.errors import ArchiveNotFoundError, DomainError, SourceDataError
 from lsntp.evaluation.scoring import FrameCounts, evaluate
 from lsntp.forecasting import forecast
 from lsntp.ingest import ingest
 from lsntp.names import SOURCE_DIGEST, STATUS, T2M, Status
 from lsntp.reconcile import reconcile
-from lsntp.times import Period, hours, parse_time
+from lsntp.times import Period, format_time, hours, parse_time
 from lsntp.workspace import Workspace
 from tests.lsntp.ingest_files import archive_of, make_domain, statuses, weather, write
 from tests.lsntp.late_source import install, questions, tell
@@ -255,6 +255,42 @@ def test_a_bad_final_field_leaves_the_preliminary_one_in_place(late):
     report = reconcile(domain, clock=lambda: JUNE)
     assert (report.finalised, report.quarantined) == (239, 1)
     assert archive_of(domain).status_at(times)[30] == Status.PRELIMINARY
+
+
+@pytest.mark.parametrize("bad", [range(30, 31), range(0, 24), range(0, 144)])
+def test_rejected_final_hours_stop_no_later_reconciliation(late, bad):
+    domain, folder = late
+    (folder / "0005.nc").unlink()
+    times = np.arange(parse_time("2019-03-26"), parse_time("2019-04-05"), hours(1))
+    values = weather(240)
+    values[list(bad)] = 0
+    march = times < parse_time("2019-04-01")
+    write(folder / "0001.nc", values[march], times=times[march], expver="0001")
+    first = reconcile(domain, clock=lambda: JUNE)
+    assert (first.finalised, first.quarantined) == (144 - len(bad), len(bad))
+
+    write(folder / "0001.nc", values, times=times, expver="0001")
+    second = reconcile(domain, clock=lambda: JUNE)
+
+    assert (second.finalised, second.quarantined) == (96, 0)
+    is_left = archive_of(domain).status_at(times) == Status.PRELIMINARY
+    assert np.flatnonzero(is_left).tolist() == list(bad)
+
+
+def test_a_month_that_cannot_be_used_stops_no_other_and_is_told_at_the_end(late):
+    domain, folder = late
+    (folder / "0005.nc").unlink()
+    offer(folder, domain, "0001")
+    bad = ["2019-03-26T00:00Z", "2019-03-29T05:00Z"]
+    tell(folder, now="2019-04-04T23", broken=bad)
+    for _ in range(2):
+        with pytest.raises(SourceDataError, match=r"page in HTML.*Found so for 2 of"):
+            reconcile(domain, clock=lambda: JUNE)
+        archive = archive_of(domain)
+        left = archive.times[archive.status == Status.PRELIMINARY]
+        assert [format_time(time) for time in left] == bad
+    tell(folder, now="2019-04-04T23")
+    assert reconcile(domain, clock=lambda: JUNE).finalised == 2
 
 
 @pytest.mark.parametrize("array", [T2M, SOURCE_DIGEST, STATUS])

@@ -23,6 +23,7 @@ from lsntp.errors import ArchiveBusyError, ArchiveError
 from lsntp.ingest import ingest
 from lsntp.names import Status
 from lsntp.repair import repair
+from lsntp.sources.files import FileSource
 from lsntp.times import Period, hours
 from lsntp.workspace import Workspace
 from tests.lsntp.ingest_files import NATIVE, NOW, START, YAML
@@ -126,6 +127,20 @@ DAMAGES: list[Callable[[Path], object]] = [
     say_missing,
     power_loss,
 ]
+
+
+def test_nothing_between_two_damaged_days_is_asked_for(world, monkeypatch):
+    for day in (0, 2):
+        flip(analysis(world) / f"t2m/c/{day}/0/0")
+    asked, fetch = [], FileSource.fetch
+
+    def noted(self, times, area):
+        asked.extend(times)
+        return fetch(self, times, area)
+
+    monkeypatch.setattr(FileSource, "fetch", noted)
+    assert repair(world, clock=lambda: NOW).lost == ()
+    assert {int((time - START) / hours(24)) for time in asked} == {0, 2}
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

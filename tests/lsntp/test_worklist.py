@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from lsntp.archives.ledger import HourLedger
+from lsntp.archives.verification import verify
 from lsntp.config import load_domain
-from lsntp.errors import SourceDataError
+from lsntp.errors import SourceDataError, SourceUnavailableError
 from lsntp.ingest import ingest
+from lsntp.life_cycle import life_cycle
 from lsntp.names import Status
 from lsntp.times import Period, format_time, hours
 from lsntp.workspace import Workspace
@@ -156,6 +158,26 @@ def test_a_hole_is_marked_with_its_reason_and_filled_when_upstream_fills_it(late
     assert ledger.asked() == []
 
 
+def test_a_hole_whose_field_comes_and_is_rejected_is_a_hole_no_more(late, upstream):
+    domain = late(**{"ingest.retry_h": 0})
+    hold_back(upstream, 2)
+    tell(upstream, now=text(5), holes=texts(2))
+    tick(domain, 5)
+    assert statuses(domain)[2] == Status.UPSTREAM_HOLE
+    values = weather(4 * DAY)
+    values[2] = 0
+    write(upstream / "four-days.nc", values)
+    tell(upstream, now=text(5))
+    report = tick(domain, 6)
+    assert (report.quarantined, report.did_nothing) == (1, False)
+    assert statuses(domain)[2] == Status.QUARANTINED
+    assert "K" in life_cycle(domain, clock=lambda: START + hours(6)).spans()[1].why
+    assert not verify(domain).findings
+    tell(upstream, now=text(5), holes=texts(2))  # a reason that is known is kept
+    tick(domain, 7)
+    assert statuses(domain)[2] == Status.QUARANTINED
+
+
 def test_a_hole_in_the_first_hours_makes_the_archive(late, upstream):
     domain = late()
     hold_back(upstream, 0)
@@ -187,12 +209,73 @@ def test_what_cannot_be_used_is_noted_and_the_next_tick_goes_on_with_the_rest(la
     questions(upstream)
     with pytest.raises(SourceDataError, match="page in HTML"):
         tick(domain, 9)
-    assert questions(upstream) == [texts(4, 5)]
+    assert questions(upstream) == [texts(4, 5), texts(4), texts(5)]
     (entry,) = HourLedger(Workspace.of(domain).quarantine, domain.cadence).asked()
+    assert (format_time(entry.start), format_time(entry.end)) == (text(4), text(5))
     assert "page in HTML" in entry.why
     tell(upstream, now=text(10), broken=texts(4))
     tick(domain, 10)
     assert questions(upstream) == [texts(10)]
+
+
+def test_a_newest_hour_that_cannot_be_used_stops_neither_new_hours_nor_gaps(late, upstream):
+    domain = late(budget_h=4, **{"ingest.retry_h": 24})
+    tell(upstream, now=text(3))
+    tick(domain, 3)
+    tell(upstream, now=text(9), broken=texts(9))
+    questions(upstream)
+    with pytest.raises(SourceDataError, match=r"page in HTML.*1 of 4 steps"):
+        tick(domain, 9)
+    assert questions(upstream) == [texts(6, 7, 8, 9), texts(6), texts(7), texts(8), texts(9)]
+    assert statuses(domain) == [Status.FINAL] * 4 + [Status.MISSING] * 2 + [Status.FINAL] * 3
+    tick(domain, 9)  # hour 9 rests though it is the newest, so the gaps are filled
+    tell(upstream, now=text(10), broken=texts(9))
+    tick(domain, 10)
+    assert questions(upstream) == [texts(4, 5), texts(10)]
+    tell(upstream, now=text(10))
+    tick(domain, 9 + 24)
+    assert questions(upstream) == [texts(9)]
+    assert statuses(domain) == [Status.FINAL] * 11
+
+
+def test_a_bad_day_is_divided_and_without_a_good_step_no_other_is(late, upstream):
+    domain = late(budget_h=3 * DAY)
+    tell(upstream, now=text(3 * DAY - 1), broken=texts(*range(DAY, 3 * DAY)))
+    with pytest.raises(SourceDataError, match=r"48 of 72 steps"):
+        tick(domain, 3 * DAY - 1)
+    asked = questions(upstream)
+    assert [len(times) for times in asked] == [3 * DAY, DAY, DAY, *[1] * DAY, DAY]
+    assert statuses(domain) == [Status.FINAL] * DAY
+
+
+def test_a_gap_whose_question_fails_rests_and_says_why(late, upstream):
+    domain = late(budget_h=4, **{"ingest.retry_h": 12})
+    tell(upstream, now=text(3))
+    tick(domain, 3)
+    tell(upstream, now=text(9), away=texts(4))
+    tick(domain, 9)  # 6 to 9
+    with pytest.raises(SourceUnavailableError):
+        tick(domain, 9)
+    questions(upstream)
+    tell(upstream, now=text(10), away=texts(4))
+    assert tick(domain, 10).left == 2
+    assert questions(upstream) == [texts(10)]
+    whys = [span.why for span in life_cycle(domain, clock=lambda: START + hours(10)).spans()]
+    assert whys == ["", "Expected an answer, found none; wait.", ""]
+    tell(upstream, now=text(10))
+    tick(domain, 9 + 12)
+    assert questions(upstream) == [texts(4, 5)]
+
+
+def test_the_newest_hours_are_asked_for_at_every_tick_while_the_upstream_is_away(late, upstream):
+    domain = late(budget_h=4)
+    tell(upstream, now=text(3), away=texts(3))
+    for _ in range(2):
+        with pytest.raises(SourceUnavailableError):
+            tick(domain, 3)
+    assert questions(upstream) == [texts(0, 1, 2, 3)] * 2
+    (told,) = life_cycle(domain, clock=lambda: START + hours(3)).spans()
+    assert told.why == "Expected an answer, found none; wait."
 
 
 def test_a_tick_leaves_preliminary_hours_to_the_reconciliation(late, upstream):

@@ -1,10 +1,45 @@
 """Every archive writer holds one slot, and so does whoever asks an upstream."""
 
+from contextlib import contextmanager
+
 from lsntp.config import load_domain
-from tasks.slots import slot_names
+from tasks import slots as module
+from tasks.slots import STEP_ASIDE_S, TURN_S, WAIT_S, slot_names, turns
 
 
 def test_domains_share_the_slot_of_an_upstream_but_not_of_an_archive() -> None:
     first = set(slot_names(load_domain("ncep-north-america")))
     second = set(slot_names(load_domain("era5-uk")))
     assert first & second == {"lsntp-source-files"}
+
+
+def test_a_long_work_gives_its_slots_back_after_each_piece_and_steps_aside_now_and_then(
+    monkeypatch,
+):
+    now, told = [0.0], []
+
+    class Clock:
+        monotonic = staticmethod(lambda: now[0])
+
+        @staticmethod
+        def sleep(seconds):
+            told.append(f"aside {seconds:g} s")
+            now[0] += seconds
+
+    @contextmanager
+    def slots(*names):
+        told.append(f"take {'+'.join(names)}")
+        yield
+        told.append("give back")
+
+    monkeypatch.setattr(module, "time", Clock)
+    monkeypatch.setattr(module, "slots", slots)
+    during = turns("source", "archive")
+    for _ in range(4):
+        with during():
+            now[0] += TURN_S / 2
+
+    piece = ["take source+archive", "give back"]
+    assert told == [*piece, *piece, f"aside {STEP_ASIDE_S:g} s", *piece, *piece]
+    # Who waits looks at least once while the other stands aside, and before it gives up.
+    assert 1.3 * 30 < STEP_ASIDE_S < WAIT_S - TURN_S

@@ -80,6 +80,16 @@ def test_a_damaged_ledger_costs_reasons_and_stops_nothing(ledger, content, caplo
     assert ledger.asked() == [Asked(*at(1, 2), NOW, "")]
 
 
+def test_an_answer_that_cannot_be_used_is_told_from_none(ledger):
+    times = at(0, 1, 2)
+    ledger.note_asked(times, in_vain=times, why={}, now=NOW)
+    ledger.note_asked(at(1), in_vain=at(1), why={}, now=NOW, is_unusable=True)
+    assert ledger.is_unusable(times).tolist() == [False, True, False]
+    assert len(ledger.asked()) == 3
+    ledger.note_asked(at(1), in_vain=at(1), why={}, now=NOW)
+    assert not ledger.is_unusable(times).any()
+
+
 def test_anyone_can_read_it(ledger):
     ledger.note_asked(at(0), in_vain=at(0), why={at(0)[0]: "404"}, now=NOW)
     ledger.note_replaced(at(3), 0.5, now=NOW)
@@ -90,6 +100,7 @@ def test_anyone_can_read_it(ledger):
                 "end": "2020-02-28T01:00Z",
                 "at": "2020-05-01T00:00Z",
                 "why": "404",
+                "is_unusable": False,
             }
         ],
         "replaced": [
