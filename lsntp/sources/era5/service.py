@@ -50,8 +50,12 @@ class JobGoneError(SourceUnavailableError):
     """The store knows the job or its result no more."""
 
 
-class JobFailedError(SourceUnavailableError):
-    """The store could not do the job, or would not."""
+class JobFailedError(SourceDataError):
+    """The store could not do the job; the same question at once would have the same answer."""
+
+
+class JobRejectedError(SourceUnavailableError):
+    """The store would not take the job now, as when too many are queued."""
 
 
 class Service:
@@ -175,7 +179,8 @@ class Service:
         """Where the result of a job can be had.
 
         Raises:
-            JobFailedError: with the store's words, if the job failed or was rejected.
+            JobFailedError: with the store's words, if the job failed.
+            JobRejectedError: with the store's words, if it was rejected.
             JobGoneError: if the result has expired.
         """
         with self._explained(f"the result of job {remote.request_id}", job=remote.request_id):
@@ -240,7 +245,7 @@ class Service:
         except requests.HTTPError as error:
             raise self._refusal(error, what, job) from None
         except ProcessingFailedError as error:
-            raise JobFailedError(self._failure(what, str(error))) from None
+            raise self._failure(what, str(error)) from None
         except Exception as error:
             raise SourceUnavailableError(
                 f"Expected an answer of the Climate Data Store ({self.url}) about {what}, found "
@@ -257,7 +262,7 @@ class Service:
                 f"Expected {what} at the Climate Data Store, found {words}; it is submitted anew."
             )
         if job is not None and code == 400:
-            return JobFailedError(self._failure(what, words))
+            return self._failure(what, words)
         if code == 403 and "licence" in low:
             return CredentialsError(
                 f"Expected the licence of {self._dataset} to be accepted, found: {words} Log in "
@@ -288,11 +293,9 @@ class Service:
             "often and as long as configured. Run again later: nothing is lost."
         )
 
-    def _failure(self, what: str, words: str) -> str:
-        return (
-            f"Expected {what} at the Climate Data Store, found: {self._scrub(words)} The next run "
-            "submits it anew."
-        )
+    def _failure(self, what: str, words: str) -> JobFailedError | JobRejectedError:
+        kind = JobRejectedError if "rejected" in words.lower() else JobFailedError
+        return kind(f"Expected {what} at the Climate Data Store, found: {self._scrub(words)}")
 
     def _scrub(self, text: str) -> str:
         """``text`` without the key, in one line, cut to what fits a message."""
