@@ -421,7 +421,14 @@ def test_a_result_with_other_times_is_refused(cds, make_source, area, tmp_path):
 
 @pytest.mark.parametrize(
     "base",
-    ["https://example.org", "http://169.254.169.254", "file:///etc", "https://copernicus.eu.x.org"],
+    [
+        "https://example.org",
+        "http://169.254.169.254",
+        "file:///etc",
+        "https://copernicus.eu.x.org",
+        "https://results.ecmwf.int:abc",
+        "https://[bad",
+    ],
 )
 def test_a_result_at_a_host_that_is_not_allowed_is_never_fetched(cds, make_source, area, base):
     cds.asset_url_base = base
