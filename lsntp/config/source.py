@@ -138,7 +138,11 @@ class PluginSource(_Source):
     """A source of a third party, by its entry point."""
 
     name: str
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="What it takes. Written in clear into every archive: keys and passwords "
+        "belong in the environment.",
+    )
 
     @field_validator("name")
     @classmethod

@@ -22,6 +22,7 @@ from fsspec.asyn import sync
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from lsntp.errors import CredentialsError, SourceDataError, SourceUnavailableError
+from lsntp.secrets import shown
 from lsntp.sources.gfs.index import ByteRange
 
 _log = logging.getLogger(__name__)
@@ -282,4 +283,4 @@ def _status_of(error: BaseException) -> int | None:
 
 def _reason(error: BaseException) -> str:
     """One line: the type's name where there are no words."""
-    return (str(error) or type(error).__name__).splitlines()[0]
+    return shown((str(error) or type(error).__name__).splitlines()[0])
