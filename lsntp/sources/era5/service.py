@@ -20,6 +20,7 @@ from ecmwf.datastores import Client, Process, Remote, Results
 from ecmwf.datastores.processing import ProcessingFailedError
 
 from lsntp.errors import CredentialsError, LsntpError, SourceDataError, SourceUnavailableError
+from lsntp.secrets import shown
 from lsntp.sources.era5.patience import Patience, is_ambiguous, is_transient
 from lsntp.sources.era5.request import Request
 
@@ -71,7 +72,7 @@ class Service:
     """
 
     def __init__(self, dataset: str, patience: Patience, timeout_s: float) -> None:
-        self.url, self._key, verify = _credentials()
+        self.url, self._key, verify = credentials()
         self._dataset = dataset
         self._patience = patience
         self._process: Process | None = None
@@ -324,12 +325,16 @@ class _OneOriginSession(requests.Session):
         return super().send(request, **options)
 
 
-def _credentials() -> tuple[str, str, bool]:
-    """URL, key and whether to verify certificates, as cdsapi finds them."""
+def credentials() -> tuple[str, str, bool]:
+    """URL, key and whether to verify certificates, as cdsapi finds them.
+
+    Raises:
+        CredentialsError: if there are none that the store of today could accept.
+    """
     try:
         url, key, verify = get_url_key_verify(None, None, None)
     except Exception as error:
-        found = str(error) or type(error).__name__
+        found = shown(str(error)) or type(error).__name__
         raise CredentialsError(
             f"Expected the URL and key of the Climate Data Store, found: {found}; "
             f"{HOW_TO_GET_A_KEY}."

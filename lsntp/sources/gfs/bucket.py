@@ -99,16 +99,17 @@ class Bucket:
         Raises:
             SourceDataError: if there is no such bucket at all.
         """
+        found = self._seen(key)
+        return found and ObjectHead(found["ETag"], found["ContentLength"])
 
-        def ask() -> ObjectHead:
-            found = self._call("head_object", key)
-            return ObjectHead(found["ETag"], found["ContentLength"])
+    def date(self, key: str) -> str | None:
+        """When it is, by the server that has an object; None if there is no object.
 
-        try:
-            return self._tried(key, ask)
-        except FileNotFoundError:
-            self._require_bucket()
-            return None
+        Raises:
+            SourceDataError: if there is no such bucket at all.
+        """
+        found = self._seen(key)
+        return found and str(found["ResponseMetadata"]["HTTPHeaders"].get("date", ""))
 
     def read(self, key: str) -> bytes | None:
         """All of a small object; None if there is none."""
@@ -179,6 +180,14 @@ class Bucket:
         )
         files.retries = 1  # one place decides on retries: ours
         return files
+
+    def _seen(self, key: str) -> Any:
+        """What the server says of an object; None if there is none."""
+        try:
+            return self._tried(key, lambda: self._call("head_object", key))
+        except FileNotFoundError:
+            self._require_bucket()
+            return None
 
     def _require_bucket(self) -> None:
         """Refuse to take a bucket that is not there for one in which everything is missing."""
