@@ -6,6 +6,8 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 from uuid import UUID
 
 import numpy as np
@@ -35,6 +37,16 @@ MOST_HALVINGS = 8
 job fails the fault is another, and the queue is spared."""
 
 
+class Fetch(Protocol):
+    """How a result comes to a file and is checked; returns the asked times it does not have."""
+
+    def __call__(
+        self, asset: Asset, request: Request, target: Path, *, limits: Callable[[int], Limits]
+    ) -> Times:
+        """See :func:`lsntp.sources.era5.delivery.fetch_asset`."""
+        ...
+
+
 @dataclass
 class _Job:
     """One of our jobs at the store, as last seen."""
@@ -56,6 +68,7 @@ class Queue:
             after, since they take places in the queue, but neither waited for nor submitted anew.
         clock: what time it is.
         advance: called with the number of times that need no more waiting for.
+        fetch: brings the result of a job, as :func:`~lsntp.sources.era5.delivery.fetch_asset`.
     """
 
     def __init__(
@@ -66,7 +79,9 @@ class Queue:
         patience: Patience,
         wanted: Times,
         clock: Callable[[], Instant],
-        advance: Callable[[int], object],
+        *,
+        advance: Callable[[int], object] = lambda _count: None,
+        fetch: Fetch = fetch_asset,
     ) -> None:
         self._config = config
         self._ledger = ledger
@@ -75,6 +90,7 @@ class Queue:
         self._wanted = wanted
         self._clock = clock
         self._advance = advance
+        self._fetch = fetch
         self._waiting: deque[Request] = deque()
         self._jobs: dict[str, _Job] = {}
         self._lost: Counter[str] = Counter()
@@ -196,7 +212,7 @@ class Queue:
         try:
             asset = Asset.of(results)
             require_allowed(asset.url, self._config.hosts, self._service.url)
-            absent = fetch_asset(asset, request, target, limits=self._limits)
+            absent = self._fetch(asset, request, target, limits=self._limits)
         except ForbiddenError as error:
             self._fail(request, error)
             return
@@ -290,3 +306,10 @@ class Queue:
 
     def _is_wanted(self, request: Request) -> bool:
         return bool(np.isin(request.times, self._wanted).any())
+
+
+def refusal_of(entry: Entry) -> LsntpError:
+    """Why a request that rests is not submitted now."""
+    kind = JobRejectedError if entry.is_passing else JobFailedError
+    until = format_time(entry.rests_until)
+    return kind(f"{entry.words} It rests, and is asked for again from {until} on.")

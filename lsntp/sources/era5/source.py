@@ -14,13 +14,13 @@ from lsntp.errors import LsntpError, SourceDataError
 from lsntp.grid import Grid
 from lsntp.progress import open_bar
 from lsntp.sources.base import Hole
-from lsntp.sources.era5.jobs import Queue
+from lsntp.sources.era5.jobs import Queue, refusal_of
 from lsntp.sources.era5.ledger import Entry, Ledger
 from lsntp.sources.era5.patience import Patience
 from lsntp.sources.era5.request import Product, Request, asked_box, requests_for
-from lsntp.sources.era5.service import JobFailedError, JobRejectedError, Service
+from lsntp.sources.era5.service import Service
 from lsntp.sources.files import FileSource
-from lsntp.times import Duration, Instant, Period, Times, format_time, hours
+from lsntp.times import Duration, Instant, Period, Times, hours
 
 logger = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ class CdsSource:
                 patience,
                 missing,
                 self._clock,
-                bar.update,
+                advance=bar.update,
             )
             return failures + queue.run(requests)
 
@@ -147,9 +147,7 @@ class CdsSource:
         for entry in self._ledger.resting(product, self._clock()):
             if np.isin(entry.request.times, missing).any():
                 missing = np.setdiff1d(missing, entry.request.times)
-                kind = JobRejectedError if entry.is_passing else JobFailedError
-                rest = f"It rests, and is asked for again from {format_time(entry.rests_until)} on."
-                failures.append(kind(f"{entry.words} {rest}"))
+                failures.append(refusal_of(entry))
         return missing, failures
 
     def _underway(self, product: Product, missing: Times) -> list[Request]:
