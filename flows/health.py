@@ -20,6 +20,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.settings import PREFECT_API_URL
 
 from lsntp.doctor.check import Check, failed, passed, skipped
+from lsntp.secrets import shown
 
 TAG = "lsntp"
 """Of every deployment; see infra/prefect.yaml."""
@@ -50,8 +51,8 @@ def check_scheduler(domain: str | None) -> list[Check]:
         return [
             failed(
                 "prefect api",
-                expected=f"an answer of the Prefect server at {_shown(url)}",
-                found=str(error) or type(error).__name__,
+                expected=f"an answer of the Prefect server at {shown(url)}",
+                found=shown(str(error)) or type(error).__name__,
                 remedy="start it (prefect server start), or correct PREFECT_API_URL",
             )
         ]
@@ -60,11 +61,11 @@ def check_scheduler(domain: str | None) -> list[Check]:
 
 def _versions(url: str, server: str) -> Check:
     if server == __version__:
-        return passed("prefect api", f"{_shown(url)} answers, version {server}")
+        return passed("prefect api", f"{shown(url)} answers, version {server}")
     return failed(
         "prefect api",
         expected=f"a server of version {__version__}, as is installed here",
-        found=f"version {server} at {_shown(url)}",
+        found=f"version {server} at {shown(url)}",
         remedy="install the server from constraints.txt, too: "
         "pip install -c constraints.txt prefect",
     )
@@ -119,9 +120,3 @@ def _is_idle(client: SyncPrefectClient, deployment: DeploymentResponse) -> bool:
 
 def _is_scheduled(deployment: DeploymentResponse) -> bool:
     return not deployment.paused and any(one.active for one in deployment.schedules)
-
-
-def _shown(url: str) -> str:
-    """An address without user and password."""
-    parts = httpx.URL(url)
-    return str(parts.copy_with(username=None, password=None))

@@ -18,6 +18,7 @@ from lsntp.doctor.check import Check, Health, skipped
 FAILED = 1
 _MARKS = {
     Health.OK: ("ok     ", "green"),
+    Health.WARNING: ("warning", "yellow"),
     Health.FAILED: ("FAILED ", "bold red"),
     Health.SKIPPED: ("skipped", "bright_black"),
 }
@@ -33,10 +34,10 @@ def doctor(
 ) -> None:
     """Check what a run needs, and say what to do for each thing that fails.
 
-    Python and package versions, archive root, disk space, clock; what the domain's source needs
-    (ERA5: key and licence, GFS: the bucket, NCEP: the file hosts); and whether the Prefect server
-    has runs to come. Changes nothing, submits nothing, shows no key. Exit code 0 if nothing
-    failed, else 1.
+    Python and package versions, archive root, disk space, clock; what the domain's source and
+    static fields need (ERA5: key and licence, GFS: the bucket, NCEP: the file hosts); and whether
+    the Prefect server has runs to come. Changes nothing, submits nothing, shows no key. Exit code
+    0 if nothing failed, else 1.
 
     Example: `lsntp doctor era5-hourly`
     """

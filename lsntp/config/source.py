@@ -54,7 +54,10 @@ class Era5Source(_Source):
     retries: int = Field(5, ge=0, le=100, description="Of a request that failed for a while.")
     pause_s: float = Field(20.0, gt=0, description="Longest pause between two questions.")
     deadline_minutes: float = Field(
-        300.0, gt=0, description="Longest wait of a run; its jobs are picked up by the next one."
+        300.0,
+        gt=0,
+        description="Longest wait for one piece of a run (30 days at most); its jobs are picked up "
+        "by the next one.",
     )
     timeout_s: float = Field(60.0, gt=0, description="Longest silence of the service.")
     hosts: tuple[str, ...] = Field(
@@ -135,7 +138,11 @@ class PluginSource(_Source):
     """A source of a third party, by its entry point."""
 
     name: str
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(
+        default_factory=dict,
+        description="What it takes. Written in clear into every archive: keys and passwords "
+        "belong in the environment.",
+    )
 
     @field_validator("name")
     @classmethod

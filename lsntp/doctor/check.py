@@ -8,6 +8,7 @@ class Health(StrEnum):
     """How a check ended."""
 
     OK = "ok"
+    WARNING = "warning"
     FAILED = "failed"
     SKIPPED = "skipped"
 
@@ -43,6 +44,11 @@ def passed(name: str, found: str) -> Check:
 def failed(name: str, *, expected: str, found: str, remedy: str) -> Check:
     """A check that found something else."""
     return Check(name, Health.FAILED, found, expected, remedy)
+
+
+def warned(name: str, *, expected: str, found: str, remedy: str) -> Check:
+    """A check that found something else, without which a run does nevertheless."""
+    return Check(name, Health.WARNING, found, expected, remedy)
 
 
 def skipped(name: str, why: str) -> Check:

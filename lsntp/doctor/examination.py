@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lsntp.config import Domain, Era5Source, GfsSource, NcepR1Source
+from lsntp.config import Domain, Era5Source, GfsSource, NcepR1Source, StaticEra5, StaticGfs
 from lsntp.doctor.check import Check
 from lsntp.doctor.machine import (
     check_clock,
@@ -21,23 +21,25 @@ def examine(domain: Domain | None, root: Path) -> list[Check]:
     """Every check that applies, in the order in which to cure them.
 
     Args:
-        domain: whose source to ask; None asks for ERA5's key only, which every newcomer needs.
+        domain: whose source and origin of static fields to ask; None asks for ERA5's key only,
+            which every newcomer needs.
         root: where the archives of a domain that is not known yet would live.
     """
     from lsntp.doctor.upstreams import Examination, examine_bucket, examine_cds, examine_hosts
 
     root = Workspace.of(domain).root if domain else root
     upstreams = Examination()
-    match domain.source if domain else Era5Source():
-        case Era5Source() as config:
-            examine_cds(config, upstreams)
-        case GfsSource() as config:
-            examine_bucket(config, upstreams)
-        case NcepR1Source() as config:
-            last_year = int(utc_now().astype("datetime64[Y]").astype(np.int64)) + 1970 - 1
-            examine_hosts(config, last_year, upstreams)
-        case _:
-            pass
+    source, ground = (domain.source, domain.static) if domain else (Era5Source(), None)
+    datasets = [one.dataset for one in (source, ground) if isinstance(one, Era5Source | StaticEra5)]
+    for dataset in dict.fromkeys(datasets):
+        examine_cds(dataset, upstreams)
+    buckets = [one for one in (source, ground) if isinstance(one, GfsSource | StaticGfs)]
+    yesterday = utc_now().astype("datetime64[D]") - 1
+    for bucket, resolution in dict.fromkeys((one.bucket, one.resolution) for one in buckets):
+        examine_bucket(bucket, resolution, yesterday.astype("datetime64[ns]"), upstreams)
+    if isinstance(source, NcepR1Source):
+        last_year = int(yesterday.astype("datetime64[Y]").astype(np.int64)) + 1970 - 1
+        examine_hosts(source, last_year, upstreams)
     return [
         check_python(),
         check_packages(),

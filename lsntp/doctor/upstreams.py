@@ -6,21 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import numpy as np
 import requests
-import s3fs
-from cdsapi.api import get_url_key_verify
 from ecmwf.datastores import Client
 
-from lsntp.config import Era5Source, GfsSource, NcepR1Source
-from lsntp.doctor.check import Check, failed, passed, skipped
-from lsntp.times import parse_time, utc_now
+from lsntp.config import NcepR1Source
+from lsntp.doctor.check import Check, failed, passed, skipped, warned
+from lsntp.errors import CredentialsError, LsntpError, SourceDataError
+from lsntp.secrets import shown
+from lsntp.sources.era5.service import credentials
+from lsntp.sources.gfs.bucket import Bucket
+from lsntp.sources.gfs.messages import Ticket
+from lsntp.sources.ncep_r1 import FOLDERS
+from lsntp.sources.transfer import MAX_REDIRECTS, host_of
+from lsntp.times import Instant, parse_time, utc_now
 
 TIMEOUT_S: Final = 20.0
 CDS_SITE: Final = "https://cds.climate.copernicus.eu"
-_FOLDERS: Final = {"air.2m.gauss": "surface_gauss", "air.sig995": "surface"}
 _LICENCE_IN_LINK: Final = re.compile(r"/licen[cs]es/([A-Za-z0-9._-]+)/")
 _MAX_WORDS: Final = 300
 
@@ -44,46 +48,36 @@ class Examination:
         self.clocks.setdefault(urlsplit(url).netloc.rpartition("@")[2], ahead_s)
 
 
-def examine_cds(config: Era5Source, found: Examination, *, timeout_s: float = TIMEOUT_S) -> None:
+def examine_cds(dataset: str, found: Examination, *, timeout_s: float = TIMEOUT_S) -> None:
     """Key, licence and reachability of the Climate Data Store; the key is never shown.
 
     Args:
-        config: which data set is wanted.
+        dataset: which data set is wanted.
         found: where outcomes go.
         timeout_s: longest wait for an answer.
     """
-    page = f"{CDS_SITE}/datasets/{config.dataset}?tab=download#manage-licences"
+    page = f"{CDS_SITE}/datasets/{dataset}?tab=download#manage-licences"
     how = f"copy url and key from {CDS_SITE}/how-to-api into ~/.cdsapirc (chmod 600)"
     try:
-        url, key, verify = get_url_key_verify(None, None, None)
-    except Exception:  # whatever an odd file raises may quote the key
+        url, key, verify = credentials()
+    except CredentialsError as error:
         found.checks.append(
             failed(
                 "cds key",
                 expected="url and key of the Climate Data Store in CDSAPI_URL and CDSAPI_KEY, or "
                 "in the file CDSAPI_RC or ~/.cdsapirc",
-                found="none, or a file that is no such file",
+                found=str(error),
                 remedy=how,
             )
         )
         return
-    if ":" in key or not key.strip():
-        found.checks.append(
-            failed(
-                "cds key",
-                expected="a personal access token",
-                found="a key with a colon, of the service before 2024, or an empty one",
-                remedy=how,
-            )
-        )
-        return
-    client = _client(url.rstrip("/"), key.strip(), verify, timeout_s, found)
+    client = _client(url, key, verify, timeout_s, found)
     name = "cds key"
     try:
         client.check_authentication()
         found.checks.append(passed(name, f"accepted by {urlsplit(url).netloc}"))
         name = "cds licence"
-        found.checks.append(_licences(client, config.dataset, page))
+        found.checks.append(_licences(client, dataset, page))
     except (requests.RequestException, ValueError, AssertionError) as error:
         found.checks.append(_refused(name, url, key, error, how))
 
@@ -138,7 +132,7 @@ def _of_licences(links: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _refused(name: str, url: str, key: str, error: Exception, how: str) -> Check:
-    words = str(error).replace(key, "***")[:_MAX_WORDS]
+    words = shown(str(error).replace(key, "***"))[:_MAX_WORDS]
     reply = error.response if isinstance(error, requests.RequestException) else None
     status = None if reply is None else reply.status_code
     if status in (requests.codes.unauthorized, requests.codes.forbidden):
@@ -157,46 +151,51 @@ def _refused(name: str, url: str, key: str, error: Exception, how: str) -> Check
     )
 
 
-def examine_bucket(config: GfsSource, found: Examination, *, timeout_s: float = TIMEOUT_S) -> None:
-    """Whether the GFS bucket can be listed.
+def examine_bucket(
+    bucket: str,
+    resolution: str,
+    init_time: Instant,
+    found: Examination,
+    *,
+    timeout_s: float = TIMEOUT_S,
+) -> None:
+    """Whether the GFS bucket can be read, asked as the source asks: signed if there is a key.
 
     Args:
-        config: which bucket; endpoint and region are those of the usual AWS variables.
+        bucket: its name; endpoint, region and key are those of the usual AWS variables.
+        resolution: of the analyses.
+        init_time: of one that should be there.
         found: where outcomes go.
         timeout_s: longest wait for an answer.
     """
-    files = s3fs.S3FileSystem(
-        anon=True,
-        skip_instance_cache=True,
-        config_kwargs={
-            "connect_timeout": timeout_s,
-            "read_timeout": timeout_s,
-            "retries": {"total_max_attempts": 1},
-        },
-    )
-    files.retries = 1
+    reader = Bucket(bucket, connections=1, retries=0, pause_s=1, timeout_s=timeout_s)
+    key = Ticket(init_time, 0).key(resolution)
     try:
-        reply = files.call_s3("list_objects_v2", Bucket=config.bucket, MaxKeys=1)
-    except Exception as error:  # botocore makes a class of its own for each fault
+        date = reader.date(key)
+    except LsntpError as error:
         found.checks.append(
             failed(
                 "gfs bucket",
-                expected=f"an answer of the bucket {config.bucket}",
-                found=str(error)[:_MAX_WORDS] or type(error).__name__,
-                remedy="check the network, a proxy (HTTPS_PROXY), AWS_ENDPOINT_URL and "
-                "source.bucket",
+                expected=f"an answer of the bucket {bucket}",
+                found=str(error)[:_MAX_WORDS],
+                remedy="check the network, a proxy (HTTPS_PROXY), AWS_ENDPOINT_URL, the AWS key "
+                "(the public bucket needs none) and the name of the bucket",
             )
         )
         return
-    headers = reply["ResponseMetadata"]["HTTPHeaders"]
-    found.note_clock(f"//{config.bucket}", headers.get("date"))
-    found.checks.append(passed("gfs bucket", f"{config.bucket} can be listed"))
+    if date is None:
+        expected, remedy = f"an analysis at {reader.where(key)}", "look whether NOAA is late"
+        check = warned("gfs bucket", expected=expected, found="none there", remedy=remedy)
+    else:
+        found.note_clock(f"//{bucket}", date)
+        check = passed("gfs bucket", f"{reader.where(key)} can be read")
+    found.checks.append(check)
 
 
 def examine_hosts(
     config: NcepR1Source, year: int, found: Examination, *, timeout_s: float = TIMEOUT_S
 ) -> None:
-    """Whether every host has the file of a year.
+    """Whether every host has the file of a year; one that has it is enough.
 
     Args:
         config: the hosts and the variable.
@@ -204,24 +203,40 @@ def examine_hosts(
         found: where outcomes go.
         timeout_s: longest wait for an answer.
     """
+    outcomes: list[tuple[str, str, requests.Response | Exception]] = []
     for root in config.hosts:
-        url = f"{root.rstrip('/')}/{_FOLDERS[config.variable]}/{config.variable}.{year}.nc"
-        host = urlsplit(url).netloc
-        name = f"files of {host}"
+        url = f"{root}/{FOLDERS[config.variable]}/{config.variable}.{year}.nc"
         try:
-            reply = requests.head(url, timeout=timeout_s, allow_redirects=True)
-            found.note_clock(url, reply.headers.get("Date"))
+            reply = _head(url, {host_of(root) for root in config.hosts}, timeout_s)
+            found.note_clock(reply.url, reply.headers.get("Date"))
             reply.raise_for_status()
-        except requests.RequestException as error:
-            found.checks.append(
-                failed(
-                    name,
-                    expected=f"the file {url}",
-                    found=str(error)[:_MAX_WORDS],
-                    remedy="check the network and a proxy (HTTPS_PROXY), or correct source.hosts; "
-                    "one host that answers is enough",
-                )
-            )
+            outcomes.append((f"files of {host_of(url)}", url, reply))
+        except (requests.RequestException, SourceDataError) as error:
+            outcomes.append((f"files of {host_of(url)}", url, error))
+    is_any_there = any(isinstance(outcome, requests.Response) for *_, outcome in outcomes)
+    for name, url, outcome in outcomes:
+        if isinstance(outcome, requests.Response):
+            size = int(outcome.headers.get("Content-Length", 0)) / 2**20
+            found.checks.append(passed(name, f"{url} is there, {size:.1f} MiB"))
             continue
-        size = int(reply.headers.get("Content-Length", 0)) / 2**20
-        found.checks.append(passed(name, f"{url} is there, {size:.1f} MiB"))
+        found.checks.append(
+            (warned if is_any_there else failed)(
+                name,
+                expected=f"the file {url}",
+                found=shown(str(outcome))[:_MAX_WORDS],
+                remedy="check the network and a proxy (HTTPS_PROXY), or correct source.hosts; "
+                "one host that answers is enough",
+            )
+        )
+
+
+def _head(url: str, hosts: set[str], timeout_s: float) -> requests.Response:
+    """The answer to HEAD, behind redirects that stay on the configured hosts."""
+    for _ in range(MAX_REDIRECTS + 1):
+        reply = requests.head(url, timeout=timeout_s, allow_redirects=False)
+        if not reply.is_redirect:
+            return reply
+        url = urljoin(url, reply.headers["Location"])
+        if urlsplit(url).netloc not in hosts:
+            break
+    raise SourceDataError(f"a redirect to {urlsplit(url).netloc}, which source.hosts does not name")

@@ -31,6 +31,7 @@ from lsntp.errors import (
     StorageError,
 )
 from lsntp.grid import Fields
+from lsntp.secrets import without_secrets
 from lsntp.sources.canonical import NoTemperatureError, Statuses
 from lsntp.sources.channel import Arrays, Header, pack, unpack
 from lsntp.sources.limits import BLOCK_CELLS, GIB, Limits, limits_of_opening, limits_of_reading
@@ -235,7 +236,11 @@ class _Decoder:
                 bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env={**os.environ, **_ONE_THREAD, "PYTHONPATH": os.pathsep.join(paths)},
+                env={
+                    **without_secrets(os.environ),
+                    **_ONE_THREAD,
+                    "PYTHONPATH": os.pathsep.join(paths),
+                },
             )
         return self._process
 

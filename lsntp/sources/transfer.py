@@ -144,6 +144,21 @@ def host_of(url: str) -> str:
     return httpx.URL(url).netloc.decode("ascii")
 
 
+def retry_after_s(value: str | None) -> float:
+    """Seconds from a number or an HTTP date; 0 where the header is absent or is neither."""
+    if value is None:
+        return 0.0
+    if value.strip().isdecimal():
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+    except (TypeError, ValueError):
+        return 0.0
+    if moment.tzinfo is None:  # a date with -0000, which is UTC, too
+        moment = moment.replace(tzinfo=dt.UTC)
+    return max(0.0, (moment - dt.datetime.now(dt.UTC)).total_seconds())
+
+
 def is_safe(url: str) -> bool:
     """Whether it is https, or http to this machine, and carries no credentials."""
     parsed = httpx.URL(url)
@@ -262,7 +277,7 @@ class _Transfer:
             self._drop()
             raise _TryAgainError(found)
         if code in (408, 425, 429) or code >= httpx.codes.INTERNAL_SERVER_ERROR:
-            raise _TryAgainError(found, _retry_after_s(response.headers.get("Retry-After")))
+            raise _TryAgainError(found, retry_after_s(response.headers.get("Retry-After")))
         if code not in (httpx.codes.OK, httpx.codes.PARTIAL_CONTENT, httpx.codes.NOT_MODIFIED):
             raise SourceDataError(
                 f"Expected {self.shown} to answer with a file, found {found}; look at the address "
@@ -343,18 +358,6 @@ class _Transfer:
     def _drop(self) -> None:
         self.part.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
-
-
-def _retry_after_s(value: str | None) -> float:
-    """Seconds from a number or an HTTP date; 0 where the header is absent or is neither."""
-    if value is None:
-        return 0.0
-    if value.strip().isdigit():
-        return float(value)
-    with contextlib.suppress(ValueError, TypeError):
-        moment = parsedate_to_datetime(value)
-        return max(0.0, (moment - dt.datetime.now(moment.tzinfo)).total_seconds())
-    return 0.0
 
 
 def _client(limits: Limits) -> httpx.Client:

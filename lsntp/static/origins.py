@@ -99,7 +99,7 @@ def open_origin(
         case StaticEra5():
             from lsntp.static.era5 import Era5Ground
 
-            return Era5Ground(config, area, folder)
+            return Era5Ground(config, area, folder, clock)
         case StaticGfs():
             from lsntp.static.gfs import GfsGround
 

@@ -99,6 +99,7 @@ class Job:
     words: str = ""
     content: bytes = b""
     is_gone: bool = False
+    is_held: bool = False
 
 
 class CdsServer:
@@ -122,6 +123,7 @@ class CdsServer:
         is_final: preliminary hours (expver 0005) are served as final ones (0001).
         sends_checksum: whether results carry one.
         end: how jobs that are made from now on end, and with which words.
+        failing: times that make every job for them fail.
         asset_url_base: where results are said to be, if not where they are.
         monitor_base: where jobs are said to be, if not where they are.
     """
@@ -146,6 +148,7 @@ class CdsServer:
         self.is_final = False
         self.sends_checksum = True
         self.end: tuple[str, str] = ("successful", "")
+        self.failing: set[np.datetime64] = set()
         self.asset_url_base: str | None = None
         self.monitor_base: str | None = None
         self.jobs: dict[str, Job] = {}
@@ -234,6 +237,8 @@ class CdsServer:
                 f"requested. The latest date available for this dataset is: {self.latest}.",
             )
         end, words = self.end
+        if self.failing & set(times):
+            end, words = "failed", "MARS returned no data"
         with self._lock:
             job = Job(str(uuid.uuid4()), inputs, dt.datetime.now(dt.UTC), end=end, words=words)
             if end == "successful":
@@ -246,7 +251,7 @@ class CdsServer:
     def status(self, job: Job, *, is_question: bool = False) -> str:
         with self._lock:
             job.asked += is_question
-            if self.is_held:
+            if self.is_held or job.is_held:
                 return "accepted"
             if job.asked >= self.polls:
                 return job.end

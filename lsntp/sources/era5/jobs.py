@@ -6,6 +6,8 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 from uuid import UUID
 
 import numpy as np
@@ -20,6 +22,7 @@ from lsntp.sources.era5.request import Request
 from lsntp.sources.era5.service import (
     JobFailedError,
     JobGoneError,
+    JobRejectedError,
     NotYetError,
     Service,
     TooLargeError,
@@ -28,6 +31,20 @@ from lsntp.sources.transfer import AbsentError, Limits
 from lsntp.times import Instant, Times, format_time
 
 logger = logging.getLogger(__name__)
+
+MOST_HALVINGS = 8
+"""Of requests whose job failed, in one run: one bad day of a month is found by five; where every
+job fails the fault is another, and the queue is spared."""
+
+
+class Fetch(Protocol):
+    """How a result comes to a file and is checked; returns the asked times it does not have."""
+
+    def __call__(
+        self, asset: Asset, request: Request, target: Path, *, limits: Callable[[int], Limits]
+    ) -> Times:
+        """See :func:`lsntp.sources.era5.delivery.fetch_asset`."""
+        ...
 
 
 @dataclass
@@ -47,10 +64,11 @@ class Queue:
         ledger: what is noted; held by the caller.
         service: the store.
         patience: where to give up.
-        wanted: the times that this run is about (n,); jobs of earlier runs for others are seen to
-            their end, since they take places in the queue, but not submitted anew.
+        wanted: the times that this run is about (n,); jobs of earlier runs for others are looked
+            after, since they take places in the queue, but neither waited for nor submitted anew.
         clock: what time it is.
         advance: called with the number of times that need no more waiting for.
+        fetch: brings the result of a job, as :func:`~lsntp.sources.era5.delivery.fetch_asset`.
     """
 
     def __init__(
@@ -61,7 +79,9 @@ class Queue:
         patience: Patience,
         wanted: Times,
         clock: Callable[[], Instant],
-        advance: Callable[[int], object],
+        *,
+        advance: Callable[[int], object] = lambda _count: None,
+        fetch: Fetch = fetch_asset,
     ) -> None:
         self._config = config
         self._ledger = ledger
@@ -70,13 +90,15 @@ class Queue:
         self._wanted = wanted
         self._clock = clock
         self._advance = advance
+        self._fetch = fetch
         self._waiting: deque[Request] = deque()
         self._jobs: dict[str, _Job] = {}
         self._lost: Counter[str] = Counter()
+        self._halvings = 0
         self._failures: list[LsntpError] = []
 
     def run(self, requests: Iterable[Request]) -> list[LsntpError]:
-        """Bring every request to its end; returns why some wanted times did not come.
+        """Bring what is wanted to its end; returns why some of it did not come.
 
         If the store does not answer, or not in time, that is why; the jobs stay queued and noted.
 
@@ -93,7 +115,7 @@ class Queue:
 
     def _run(self) -> None:
         pause_s = first_pause_s = min(1.0, self._config.pause_s)
-        while self._waiting or self._jobs:
+        while self._is_anything_wanted():
             while self._waiting and len(self._jobs) < self._config.max_jobs:
                 self._start(self._waiting.popleft())
             before = len(self._waiting), [job.status for job in self._jobs.values()]
@@ -101,7 +123,7 @@ class Queue:
                 self._look_after(job)
             after = len(self._waiting), [job.status for job in self._jobs.values()]
             pause_s = min(1.5 * pause_s, self._config.pause_s) if before == after else first_pause_s
-            if self._jobs:
+            if self._jobs and self._is_anything_wanted():
                 self._pause(pause_s)
 
     def _pause(self, pause_s: float) -> None:
@@ -179,7 +201,9 @@ class Queue:
         except JobGoneError as error:
             self._submit_anew(job.request, error)
         except JobFailedError as error:
-            self._give_up(job.request, error)
+            self._halve_or_rest(job.request, error)
+        except JobRejectedError as error:
+            self._rest(job.request, error)
         del self._jobs[job.request.key]
 
     def _deliver(self, job: _Job) -> None:
@@ -188,7 +212,7 @@ class Queue:
         try:
             asset = Asset.of(results)
             require_allowed(asset.url, self._config.hosts, self._service.url)
-            absent = fetch_asset(asset, request, target, limits=self._limits)
+            absent = self._fetch(asset, request, target, limits=self._limits)
         except ForbiddenError as error:
             self._fail(request, error)
             return
@@ -196,7 +220,7 @@ class Queue:
             raise JobGoneError(f"{error} The result has expired.") from error
         except SourceDataError as error:
             self._service.withdraw(UUID(job.remote.request_id))
-            self._give_up(request, error)
+            self._rest(request, error)
             return
         except SourceUnavailableError as error:
             self._fail(request, error)
@@ -230,15 +254,43 @@ class Queue:
     def _submit_anew(self, request: Request, error: JobGoneError) -> None:
         """Forget a job that the store has forgotten, and queue its request again, not for ever."""
         self._lost[request.key] += 1
-        if self._lost[request.key] > self._config.retries or not self._is_wanted(request):
+        if not self._is_wanted(request):
             self._give_up(request, error)
+            return
+        if self._lost[request.key] > self._config.retries:
+            self._rest(request, error)
             return
         logger.warning("%s: submitted anew. %s", request, error)
         self._ledger.remove(request)
         self._waiting.append(request)
 
+    def _halve_or_rest(self, request: Request, error: JobFailedError) -> None:
+        """Look for the days that can be had, so that one bad day does not block a month."""
+        halves = request.halves() if len(request.days) > 1 else None
+        if halves is None or self._halvings >= MOST_HALVINGS or not self._is_wanted(request):
+            self._rest(request, error)
+            return
+        self._halvings += 1
+        self._ledger.remove(request)
+        logger.warning("%s: split in two. %s", request, error)
+        self._waiting.extendleft(reversed(halves))
+
+    def _rest(self, request: Request, error: LsntpError) -> None:
+        """Note why a request brought nothing; until it has rested it is not submitted anew."""
+        entry = self._ledger.find(request)
+        self._ledger.remove(request)
+        if entry is not None:
+            failed = {
+                "state": "failed",
+                "failed_at": str(self._clock()),
+                "words": str(error),
+                "is_passing": error.is_transient,
+            }
+            self._ledger.put(entry.model_copy(update=failed))
+        self._fail(request, error)
+
     def _give_up(self, request: Request, error: LsntpError) -> None:
-        """Note why a request brings nothing, and leave the way free for the next run."""
+        """Forget a request that brings nothing; the next run that wants it asks again."""
         self._ledger.remove(request)
         self._fail(request, error)
 
@@ -248,5 +300,16 @@ class Queue:
         else:
             logger.warning("%s, of an earlier run: %s", request, error)
 
+    def _is_anything_wanted(self) -> bool:
+        requests = [*self._waiting, *(job.request for job in self._jobs.values())]
+        return any(self._is_wanted(request) for request in requests)
+
     def _is_wanted(self, request: Request) -> bool:
         return bool(np.isin(request.times, self._wanted).any())
+
+
+def refusal_of(entry: Entry) -> LsntpError:
+    """Why a request that rests is not submitted now."""
+    kind = JobRejectedError if entry.is_passing else JobFailedError
+    until = format_time(entry.rests_until)
+    return kind(f"{entry.words} It rests, and is asked for again from {until} on.")

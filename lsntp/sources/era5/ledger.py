@@ -20,13 +20,20 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from lsntp.errors import LsntpError, SourceUnavailableError, StorageError
 from lsntp.sources.era5.request import Product, Request
 from lsntp.sources.notes import write_note
-from lsntp.times import DAY, Instant, Times, parse_time
+from lsntp.times import Instant, Times, hours, parse_time
 
 logger = logging.getLogger(__name__)
 
-KEPT = DAY
-"""How long a delivered file answers for its times: a run that is killed before it has published
-them finds it, and preliminary hours are asked for again once a day at most."""
+KEPT = hours(12)
+"""How long a delivered file answers for its times, so that a run that is killed before it has
+published them finds it: less than a day by what a job may wait in the queue, or a reconciliation
+each day would get yesterday's preliminary hours for an answer."""
+
+REST = hours(6)
+"""How long a request rests whose job failed, before it is submitted anew."""
+
+SHORT_REST = hours(0.5)
+"""The same for a job that a later moment may allow, as when too many were queued."""
 
 KEPT_BYTES = 2 * 2**30
 """Delivered files beyond this are removed, the oldest first."""
@@ -40,23 +47,35 @@ class Entry(BaseModel):
 
     Attributes:
         request: what is asked.
-        state: ``submitting``: there may be a job, or none; ``queued``: there is; ``delivered``.
+        state: ``submitting``: there may be a job, or none; ``queued``: there is; ``delivered``;
+            ``failed``: there was one in vain, and the request rests.
         submitted_at: when, by the clock of this machine.
         job: the store's name of it.
         delivered_at: when, by the clock of the run (UTC, ISO 8601).
         absent: the asked times (UTC, ISO 8601) that the file does not have.
         md5: of the delivered file.
+        failed_at: when, by the clock of the run (UTC, ISO 8601).
+        words: why, as it was told then.
+        is_passing: whether a later moment may allow what was refused.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     request: Request
-    state: Literal["submitting", "queued", "delivered"]
+    state: Literal["submitting", "queued", "delivered", "failed"]
     submitted_at: AwareDatetime
     job: UUID | None = None
     delivered_at: str = ""
     absent: tuple[str, ...] = ()
     md5: str = ""
+    failed_at: str = ""
+    words: str = ""
+    is_passing: bool = False
+
+    @property
+    def rests_until(self) -> Instant:
+        """When a failed request may be submitted anew."""
+        return parse_time(self.failed_at) + (SHORT_REST if self.is_passing else REST)
 
     @property
     def absent_times(self) -> Times:
@@ -105,8 +124,23 @@ class Ledger:
         return sorted(found, key=lambda entry: (entry.request.times[0], entry.request.key))
 
     def open_entries(self) -> list[Entry]:
-        """The requests that were asked and not delivered yet."""
-        return [entry for entry in self.entries() if entry.state != "delivered"]
+        """The requests that were asked and may be delivered yet."""
+        return [entry for entry in self.entries() if entry.state in ("submitting", "queued")]
+
+    def resting(self, product: Product, now: Instant) -> list[Entry]:
+        """The requests of a product whose job failed not long ago; those that rested are forgotten.
+
+        A clock that was set back ends a rest, too.
+        """
+        found: list[Entry] = []
+        for entry in self.entries():
+            if entry.state != "failed":
+                continue
+            if not parse_time(entry.failed_at) <= now < entry.rests_until:
+                self.remove(entry.request)
+            elif entry.request.product == product:
+                found.append(entry)
+        return found
 
     def deliveries(self, product: Product, times: Times) -> list[Entry]:
         """The requests of a product whose file is here, is what was checked, and has ``times``."""

@@ -1,17 +1,17 @@
 """How often, with which pauses and until when the store is asked again."""
 
-import datetime as dt
 import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 import requests
 from ecmwf.datastores.processing import LinkError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 from tenacity.wait import wait_exponential, wait_random
+
+from lsntp.sources.transfer import retry_after_s
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class Patience:
         growing = wait_exponential(multiplier=initial_s, max=self.longest_pause_s) + wait_random(
             0, initial_s / 4
         )
-        pause_s = max(retry_after_s(failure), growing(state))
+        pause_s = max(_asked_s(failure), growing(state))
         if failure is not None and pause_s >= self.remaining_s:
             raise failure
         if state.attempt_number < self.attempts:
@@ -94,17 +94,8 @@ class Patience:
         return pause_s
 
 
-def retry_after_s(error: BaseException | None) -> float:
-    """Seconds that an answer asks to wait, as a number or an HTTP date; 0 if it does not."""
+def _asked_s(error: BaseException | None) -> float:
+    """Seconds that an answer asks to wait; 0 if it does not."""
     if not isinstance(error, requests.HTTPError) or error.response is None:
         return 0.0
-    value = error.response.headers.get("Retry-After", "")
-    if value.strip().isdigit():
-        return float(value)
-    try:
-        moment = parsedate_to_datetime(value)
-    except (TypeError, ValueError):
-        return 0.0
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=dt.UTC)
-    return max(0.0, (moment - dt.datetime.now(dt.UTC)).total_seconds())
+    return retry_after_s(error.response.headers.get("Retry-After"))

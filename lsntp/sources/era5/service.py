@@ -20,6 +20,7 @@ from ecmwf.datastores import Client, Process, Remote, Results
 from ecmwf.datastores.processing import ProcessingFailedError
 
 from lsntp.errors import CredentialsError, LsntpError, SourceDataError, SourceUnavailableError
+from lsntp.secrets import shown
 from lsntp.sources.era5.patience import Patience, is_ambiguous, is_transient
 from lsntp.sources.era5.request import Request
 
@@ -50,8 +51,12 @@ class JobGoneError(SourceUnavailableError):
     """The store knows the job or its result no more."""
 
 
-class JobFailedError(SourceUnavailableError):
-    """The store could not do the job, or would not."""
+class JobFailedError(SourceDataError):
+    """The store could not do the job; the same question at once would have the same answer."""
+
+
+class JobRejectedError(SourceUnavailableError):
+    """The store would not take the job now, as when too many are queued."""
 
 
 class Service:
@@ -67,7 +72,7 @@ class Service:
     """
 
     def __init__(self, dataset: str, patience: Patience, timeout_s: float) -> None:
-        self.url, self._key, verify = _credentials()
+        self.url, self._key, verify = credentials()
         self._dataset = dataset
         self._patience = patience
         self._process: Process | None = None
@@ -175,7 +180,8 @@ class Service:
         """Where the result of a job can be had.
 
         Raises:
-            JobFailedError: with the store's words, if the job failed or was rejected.
+            JobFailedError: with the store's words, if the job failed.
+            JobRejectedError: with the store's words, if it was rejected.
             JobGoneError: if the result has expired.
         """
         with self._explained(f"the result of job {remote.request_id}", job=remote.request_id):
@@ -240,7 +246,7 @@ class Service:
         except requests.HTTPError as error:
             raise self._refusal(error, what, job) from None
         except ProcessingFailedError as error:
-            raise JobFailedError(self._failure(what, str(error))) from None
+            raise self._failure(what, str(error)) from None
         except Exception as error:
             raise SourceUnavailableError(
                 f"Expected an answer of the Climate Data Store ({self.url}) about {what}, found "
@@ -257,7 +263,7 @@ class Service:
                 f"Expected {what} at the Climate Data Store, found {words}; it is submitted anew."
             )
         if job is not None and code == 400:
-            return JobFailedError(self._failure(what, words))
+            return self._failure(what, words)
         if code == 403 and "licence" in low:
             return CredentialsError(
                 f"Expected the licence of {self._dataset} to be accepted, found: {words} Log in "
@@ -288,11 +294,9 @@ class Service:
             "often and as long as configured. Run again later: nothing is lost."
         )
 
-    def _failure(self, what: str, words: str) -> str:
-        return (
-            f"Expected {what} at the Climate Data Store, found: {self._scrub(words)} The next run "
-            "submits it anew."
-        )
+    def _failure(self, what: str, words: str) -> JobFailedError | JobRejectedError:
+        kind = JobRejectedError if "rejected" in words.lower() else JobFailedError
+        return kind(f"Expected {what} at the Climate Data Store, found: {self._scrub(words)}")
 
     def _scrub(self, text: str) -> str:
         """``text`` without the key, in one line, cut to what fits a message."""
@@ -321,12 +325,16 @@ class _OneOriginSession(requests.Session):
         return super().send(request, **options)
 
 
-def _credentials() -> tuple[str, str, bool]:
-    """URL, key and whether to verify certificates, as cdsapi finds them."""
+def credentials() -> tuple[str, str, bool]:
+    """URL, key and whether to verify certificates, as cdsapi finds them.
+
+    Raises:
+        CredentialsError: if there are none that the store of today could accept.
+    """
     try:
         url, key, verify = get_url_key_verify(None, None, None)
     except Exception as error:
-        found = str(error) or type(error).__name__
+        found = shown(str(error)) or type(error).__name__
         raise CredentialsError(
             f"Expected the URL and key of the Climate Data Store, found: {found}; "
             f"{HOW_TO_GET_A_KEY}."

@@ -4,7 +4,6 @@ import glob
 import logging
 import time
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from lsntp.errors import LsntpError, SourceDataError
 from lsntp.grid import Grid
 from lsntp.progress import open_bar
 from lsntp.sources.base import Hole
-from lsntp.sources.era5.jobs import Queue
+from lsntp.sources.era5.jobs import Queue, refusal_of
 from lsntp.sources.era5.ledger import Entry, Ledger
 from lsntp.sources.era5.patience import Patience
 from lsntp.sources.era5.request import Product, Request, asked_box, requests_for
@@ -35,7 +34,7 @@ class CdsSource:
     """ERA5 of the Climate Data Store; see :class:`lsntp.sources.base.Upstream`.
 
     Nothing is asked before the first :meth:`fetch`, and nothing that a run before this one has
-    fetched within a day. The deadline counts from the first question.
+    fetched within half a day. The deadline counts from the first question of each fetch.
 
     Args:
         config: the ``source`` section of a domain.
@@ -96,7 +95,7 @@ class CdsSource:
             self._note_holes(delivered)
             held = _held(delivered)
             if failures and not np.isin(times, held).any():
-                raise failures[0]
+                raise max(failures, key=lambda error: error.is_transient)
             for failure in failures:
                 logger.warning("%s", failure)
             return self._read(delivered, times, area)
@@ -117,24 +116,39 @@ class CdsSource:
         self._note_holes(delivered)
         known = np.array(list(self._holes), "datetime64[ns]")
         missing = np.setdiff1d(np.setdiff1d(times, _held(delivered)), known)
+        missing, failures = self._without_resting(missing, product)
         if not missing.size:
-            return []
+            return failures
         underway = self._underway(product, missing)
         asked = np.concatenate([_NONE, *(request.times for request in underway)])
         requests = [*underway, *requests_for(np.setdiff1d(missing, asked), product)]
         total = sum(request.times.size for request in requests)
+        patience = Patience(
+            attempts=self._config.retries + 1,
+            longest_pause_s=self._config.pause_s,
+            deadline=time.monotonic() + 60.0 * self._config.deadline_minutes,
+        )
         with open_bar("era5 times", total=total) as bar:
-            service = Service(self._config.dataset, self._patience, self._config.timeout_s)
+            service = Service(self._config.dataset, patience, self._config.timeout_s)
             queue = Queue(
                 self._config,
                 self._ledger,
                 service,
-                self._patience,
+                patience,
                 missing,
                 self._clock,
-                bar.update,
+                advance=bar.update,
             )
-            return queue.run(requests)
+            return failures + queue.run(requests)
+
+    def _without_resting(self, missing: Times, product: Product) -> tuple[Times, list[LsntpError]]:
+        """The times that may be asked for now, and why the others may not."""
+        failures: list[LsntpError] = []
+        for entry in self._ledger.resting(product, self._clock()):
+            if np.isin(entry.request.times, missing).any():
+                missing = np.setdiff1d(missing, entry.request.times)
+                failures.append(refusal_of(entry))
+        return missing, failures
 
     def _underway(self, product: Product, missing: Times) -> list[Request]:
         """The requests of earlier runs that have a job, or are wanted still; others are dropped."""
@@ -170,14 +184,6 @@ class CdsSource:
                     "though final ERA5 is published by then"
                 )
                 self._holes[absent] = Hole(absent, why)
-
-    @cached_property
-    def _patience(self) -> Patience:
-        return Patience(
-            attempts=self._config.retries + 1,
-            longest_pause_s=self._config.pause_s,
-            deadline=time.monotonic() + 60.0 * self._config.deadline_minutes,
-        )
 
 
 def _held(delivered: list[Entry]) -> Times:

@@ -22,6 +22,7 @@ from fsspec.asyn import sync
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from lsntp.errors import CredentialsError, SourceDataError, SourceUnavailableError
+from lsntp.secrets import shown
 from lsntp.sources.gfs.index import ByteRange
 
 _log = logging.getLogger(__name__)
@@ -98,16 +99,17 @@ class Bucket:
         Raises:
             SourceDataError: if there is no such bucket at all.
         """
+        found = self._seen(key)
+        return found and ObjectHead(found["ETag"], found["ContentLength"])
 
-        def ask() -> ObjectHead:
-            found = self._call("head_object", key)
-            return ObjectHead(found["ETag"], found["ContentLength"])
+    def date(self, key: str) -> str | None:
+        """When it is, by the server that has an object; None if there is no object.
 
-        try:
-            return self._tried(key, ask)
-        except FileNotFoundError:
-            self._require_bucket()
-            return None
+        Raises:
+            SourceDataError: if there is no such bucket at all.
+        """
+        found = self._seen(key)
+        return found and str(found["ResponseMetadata"]["HTTPHeaders"].get("date", ""))
 
     def read(self, key: str) -> bytes | None:
         """All of a small object; None if there is none."""
@@ -178,6 +180,14 @@ class Bucket:
         )
         files.retries = 1  # one place decides on retries: ours
         return files
+
+    def _seen(self, key: str) -> Any:
+        """What the server says of an object; None if there is none."""
+        try:
+            return self._tried(key, lambda: self._call("head_object", key))
+        except FileNotFoundError:
+            self._require_bucket()
+            return None
 
     def _require_bucket(self) -> None:
         """Refuse to take a bucket that is not there for one in which everything is missing."""
@@ -282,4 +292,4 @@ def _status_of(error: BaseException) -> int | None:
 
 def _reason(error: BaseException) -> str:
     """One line: the type's name where there are no words."""
-    return (str(error) or type(error).__name__).splitlines()[0]
+    return shown((str(error) or type(error).__name__).splitlines()[0])

@@ -16,6 +16,7 @@ class Host:
         self.answers = {}
         self.date = None
         self.seen = []
+        self.authorizations = []
 
     def answer(self, method, path, content=None, *, status=200, headers=None):
         body = content if isinstance(content, bytes) else json.dumps(content or {}).encode()
@@ -29,6 +30,7 @@ def serving():
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             path = self.path.partition("?")[0]
             host.seen.append((self.command, path, self.headers.get("PRIVATE-TOKEN")))
+            host.authorizations.append(self.headers.get("Authorization"))
             status, body, headers = host.answers.get(
                 (self.command, path), (404, b'{"title": "not found"}', {})
             )

@@ -44,3 +44,20 @@ def test_a_domain_is_asked_for_what_its_source_needs(tmp_path, monkeypatch, sour
     checks = examine(domain, tmp_path)
     assert [check.name for check in checks] == [*ALWAYS, name]
     assert checks[-1].health == Health.FAILED
+
+
+@pytest.mark.parametrize(("source", "name"), [("era5", "cds key"), ("gfs", "gfs bucket")])
+def test_a_domain_is_asked_for_what_its_static_fields_need(tmp_path, monkeypatch, source, name):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    make_domain(tmp_path)
+    domain = load_domain(tmp_path / "tiny.yaml", overrides={"static": {"source": source}})
+    checks = examine(domain, tmp_path)
+    assert [check.name for check in checks] == [*ALWAYS, name]
+    assert checks[-1].health == Health.FAILED
+
+
+def test_what_source_and_static_fields_both_need_is_asked_for_once(tmp_path):
+    make_domain(tmp_path)
+    both = {"source": {"name": "era5"}, "static": {"source": "era5"}}
+    checks = examine(load_domain(tmp_path / "tiny.yaml", overrides=both), tmp_path)
+    assert [check.name for check in checks] == [*ALWAYS, "cds key"]

@@ -1,9 +1,10 @@
 """What the doctor says of upstreams, asked by the real clients over sockets."""
 
 import pytest
+import requests
 from moto.server import ThreadedMotoServer
 
-from lsntp.config import Era5Source, GfsSource, NcepR1Source
+from lsntp.config import Era5Source, NcepR1Source
 from lsntp.doctor.check import Health
 from lsntp.doctor.upstreams import (
     Examination,
@@ -11,6 +12,7 @@ from lsntp.doctor.upstreams import (
     examine_cds,
     examine_hosts,
 )
+from lsntp.times import parse_time
 
 KEY = "0f0f0f0f-canary-4e4e-8d8d-123456789abc"
 PAT = "/profiles/v1/account/verification/pat"
@@ -42,7 +44,7 @@ def collection(*licences):
 
 def examined():
     found = Examination()
-    examine_cds(Era5Source(), found, timeout_s=10)
+    examine_cds(Era5Source().dataset, found, timeout_s=10)
     return {check.name: check for check in found.checks}, found
 
 
@@ -135,18 +137,53 @@ def s3(monkeypatch):
     server.stop()
 
 
-def test_a_bucket_that_can_be_listed_passes_and_one_that_is_not_there_fails(s3):
-    import requests
+YESTERDAY = parse_time("2025-05-01")
+ANALYSIS = "gfs.20250501/00/atmos/gfs.t00z.pgrb2.0p25.f000"
 
-    requests.put(
-        f"{s3}/noaa-gfs-bdp-pds", headers={"x-amz-acl": "public-read"}, timeout=10
-    ).raise_for_status()
+
+def test_a_bucket_is_asked_for_an_analysis_as_the_source_does(s3):
+    where, anyone = f"{s3}/noaa-gfs-bdp-pds", {"x-amz-acl": "public-read"}
+    requests.put(where, headers=anyone, timeout=10).raise_for_status()
     found = Examination()
-    examine_bucket(GfsSource(), found, timeout_s=10)
-    examine_bucket(GfsSource(bucket="no-such-bucket"), found, timeout_s=10)
-    there, absent = found.checks
+    examine_bucket("noaa-gfs-bdp-pds", "0p25", YESTERDAY, found, timeout_s=10)
+    requests.put(f"{where}/{ANALYSIS}", b"GRIB", headers=anyone, timeout=10).raise_for_status()
+    examine_bucket("noaa-gfs-bdp-pds", "0p25", YESTERDAY, found, timeout_s=10)
+    examine_bucket("no-such-bucket", "0p25", YESTERDAY, found, timeout_s=10)
+    late, there, absent = found.checks
+    assert (late.health, ANALYSIS in late.expected) == (Health.WARNING, True)
     assert there.health == Health.OK, there
     assert (absent.health, "AWS_ENDPOINT_URL" in absent.remedy) == (Health.FAILED, True)
+    assert abs(found.clocks["noaa-gfs-bdp-pds"]) < 60
+
+
+def test_a_bucket_is_asked_with_the_key_that_the_source_uses(host, monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", host.url)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "canary-5a5a")
+    host.answer("HEAD", f"/b-1/{ANALYSIS}", status=403)
+    found = Examination()
+    examine_bucket("b-1", "0p25", YESTERDAY, found, timeout_s=10)
+    (check,) = found.checks
+    assert (check.health, "unset AWS_ACCESS_KEY_ID" in check.found) == (Health.FAILED, True)
+    assert [(method, path) for method, path, _ in host.seen] == [("HEAD", f"/b-1/{ANALYSIS}")]
+    assert "Credential=canary-5a5a" in host.authorizations[0]
+
+
+def test_user_and_password_of_an_endpoint_are_not_shown(monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://user:canary-word@127.0.0.1:9")
+    found = Examination()
+    examine_bucket("b-1", "0p25", YESTERDAY, found, timeout_s=10)
+    (check,) = found.checks
+    assert check.health == Health.FAILED
+    assert "canary-word" not in str(check)
+
+
+def test_user_and_password_in_the_url_of_the_store_are_refused_and_not_shown(cds, monkeypatch):
+    monkeypatch.setenv("CDSAPI_URL", cds.url.replace("://", "://user:canary-word@"))
+    (check,) = examined()[0].values()
+    assert check.health == Health.FAILED
+    assert "canary-word" not in str(check)
+    assert cds.seen == []
 
 
 def test_each_file_host_is_looked_at(host, other_host):
@@ -157,8 +194,27 @@ def test_each_file_host_is_looked_at(host, other_host):
     examine_hosts(config, 2024, found, timeout_s=10)
     there, absent = found.checks
     assert (there.health, "3.0 MiB" in there.found) == (Health.OK, True)
-    assert (absent.health, path in absent.expected) == (Health.FAILED, True)
+    # One that has the file is enough.
+    assert (absent.health, path in absent.expected) == (Health.WARNING, True)
     assert len(found.clocks) == 2
+    host.answer("HEAD", path, status=503)
+    found = Examination()
+    examine_hosts(config, 2024, found, timeout_s=10)
+    assert [check.health for check in found.checks] == [Health.FAILED] * 2
+
+
+def test_a_file_host_leads_to_no_host_that_is_not_configured(host, other_host):
+    path = "/ncep/surface_gauss/air.2m.gauss.2024.nc"
+    host.answer("HEAD", path, status=302, headers={"Location": f"{other_host.url}{path}"})
+    other_host.answer("HEAD", path)
+    found = Examination()
+    examine_hosts(NcepR1Source(hosts=(f"{host.url}/ncep",)), 2024, found, timeout_s=10)
+    (check,) = found.checks
+    assert (check.health, "source.hosts" in check.found) == (Health.FAILED, True)
+    assert other_host.seen == []
+    both = NcepR1Source(hosts=(f"{host.url}/ncep", f"{other_host.url}/ncep"))
+    examine_hosts(both, 2024, found := Examination(), timeout_s=10)
+    assert [check.health for check in found.checks] == [Health.OK] * 2
 
 
 def test_a_host_tells_by_how_much_its_clock_is_ahead(host):

@@ -115,6 +115,20 @@ def test_long_questions_are_cut_to_blocks_with_the_same_answer(
     np.testing.assert_array_equal(read_all(part), make_dataset(range(5)).t2m.values)
 
 
+def test_the_decoder_is_told_no_secret(
+    make_dataset: Make, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoding._decoder.stop()  # one of an earlier test has an environment of its own
+    secrets = ("CDSAPI_KEY", "AWS_SECRET_ACCESS_KEY", "PREFECT_API_KEY", "GITHUB_TOKEN")
+    for name in secrets:
+        monkeypatch.setenv(name, "canary-77aa")
+    path = write(make_dataset())
+    open_parts(path, path.parent)
+    told = decoder_process().environ()
+    assert "PYTHONPATH" in told
+    assert "canary-77aa" not in told.values()
+
+
 def test_parts_outlive_their_decoder(make_dataset: Make, write: Write, tmp_path: Path) -> None:
     (part,) = open_parts(write(make_dataset()), tmp_path)
     before = decoder_process().pid

@@ -1,9 +1,11 @@
 """Downloads over a real socket from a host that fails on cue."""
 
+import datetime as dt
 import hashlib
 import json
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +13,14 @@ import pytest
 
 from lsntp.errors import SourceDataError, SourceUnavailableError, StorageError
 from lsntp.sources.notes import Version
-from lsntp.sources.transfer import AbsentError, Limits, download, host_of, is_safe
+from lsntp.sources.transfer import (
+    AbsentError,
+    Limits,
+    download,
+    host_of,
+    is_safe,
+    retry_after_s,
+)
 from tests.standins.file_host import Cut, FileHost, Flip, Page, Stall, Status
 
 CONTENT = b"".join(hashlib.sha256(str(number).encode()).digest() for number in range(16_000))
@@ -331,3 +340,29 @@ def test_a_page_in_place_of_the_file_is_for_the_check_to_see(host: FileHost, tar
     host.fail(PATH, Page(), Flip(at=3))
     fetch(host, target, check=is_data)
     assert len(target.read_bytes()) == len(CONTENT)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        *[("7", 7.0), (" 7 ", 7.0), ("-5", 0.0), ("²", 0.0), ("soon", 0.0), ("", 0.0), (None, 0.0)],
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+    ],
+)
+def test_the_pause_asked_for_is_read_from_a_number_or_a_date(
+    value: str | None, seconds: float
+) -> None:
+    assert retry_after_s(value) == seconds
+
+
+@pytest.mark.parametrize("zone", ["GMT", "-0000", "+0000"])
+def test_a_date_without_a_zone_is_utc_wherever_this_machine_is(
+    zone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        asked_s = retry_after_s(f"{moment:%a, %d %b %Y %H:%M:%S} {zone}")
+    time.tzset()
+    assert 3000 < asked_s <= 3600

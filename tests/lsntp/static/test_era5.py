@@ -18,11 +18,12 @@ from lsntp.config import Domain
 from lsntp.errors import CredentialsError, SourceDataError, SourceUnavailableError
 from lsntp.sources.era5.request import asked_box
 from lsntp.static import make_static
-from lsntp.times import parse_time
+from lsntp.times import hours, parse_time
 from lsntp.workspace import Workspace
 from tests.standins.cds import CORRUPT, CUT, GONE, HTML, LICENCE, UNAVAILABLE, CdsServer
 
 TIME = np.datetime64("2020-01-01", "ns")
+NOW = parse_time("2024-01-01")
 WALES = {"kind": "regular", "north": 53, "south": 52, "west": -4.5, "east": -3, "spacing": 0.25}
 PATIENT = {"retries": 3, "pause_s": 0.02, "timeout_s": 20, "deadline_minutes": 2}
 
@@ -87,7 +88,7 @@ def cds(
 
 
 def made(domain: Domain) -> xr.Dataset:
-    assert make_static(domain, clock=lambda: parse_time("2024-01-01")) is not None
+    assert make_static(domain, clock=lambda: NOW) is not None
     return xr.open_zarr(Workspace.of(domain).static).compute()
 
 
@@ -143,7 +144,7 @@ def test_a_run_whose_time_is_over_leaves_its_job_to_the_next(
     hurried = domain.model_copy(
         update={"static": domain.static.model_copy(update={"deadline_minutes": 0.005})}
     )
-    with pytest.raises(SourceUnavailableError, match="it stays queued and the next run"):
+    with pytest.raises(SourceUnavailableError, match="jobs stay queued and the next run"):
         make_static(hurried)
     cds.is_held = False
     made(domain)
@@ -156,13 +157,28 @@ def test_a_job_that_vanished_is_submitted_anew(domain: Domain, cds: CdsServer) -
     assert len(cds.accepted) == 2
 
 
-def test_a_failed_job_is_told_and_the_next_run_asks_anew(domain: Domain, cds: CdsServer) -> None:
+def test_a_failed_job_is_told_and_rests_before_it_is_submitted_anew(
+    domain: Domain, cds: CdsServer
+) -> None:
     cds.end = ("failed", "MARS returned no data")
-    with pytest.raises(SourceUnavailableError, match="MARS returned no data"):
-        make_static(domain)
+    for _ in range(2):
+        with pytest.raises(SourceDataError, match="MARS returned no data"):
+            make_static(domain, clock=lambda: NOW - hours(6))
+    assert len(cds.accepted) == 1
     cds.end = ("successful", "")
     made(domain)
     assert len(cds.accepted) == 2
+
+
+def test_a_result_at_a_forbidden_host_is_told_and_its_job_kept(
+    domain: Domain, cds: CdsServer
+) -> None:
+    cds.asset_url_base = "https://example.org"
+    with pytest.raises(SourceDataError, match=r"source\.hosts"):
+        make_static(domain)
+    cds.asset_url_base = None
+    made(domain)
+    assert len(cds.accepted) == 1
 
 
 def test_a_licence_that_is_not_accepted_needs_a_person(domain: Domain, cds: CdsServer) -> None:

@@ -25,6 +25,8 @@ DAY = parse_time("2025-01-01") + np.arange(24) * hours(1)
     [
         ("https://object-store.os-api.cci2.ecmwf.int/cci2-prod-cache/a.grib", LIVE),
         ("https://CDS.climate.copernicus.eu/a.grib", LIVE),
+        ("https://x.ecmwf.int:443/a.grib", LIVE),
+        ("https://store.example.org:8443/a.grib", "https://store.example.org:8443/api"),
         ("http://127.0.0.1:9000/cache/a.grib", HERE),
         ("https://object-store.os-api.cci2.ecmwf.int/a.grib", HERE),
     ],
@@ -45,6 +47,19 @@ def test_results_come_from_the_allowed_hosts_and_the_store_itself(url, api):
         ("file:///etc/passwd", HERE),
         ("ftp://data.ecmwf.int/a.grib", LIVE),
         ("", LIVE),
+        ("https://[bad", LIVE),
+        ("https://[bad/x", LIVE),
+        ("https://x.ecmwf.int:abc/a.grib", LIVE),
+        ("https://x.ecmwf.int:99999/a.grib", LIVE),
+        ("https://x.ecmwf.int:22/a.grib", LIVE),
+        ("https://cds.climate.copernicus.eu:8443/a.grib", LIVE),
+        ("https://evil.com\\.ecmwf.int/a.grib", LIVE),
+        ("https://evil.com%2f.ecmwf.int/a.grib", LIVE),
+        ("https://evil.com#.ecmwf.int/a.grib", LIVE),
+        ("https://evil.com\t.ecmwf.int/a.grib", LIVE),
+        ("https://\u2603.ecmwf.int/a.grib", LIVE),
+        ("\x00https://x.ecmwf.int/a.grib", LIVE),
+        ("/relative/a.grib", LIVE),
     ],
 )
 def test_results_from_anywhere_else_are_refused(url, api):
@@ -64,8 +79,8 @@ def test_a_result_far_larger_than_its_fields_is_not_fetched(tmp_path):
 
 
 def test_a_result_without_a_file_is_no_result():
-    results = SimpleNamespace(asset={"type": "application/x-grib"}, location="https://x/a.grib")
-    with pytest.raises(SourceUnavailableError, match="AttributeError"):
+    results = SimpleNamespace(asset={"type": "application/x-grib"}, content_length=5)
+    with pytest.raises(SourceUnavailableError, match="KeyError"):
         Asset.of(results)
 
 

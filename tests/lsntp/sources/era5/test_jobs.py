@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from lsntp.errors import CredentialsError, SourceDataError, SourceUnavailableError
+from lsntp.sources.era5.jobs import MOST_HALVINGS
 from lsntp.sources.files import FileSource
 from lsntp.times import Period, hours
-from tests.lsntp.sources.era5.conftest import england
+from tests.lsntp.sources.era5.conftest import NOW, england
 from tests.standins.cds import (
     AFTER_ACCEPTANCE,
     CORRUPT,
@@ -221,24 +222,78 @@ def test_an_hour_missing_for_more_than_three_months_is_a_hole(cds, make_source, 
     assert len(cds.accepted) == 1
 
 
+QUEUE_IS_FULL = "Number queued requests for this dataset is temporarily limited"
+
+
 @pytest.mark.parametrize(
-    ("end", "words"),
+    ("end", "words", "error", "rest_h"),
     [
-        ("failed", "MARS returned no data"),
-        ("failed", ""),
-        ("rejected", "Number queued requests for this dataset is temporarily limited"),
+        ("failed", "MARS returned no data", SourceDataError, 6),
+        ("failed", "", SourceDataError, 6),
+        ("rejected", QUEUE_IS_FULL, SourceUnavailableError, 0.5),
     ],
 )
-def test_a_job_that_ends_badly_is_reported_in_the_words_of_the_store(
-    cds, make_source, area, true_fields, end, words
+def test_a_job_that_ends_badly_is_reported_in_the_words_of_the_store_and_rests(
+    cds, make_source, area, true_fields, end, words, error, rest_h
 ):
     cds.end = (end, words)
-    with pytest.raises(SourceUnavailableError, match=words or "The job has failed"):
-        make_source().fetch(SIX, area)
-    assert not make_source().pending(EVER).size
+    for retry_s in (0, 5, 35, 155):  # as the task does, and the next tick
+        now = NOW + np.timedelta64(retry_s, "s")
+        with pytest.raises(error, match=words or "The job has failed"):
+            make_source(now).fetch(SIX, area)
+        assert not make_source(now).pending(EVER).size
+    assert len(cds.accepted) == 1
     cds.end = ("successful", "")
-    require_true(make_source().fetch(SIX, area), true_fields)
+    with pytest.raises(error, match="It rests"):
+        make_source(NOW + hours(rest_h) - hours(0.01)).fetch(SIX, area)
+    require_true(make_source(NOW + hours(rest_h)).fetch(SIX, area), true_fields)
     assert len(cds.accepted) == 2
+
+
+def test_hours_that_rest_do_not_keep_others_from_being_asked_for(cds, make_source, area):
+    cds.failing = {SIX[2]}
+    with pytest.raises(SourceDataError):
+        make_source().fetch(SIX, area)
+    other_day = SIX + np.timedelta64(1, "D")
+    (frames,) = make_source().fetch(np.concatenate([SIX, other_day]), area)
+    np.testing.assert_array_equal(frames.time.values, other_day)
+    assert [inputs["day"] for inputs in cds.accepted] == [["01"], ["02"]]
+
+
+def test_one_bad_day_does_not_block_a_month(cds, make_source, area):
+    noons = FIRST + np.arange(31) * np.timedelta64(1, "D") + hours(12)
+    cds.failing, cds.polls = {noons[16]}, 1
+    found = make_source().fetch(noons, area)
+    came = np.sort(np.concatenate([frames.time.values for frames in found]))
+    np.testing.assert_array_equal(came, np.delete(noons, 16))
+    # Halves of 31 days fail down to the 17th; 31, 15, 8, 4, 2 and 1 days hold it.
+    failed = [job.request["day"] for job in cds.jobs.values() if job.end == "failed"]
+    assert sorted(map(len, failed)) == [1, 2, 4, 8, 15, 31]
+    asked = len(cds.accepted)
+    make_source().fetch(noons, area)
+    assert len(cds.accepted) == asked == 11
+
+
+def test_where_every_job_fails_the_queue_is_spared(cds, make_source, area):
+    noons = FIRST + np.arange(31) * np.timedelta64(1, "D") + hours(12)
+    cds.end, cds.polls = ("failed", "MARS is down"), 1
+    for _ in range(2):
+        with pytest.raises(SourceDataError, match="MARS is down"):
+            make_source().fetch(noons, area)
+    assert len(cds.accepted) == 2 * MOST_HALVINGS + 1
+
+
+def test_only_the_jobs_of_the_wanted_hours_are_waited_for(cds, make_source, area, true_fields):
+    cds.is_held = True
+    with pytest.raises(SourceUnavailableError):
+        make_source(deadline_minutes=0.001).fetch(SIX + np.timedelta64(1, "D"), area)
+    (earlier,) = cds.jobs.values()
+    cds.is_held, earlier.is_held = False, True
+    require_true(make_source().fetch(SIX, area), true_fields)
+    np.testing.assert_array_equal(make_source().pending(EVER), SIX + np.timedelta64(1, "D"))
+    earlier.is_held = False
+    make_source().fetch(SIX + np.timedelta64(1, "D"), area)
+    assert [inputs["day"] for inputs in cds.accepted] == [["02"], ["01"]]
 
 
 def test_a_failed_request_does_not_keep_the_others_from_their_hours(cds, make_source, area, caplog):
@@ -366,7 +421,14 @@ def test_a_result_with_other_times_is_refused(cds, make_source, area, tmp_path):
 
 @pytest.mark.parametrize(
     "base",
-    ["https://example.org", "http://169.254.169.254", "file:///etc", "https://copernicus.eu.x.org"],
+    [
+        "https://example.org",
+        "http://169.254.169.254",
+        "file:///etc",
+        "https://copernicus.eu.x.org",
+        "https://results.ecmwf.int:abc",
+        "https://[bad",
+    ],
 )
 def test_a_result_at_a_host_that_is_not_allowed_is_never_fetched(cds, make_source, area, base):
     cds.asset_url_base = base

@@ -81,12 +81,12 @@ def test_a_note_under_another_name_than_its_request_is_not_believed(ledger):
     assert ledger.entries() == []
 
 
-def test_a_delivered_file_answers_for_a_day(ledger):
+def test_a_delivered_file_answers_for_half_a_day(ledger):
     with ledger.held():
         entry = delivered(ledger)
-        ledger.sweep(NOW + hours(23))
+        ledger.sweep(NOW + hours(11))
         assert ledger.entries() == [entry]
-        ledger.sweep(NOW + hours(24))
+        ledger.sweep(NOW + hours(12))
         assert ledger.entries() == []
         assert not ledger.file(entry.request).exists()
 

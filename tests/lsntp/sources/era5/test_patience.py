@@ -5,7 +5,7 @@ import time
 import pytest
 import requests
 
-from lsntp.sources.era5.patience import Patience, is_ambiguous, is_transient, retry_after_s
+from lsntp.sources.era5.patience import Patience, is_ambiguous, is_transient
 
 
 def http_error(code, **headers):
@@ -66,17 +66,3 @@ def test_only_a_rate_limit_says_surely_that_nothing_was_done():
     assert is_ambiguous(http_error(502))
     assert is_ambiguous(requests.ConnectionError())
     assert is_ambiguous(requests.ReadTimeout())
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [("7", 7.0), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0), ("soon", 0.0), ("-5", 0.0)],
-)
-def test_the_pause_asked_for_is_read_from_a_number_or_a_date(value, seconds):
-    assert retry_after_s(http_error(429, **{"Retry-After": value})) == seconds
-
-
-def test_without_an_answer_no_pause_is_asked_for():
-    assert retry_after_s(requests.ConnectionError()) == 0.0
-    assert retry_after_s(http_error(503)) == 0.0
-    assert retry_after_s(None) == 0.0

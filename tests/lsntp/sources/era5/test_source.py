@@ -1,6 +1,10 @@
 """The source era5 as ingest uses it: what it offers, what it asks, what it keeps on disk."""
 
+import functools
+import itertools
 import logging
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +13,9 @@ from lsntp.config import load_domain
 from lsntp.errors import SourceDataError, SourceUnavailableError
 from lsntp.ingest import ingest
 from lsntp.names import Status
+from lsntp.reconcile import reconcile
 from lsntp.sources import Upstream, open_source
+from lsntp.sources.era5 import source as module
 from lsntp.sources.files import FileSource
 from lsntp.sources.synthetic import Atmosphere
 from lsntp.times import DAY, LAST_INSTANT, Period, hours, parse_time
@@ -59,14 +65,14 @@ def test_nothing_is_asked_before_hours_are_wanted(cds, make_source, area):
     assert not cds.calls
 
 
-def test_hours_fetched_within_a_day_come_from_disk_without_a_key(
+def test_hours_fetched_within_half_a_day_come_from_disk_without_a_key(
     cds, make_source, area, monkeypatch
 ):
     (first,) = make_source().fetch(SIX, area)
     calls = len(cds.calls)
     for name in cds.environment:
         monkeypatch.delenv(name)
-    (again,) = make_source(now=NOW + hours(23)).fetch(SIX[1:3], area)
+    (again,) = make_source(now=NOW + hours(11)).fetch(SIX[1:3], area)
     np.testing.assert_array_equal(again.t2m.values, first.t2m.values[1:3])
     assert len(cds.calls) == calls
 
@@ -188,12 +194,39 @@ def test_preliminary_hours_are_replaced_when_the_store_has_the_final_ones(cds, t
     assert [inputs["month"] for inputs in cds.accepted] == [["02"], ["03"], ["03"]]
 
 
+def test_a_reconciliation_each_day_asks_the_store_each_day(cds, tmp_path):
+    domain = england(tmp_path, **PATIENT)
+    ingest(domain, period=Period.parse("2025-03-01", "2025-03-02"), clock=lambda: NOW)
+    cron = parse_time("2025-06-15T03:20")
+    for day in range(3):
+        asked = len(cds.accepted)
+        moments = map(np.timedelta64, itertools.count(), itertools.repeat("s"))
+        clock = map((cron + day * DAY).__add__, moments)  # time goes on in a run
+        report = reconcile(domain, clock=functools.partial(next, clock))
+        assert (report.asked, report.finalised) == (24, 0)
+        assert len(cds.accepted) == asked + 1
+    cds.is_final = True
+    assert reconcile(domain, clock=lambda: cron + 3 * DAY).finalised == 24
+
+
+def test_each_fetch_has_the_whole_deadline(cds, make_source, area, monkeypatch):
+    """A long backfill fetches piece by piece from one source."""
+    begun_before_s = iter([180.0, 0.0])  # the deadline is two minutes
+    clock = SimpleNamespace(monotonic=lambda: time.monotonic() - next(begun_before_s))
+    monkeypatch.setattr(module, "time", clock)
+    source = make_source()
+    with pytest.raises(SourceUnavailableError, match="within 2 minutes"):
+        source.fetch(SIX, area)
+    (frames,) = source.fetch(SIX, area)
+    np.testing.assert_array_equal(frames.time.values, SIX)
+
+
 def test_a_failed_fetch_leaves_the_archive_as_it_was(cds, tmp_path):
     domain = england(tmp_path, **PATIENT)
     ingest(domain, period=Period.parse("2025-01-01", "2025-01-02"), clock=lambda: NOW)
     before = archive_of(domain).read(archive_of(domain).times)
     cds.end = ("failed", "MARS returned no data")
-    with pytest.raises(SourceUnavailableError):
+    with pytest.raises(SourceDataError, match="MARS returned no data"):
         ingest(domain, period=Period.parse("2025-01-01", "2025-01-03"), clock=lambda: NOW)
     after = archive_of(domain)
     np.testing.assert_array_equal(after.read(after.times), before)
