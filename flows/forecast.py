@@ -5,7 +5,7 @@ from typing import Any
 from prefect import flow
 
 from flows.console import print_forecast
-from flows.parameters import Overrides, forecast_period, resolve
+from flows.parameters import Overrides, fetched_at_once, forecast_period, resolve
 from tasks.forecast import write_forecasts, write_guidance
 
 
@@ -23,7 +23,8 @@ def forecast(
 
     With ``redo_superseded`` also those again whose preliminary inputs have become final. The
     forecasts of the source itself come after ours; where they fail, ours are there and told,
-    and the flow fails with their error.
+    and the flow fails with their error. Without ``start`` and ``end`` those of the source come
+    within a budget, the newest first.
     """
     config = resolve(domain, overrides)
     period = forecast_period(config, start, end)
@@ -36,8 +37,15 @@ def forecast(
         )
     if not is_theirs:
         return ours
+    is_asked_for = start is not None or end is not None
     try:
-        return ours + write_guidance(config, models=models, period=period, latest=latest)
+        return ours + write_guidance(
+            config,
+            models=models,
+            period=period,
+            latest=latest,
+            limit=None if is_asked_for else fetched_at_once(config),
+        )
     except Exception:
         print_forecast(ours)  # who called never sees what a failed flow would have returned
         raise

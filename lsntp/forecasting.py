@@ -112,6 +112,7 @@ def forecast_guidance(
     models: Sequence[str] | None = None,
     period: Period | None = None,
     latest: bool = False,
+    limit: int | None = None,
     clock: Callable[[], Instant] = utc_now,
 ) -> list[ForecastReport]:
     """Fetch every missing forecast of the domain's own source, and correct it for its bias.
@@ -121,6 +122,7 @@ def forecast_guidance(
         models: names, those of our models passed over; None for all.
         period: initial times to forecast from; None for all of the analysis archive.
         latest: only from the newest initial time.
+        limit: fetch from so many initial times at most, the newest; None for all.
         clock: what time it is.
 
     Raises:
@@ -139,7 +141,7 @@ def forecast_guidance(
     analysis = open_analysis(domain)
     asked = _asked_times(analysis, period)
     if RAW in names:
-        reports.append(fetch_guidance(domain, asked, latest=latest, clock=clock))
+        reports.append(fetch_guidance(domain, asked, latest=latest, limit=limit, clock=clock))
     if CORRECTED in names:
         try:
             reports.append(correct_guidance(domain, analysis, asked, latest=latest))

@@ -48,6 +48,7 @@ def write_guidance(
     models: Sequence[str] | None = None,
     period: Period | None = None,
     latest: bool = False,
+    limit: int | None = None,
 ) -> list[dict[str, Any]]:
     """Fetch the source's own forecasts that are not there yet, and correct them.
 
@@ -56,7 +57,9 @@ def write_guidance(
     from lsntp.forecasting import forecast_guidance
 
     with slots(source_slot(domain)):
-        reports = forecast_guidance(domain, models=models, period=period, latest=latest)
+        reports = forecast_guidance(
+            domain, models=models, period=period, latest=latest, limit=limit
+        )
     return _told(domain, reports)
 
 
@@ -71,6 +74,7 @@ def _told(domain: Domain, reports: "Sequence[ForecastReport]") -> list[dict[str,
             "older": report.older,
             "incomplete": report.incomplete,
             "superseded": report.superseded,
+            "waiting": report.waiting,
             "path": str(workspace.forecast(report.model)),
         }
         for report in reports
