@@ -175,17 +175,23 @@ def print_forecast(outcome: list[dict[str, Any]]) -> None:
     if not any(entry["written"] for entry in outcome):
         out.print("forecast: nothing to do, every initial time has its forecast")
     for entry in outcome:
-        if not (entry["written"] or entry["older"] or entry["superseded"]):
+        if not any(entry[count] for count in ("written", "older", "superseded", "waiting")):
             continue
         superseded = (
             f", {entry['superseded']} superseded (inputs final since; --redo-superseded)"
             if entry["superseded"]
             else ""
         )
+        waiting = (
+            f", {entry['waiting']} wait for the next run (or give --from)"
+            if entry["waiting"]
+            else ""
+        )
         older = f", {entry['older']} of them by an older version" if entry["older"] else ""
         out.print(
             f"forecast: {entry['model']} {entry['written']} written, {entry['already']} already "
-            f"there{older}{superseded}, {entry['incomplete']} without a complete history",
+            f"there{older}{superseded}, {entry['incomplete']} without a complete history"
+            f"{waiting}",
             highlight=False,
             soft_wrap=True,
         )

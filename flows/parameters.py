@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lsntp.config import Domain, load_domain
+from lsntp.config import Domain, GfsSource, load_domain
 from lsntp.times import LAST_INSTANT, Period, parse_time
 
 Overrides = dict[str, Any] | None
@@ -29,6 +29,11 @@ def forecast_period(domain: Domain, start: str | None, end: str | None) -> Perio
     """
     first = parse_time(start) if start else domain.split.test.period.start
     return Period(first, parse_time(end or LAST_INSTANT))
+
+
+def fetched_at_once(domain: Domain) -> int | None:
+    """From how many initial times a scheduled run fetches the source's own forecasts."""
+    return domain.source.forecasts_per_run if isinstance(domain.source, GfsSource) else None
 
 
 def period_between(domain: Domain, start: str | None, end: str | None) -> Period:

@@ -43,44 +43,56 @@ def forecast(
     redo_superseded: bool = False,
     clock: Callable[[], Instant] = utc_now,
 ) -> list[ForecastReport]:
+    """:func:`forecast_models`, then :func:`forecast_guidance`.
+
+    Forecasts of the domain's own source come last: where it cannot be reached, ours are made.
+    """
+    reports = forecast_models(
+        domain, models=models, period=period, latest=latest, redo_superseded=redo_superseded
+    ) + forecast_guidance(domain, models=models, period=period, latest=latest, clock=clock)
+    names = _asked_names(domain, models)
+    return sorted(reports, key=lambda report: names.index(report.model))
+
+
+def forecast_models(
+    domain: Domain,
+    *,
+    models: Sequence[str] | None = None,
+    period: Period | None = None,
+    latest: bool = False,
+    redo_superseded: bool = False,
+) -> list[ForecastReport]:
     """Write every missing forecast of the newest version of each model, and of the champion.
 
     Who is champion is read once, at the start: a promotion meanwhile concerns the next run. A
     rerun writes nothing. With a moving training window (``retrain``) a version forecasts only
-    from where its own training and validation end.
+    from where its own training and validation end. The source is not asked for anything.
 
     A forecast that is there stays as it was made, also when its inputs become final, unless
     ``redo_superseded``: then it is withdrawn and made again. Killed between the two, the next
     run makes it.
 
-    Forecasts of the domain's own source come last: where it cannot be reached, ours are made.
-
     Args:
         domain: what to forecast for.
-        models: names, ``champion`` among them; None for every model of the domain that has a
-            version and, if there is one, the champion.
+        models: names, ``champion`` among them, those of the source's own forecasts passed over;
+            None for every model of the domain that has a version and, if there is one, the
+            champion.
         period: initial times to forecast from; None for all of the analysis archive.
         latest: only from the newest initial time whose history is complete.
         redo_superseded: make those again whose preliminary inputs are final now.
-        clock: what time it is, for the source's forecasts.
 
     Raises:
         ModelError: if a model has no version, does not fit the domain, or gives values that
             are not finite; these are never published.
-        TrainingDataError: if a named bias correction has too little to be fitted on.
-        SourceDataError: if the source's own forecasts cannot be used.
-        SourceUnavailableError: if the source's own forecasts cannot be reached.
-        CredentialsError: if the source refuses us.
         ArchiveError: if there is no analysis archive, or an archive has another grid.
         ArchiveBusyError: if another process is writing the same forecasts.
         StorageError: if the storage refuses.
     """
-    names = (CHAMPION, *domain.model_names) if models is None else tuple(models)
+    names = _asked_names(domain, models)
     versions = _versions(domain, names, is_all=models is None)
     analysis = open_analysis(domain)
-    times = analysis.times
-    asked = times[period.contains(times)] if period else times
-    reports = [
+    asked = _asked_times(analysis, period)
+    return [
         _forecast(
             domain,
             analysis,
@@ -92,8 +104,44 @@ def forecast(
         )
         for name, version in versions.items()
     ]
+
+
+def forecast_guidance(
+    domain: Domain,
+    *,
+    models: Sequence[str] | None = None,
+    period: Period | None = None,
+    latest: bool = False,
+    limit: int | None = None,
+    clock: Callable[[], Instant] = utc_now,
+) -> list[ForecastReport]:
+    """Fetch every missing forecast of the domain's own source, and correct it for its bias.
+
+    Args:
+        domain: what to forecast for.
+        models: names, those of our models passed over; None for all.
+        period: initial times to forecast from; None for all of the analysis archive.
+        latest: only from the newest initial time.
+        limit: fetch from so many initial times at most, the newest; None for all.
+        clock: what time it is.
+
+    Raises:
+        TrainingDataError: if a named bias correction has too little to be fitted on.
+        SourceDataError: if the source's own forecasts cannot be used.
+        SourceUnavailableError: if the source's own forecasts cannot be reached.
+        CredentialsError: if the source refuses us.
+        ArchiveError: if there is no analysis archive, or an archive has another grid.
+        ArchiveBusyError: if another process is writing the same forecasts.
+        StorageError: if the storage refuses.
+    """
+    names = [name for name in _asked_names(domain, models) if name in domain.guidance]
+    reports: list[ForecastReport] = []
+    if not names:
+        return reports
+    analysis = open_analysis(domain)
+    asked = _asked_times(analysis, period)
     if RAW in names:
-        reports.append(fetch_guidance(domain, asked, latest=latest, clock=clock))
+        reports.append(fetch_guidance(domain, asked, latest=latest, limit=limit, clock=clock))
     if CORRECTED in names:
         try:
             reports.append(correct_guidance(domain, analysis, asked, latest=latest))
@@ -101,7 +149,16 @@ def forecast(
             if models is not None:
                 raise
             _log.warning("No forecasts of %s: %s", CORRECTED, error)
-    return sorted(reports, key=lambda report: names.index(report.model))
+    return reports
+
+
+def _asked_names(domain: Domain, models: Sequence[str] | None) -> tuple[str, ...]:
+    return (CHAMPION, *domain.model_names) if models is None else tuple(models)
+
+
+def _asked_times(analysis: AnalysisArchive, period: Period | None) -> Times:
+    times = analysis.times
+    return times[period.contains(times)] if period else times
 
 
 def _versions(domain: Domain, names: Sequence[str], *, is_all: bool) -> dict[str, ModelVersion]:

@@ -25,13 +25,14 @@ from lsntp.archives.forecast import ForecastArchive
 from lsntp.archives.lease import writer_lease
 from lsntp.config import GUIDANCE, Domain, GfsSource
 from lsntp.errors import TrainingDataError
+from lsntp.given_up import GivenUp
 from lsntp.grid import Fields, Grid
 from lsntp.names import LATITUDE, LONGITUDE, Status
 from lsntp.progress import track
 from lsntp.publication import ForecastReport, create_forecasts, written_forecasts
 from lsntp.regrid import ConservativeWeights, conservative_weights
 from lsntp.sources import ForecastingSource, open_source
-from lsntp.times import Instant, Period, Times, format_time, utc_now
+from lsntp.times import Instant, Period, Times, format_time, hours, utc_now
 from lsntp.training.provenance import (
     DIGEST_LENGTH,
     Provenance,
@@ -61,14 +62,23 @@ _log = logging.getLogger(__name__)
 
 
 def fetch_guidance(
-    domain: Domain, asked: Times, *, latest: bool = False, clock: Callable[[], Instant] = utc_now
+    domain: Domain,
+    asked: Times,
+    *,
+    latest: bool = False,
+    limit: int | None = None,
+    clock: Callable[[], Instant] = utc_now,
 ) -> ForecastReport:
-    """Fetch the source's own forecasts from every asked initial time that has none yet.
+    """Fetch the source's own forecasts from the asked initial times that have none yet.
+
+    The newest first. A run that lacks a step, or whose values are not plausible, once it is
+    ``source.give_up_h`` old is not asked for again, unless there is no ``limit``.
 
     Args:
         domain: whose source.
         asked: initial times, ascending; those between the source's runs are passed over.
         latest: only the newest of them.
+        limit: fetch from so many at most and leave the rest to the next run; None for all.
         clock: what time it is.
 
     Raises:
@@ -85,30 +95,37 @@ def fetch_guidance(
     asked = _runs(source, asked, domain)[-1 if latest else 0 :]
     written, made_by = written_forecasts(domain, RAW)
     missing = asked[~np.isin(asked, written)]
+    given_up = GivenUp(Workspace.of(domain).work / f"{RAW}-given-up.json", version)
+    due = missing if limit is None else np.setdiff1d(missing, given_up.runs())
+    chosen = due if limit is None else due[-limit:]
     new: list[Times] = [missing[:0]]
     weights: ConservativeWeights | None = None
-    starts = range(0, missing.size, BATCH)
-    for batch in track([missing[i : i + BATCH] for i in starts], f"fetch {RAW}"):
+    ends = range(chosen.size, 0, -BATCH)
+    for batch in track([chosen[max(0, end - BATCH) : end] for end in ends], f"fetch {RAW}"):
         found = source.fetch_forecasts(batch, domain.lead_times, domain.target_grid)
-        if found is None:
-            continue
-        native = Grid(found[LATITUDE].to_numpy(), found[LONGITUDE].to_numpy())
-        if weights is None or not weights.source.matches(native):
-            weights = conservative_weights(native, domain.target_grid)
-        fields = _moved(found.to_numpy(), weights)
-        is_sound = _sound(domain, found.init_time.to_numpy(), fields)
-        init_times = found.init_time.to_numpy()[is_sound]
-        if init_times.size:
-            _publish(domain, RAW, init_times, fields[is_sound], version)
-            new.append(init_times)
-    fetched = np.concatenate(new)
+        init_times = batch[:0]
+        if found is not None:
+            native = Grid(found[LATITUDE].to_numpy(), found[LONGITUDE].to_numpy())
+            if weights is None or not weights.source.matches(native):
+                weights = conservative_weights(native, domain.target_grid)
+            fields = _moved(found.to_numpy(), weights)
+            is_sound = _sound(domain, found.init_time.to_numpy(), fields)
+            init_times = found.init_time.to_numpy()[is_sound]
+            if init_times.size:
+                _publish(domain, RAW, init_times, fields[is_sound], version)
+                new.append(init_times)
+        lost = np.setdiff1d(batch, init_times)
+        given_up.remember(lost[clock() - lost >= hours(_config(domain).give_up_h)])
+    fetched = np.sort(np.concatenate(new))
+    waiting = due.size - chosen.size
     return ForecastReport(
         model=RAW,
         version=version,
         written=fetched,
         already=asked.size - missing.size,
         older=int(np.isin(asked, written[made_by != version]).sum()),
-        incomplete=missing.size - fetched.size,
+        incomplete=missing.size - fetched.size - waiting,
+        waiting=waiting,
     )
 
 

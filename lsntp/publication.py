@@ -26,6 +26,7 @@ class ForecastReport:
             forecast of the source.
         superseded: how many of those that stay were made from preliminary analyses that are
             final now; see :mod:`lsntp.archives.superseded`.
+        waiting: how many the source could be asked for and are left for the next run.
     """
 
     model: str
@@ -35,6 +36,7 @@ class ForecastReport:
     older: int
     incomplete: int
     superseded: int = 0
+    waiting: int = 0
 
 
 def written_forecasts(domain: Domain, model: str) -> tuple[Times, npt.NDArray[np.str_]]:

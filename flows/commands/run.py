@@ -151,8 +151,8 @@ def forecast(
 
     Starts at the test period unless --from says otherwise: earlier hours were trained on.
     In a GFS domain also fetches the forecasts of GFS itself, as the models gfs and
-    gfs-bias-corrected; the latter needs those of the training block, fetched once with --from
-    and --to.
+    gfs-bias-corrected: without --from and --to the newest `source.forecasts_per_run` of them at
+    a time. The latter needs those of the training block, fetched once with --from and --to.
 
     Example: `lsntp forecast demo --latest`
     """

@@ -85,6 +85,9 @@ class GfsSource(_Source):
     forecasts: bool = Field(
         True, description="Also its own forecasts, as the models gfs and gfs-bias-corrected."
     )
+    forecasts_per_run: int = Field(
+        40, ge=1, description="Initial times that a run without --from or --to fetches them from."
+    )
     correction_init_times: int = Field(
         120, ge=1, description="Fewest forecasts of the training block to correct the bias from."
     )

@@ -46,14 +46,21 @@ def test_a_reconciliation_says_the_largest_change(capsys):
 
 def test_superseded_forecasts_are_named_with_the_command_that_renews_them(capsys):
     entry = {"model": "ridge", "written": 0, "already": 9, "older": 0, "incomplete": 0}
-    console.print_forecast([entry | {"superseded": 4}])
+    console.print_forecast([entry | {"superseded": 4, "waiting": 0}])
     assert "4 superseded (inputs final since; --redo-superseded)" in capsys.readouterr().out
     counts = {"scored": 0, "already": 9, "waiting": 0, "dropped": 0, "superseded": 4}
-    calm = {"is_drifting": False}
-    console.print_evaluate({"did_nothing": True, "models": {"ridge": counts}, "drift": calm})
+    steady = {"is_drifting": False}
+    console.print_evaluate({"did_nothing": True, "models": {"ridge": counts}, "drift": steady})
     said = capsys.readouterr().out
     assert "nothing to do" in said
     assert "4 forecasts of ridge started from preliminary hours" in said
+
+
+def test_forecasts_of_the_source_that_wait_are_told(capsys):
+    entry = {"model": "gfs", "written": 40, "already": 0, "older": 0, "incomplete": 1}
+    console.print_forecast([entry | {"superseded": 0, "waiting": 960}])
+    assert "40 written" in (said := capsys.readouterr().out)
+    assert "960 wait for the next run" in said
 
 
 def test_a_dry_backfill_says_hours_pieces_and_bytes_and_needs_no_scheduler(tmp_path):

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 import xarray as xr
+from filelock import FileLock
 
+from lsntp.archives.forecast import ForecastArchive
+from lsntp.config import load_domain
+from lsntp.errors import CredentialsError
+from lsntp.ingest import ingest
+from lsntp.times import parse_time
+from lsntp.training import train
+from lsntp.workspace import Workspace
 from tests.standins.gfs import Library
 from tests.standins.gfs_season import COUNT, DOMAIN, Season
 from tests.standins.s3 import S3
@@ -35,6 +43,16 @@ lsntp evaluate season.yaml
 """
 
 
+def environment(bucket: S3, home: Path) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
+    return kept | {
+        "HOME": str(home),
+        "COLUMNS": "160",
+        "AWS_ENDPOINT_URL": bucket.url,
+        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
+    }
+
+
 @pytest.mark.slow
 def test_the_commands_bring_gfs_from_the_bucket_to_the_skill_table(
     bucket: S3, library: Library, tmp_path: Path
@@ -43,18 +61,10 @@ def test_the_commands_bring_gfs_from_the_bucket_to_the_skill_table(
     (tmp_path / "season.yaml").write_text(
         DOMAIN.format(bucket=bucket.bucket, root=tmp_path / "root")
     )
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
-    project = str(Path(__file__).resolve().parents[2])
     ended = subprocess.run(
         [sys.executable, "-c", COMMANDS],
         input=TYPED,
-        env=kept
-        | {
-            "HOME": str(tmp_path),
-            "COLUMNS": "160",
-            "AWS_ENDPOINT_URL": bucket.url,
-            "PYTHONPATH": project,
-        },
+        env=environment(bucket, tmp_path),
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -73,3 +83,45 @@ def test_the_commands_bring_gfs_from_the_bucket_to_the_skill_table(
     for model in ("persistence", "gfs", "gfs-bias-corrected"):
         with xr.open_zarr(tmp_path / "root" / "forecasts" / "season" / f"{model}.zarr") as data:
             assert int((data.written_leads == 2).sum()) >= 16
+
+
+@pytest.mark.slow
+def test_our_forecasts_wait_for_no_one_at_the_source_and_outlive_its_refusal(
+    bucket: S3, library: Library, tmp_path: Path
+) -> None:
+    Season(library).fill(bucket)
+    file = tmp_path / "season.yaml"
+    file.write_text(DOMAIN.format(bucket=bucket.bucket, root=tmp_path / "root"))
+    domain = load_domain(file)
+    ingest(domain, clock=lambda: parse_time("2024-03-12"))
+    train(domain)
+    held = tmp_path / "root" / "work" / "prefect" / "slots" / "lsntp-source-gfs.lock"
+    held.parent.mkdir(parents=True)
+    bucket.fail("HEAD", "f006|f012", 403, "AccessDenied", times=99)
+    with (
+        FileLock(held) as backfill,
+        subprocess.Popen(
+            [sys.executable, "-c", COMMANDS],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment(bucket, tmp_path),
+            cwd=tmp_path,
+            text=True,
+        ) as process,
+    ):
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        process.stdin.write("lsntp forecast season.yaml\n")
+        process.stdin.close()
+        assert any("holds lsntp-source-gfs" in line for line in process.stderr)
+        # It waits for the source, and ours are there.
+        ours = ForecastArchive.open(Workspace.of(domain).forecast("persistence"))
+        assert ours.written().size == 16
+        backfill.release()
+        errors, said = process.stderr.read(), process.stdout.read()
+    assert process.returncode == CredentialsError.exit_code
+    assert "forecast: persistence 16 written" in said
+    assert "Expected to be allowed to read" in errors
+    assert ours.written().size == 16

@@ -1,5 +1,6 @@
 """GFS as a model: fetched, corrected, scored like any other, against a real S3 server."""
 
+import json
 import logging
 import shutil
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from lsntp.config import Domain
 from lsntp.errors import CredentialsError, ModelError, SourceUnavailableError, TrainingDataError
 from lsntp.evaluation.scoring import evaluate
 from lsntp.evaluation.skill import skill_table
-from lsntp.forecasting import ForecastReport, forecast
+from lsntp.forecasting import ForecastReport, forecast, forecast_guidance
 from lsntp.guidance import raw_version
 from lsntp.ingest import ingest
 from lsntp.report.facts import facts_of
@@ -273,8 +274,63 @@ def test_a_half_written_batch_is_completed(
     domain: Domain, filled: S3, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     period = Period.parse("2024-03-01", "2024-03-04")
-    filled.fail("GET", gfs.key(parse_time("2024-03-03"), 6) + "$", 403, "AccessDenied")
+    filled.fail("GET", gfs.key(parse_time("2024-03-01"), 6) + "$", 403, "AccessDenied")
     with pytest.raises(CredentialsError):
         run(domain, models=["gfs"], period=period)
     assert archive_of(domain, "gfs").written().size == 8
     assert run(domain, models=["gfs"], period=period)["gfs"].written.size == 4
+
+
+def scheduled(domain: Domain, limit: int, now: np.datetime64 = NOW) -> ForecastReport:
+    (report,) = forecast_guidance(domain, models=["gfs"], limit=limit, clock=lambda: now)
+    return report
+
+
+def test_within_a_budget_the_newest_come_first_and_the_rest_waits_for_the_next_run(
+    domain: Domain, season: Season
+) -> None:
+    first = scheduled(domain, 10)
+    assert first.written.tolist() == season.times[-10:].tolist()
+    assert (first.already, first.incomplete, first.waiting) == (0, 0, COUNT - 10)
+    second = scheduled(domain, 10)
+    assert second.written.tolist() == season.times[-20:-10].tolist()
+    assert (second.already, second.incomplete, second.waiting) == (10, 0, COUNT - 20)
+
+
+def test_a_run_that_never_came_is_asked_for_once_and_stands_in_nobody_s_way(
+    domain: Domain, filled: S3, season: Season
+) -> None:
+    lost = season.times[[-9, -12]]  # more than two days old
+    for time in lost:
+        filled.fail("HEAD", gfs.key(time, 12), 404, "NoSuchKey", times=99)
+    first = scheduled(domain, 12)
+    assert (first.written.size, first.incomplete, first.waiting) == (10, 2, COUNT - 12)
+    filled.requests.clear()
+    second = scheduled(domain, 12)
+    assert second.written.tolist() == season.times[-24:-12].tolist()
+    assert (second.already, second.incomplete, second.waiting) == (10, 2, COUNT - 24)
+    assert not any(
+        gfs.key(time, 12) in request.path for request in filled.requests for time in lost
+    )
+    filled.forget()  # they are there after all, and somebody asks
+    asked = Period(lost.min(), lost.max() + hours(1))
+    assert run(domain, models=["gfs"], period=asked)["gfs"].written.size == 2
+    assert scheduled(domain, 1).incomplete == 0
+
+
+def test_a_young_run_that_is_missing_is_asked_for_at_every_tick(
+    domain: Domain, filled: S3, season: Season
+) -> None:
+    last = season.times[-1]
+    filled.fail("HEAD", gfs.key(last, 12), 404, "NoSuchKey", times=1)
+    assert scheduled(domain, 1).incomplete == 1
+    assert scheduled(domain, 1).written.tolist() == [last.astype("datetime64[ns]").item()]
+
+
+def test_a_damaged_note_of_runs_given_up_costs_another_look(domain: Domain) -> None:
+    note = Workspace.of(domain).work / "gfs-given-up.json"
+    note.parent.mkdir(parents=True, exist_ok=True)
+    damaged = json.dumps({"version": raw_version(domain), "runs": [7]})
+    for content in ("", "[1]", damaged):
+        note.write_text(content)
+        assert scheduled(domain, 1).written.size == 1

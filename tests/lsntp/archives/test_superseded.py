@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 
 from lsntp.archives.forecast import ForecastArchive
-from lsntp.archives.superseded import superseded
+from lsntp.archives.superseded import reach, superseded
+from lsntp.config import BASELINES
+from lsntp.forecasting import forecast
+from lsntp.models.baselines import make_baseline
 from lsntp.names import Status
+from lsntp.training import train
 from lsntp.workspace import Workspace
 
 P, F = Status.PRELIMINARY, Status.FINAL
@@ -70,3 +74,45 @@ def test_without_forecasts_none_is_superseded(forecasts, publish, make_fields):
     domain, archive = forecasts
     analysis = publish(domain, make_fields(domain, 5))
     assert superseded(domain, archive, analysis).size == 0
+
+
+@pytest.mark.parametrize(("cadence_h", "horizon"), [(1, 3), (1, 30), (6, 6), (6, 2)])
+def test_no_baseline_looks_further_back_than_the_hours_that_have_to_be_settled(
+    tmp_path, make_domain, cadence_h, horizon
+):
+    domain = make_domain(tmp_path, cadence_h=cadence_h, horizon=horizon)
+    looks = [
+        make_baseline(
+            name, climatology=None, lead_times=domain.lead_times, cadence=domain.cadence
+        ).offsets[0]
+        for name in BASELINES
+        if name != "ridge"
+    ]
+    assert reach(domain) >= max(-first for first in looks)
+
+
+def test_redoing_superseded_forecasts_settles_though_one_hour_stays_preliminary(
+    tmp_path, make_domain, publish, make_fields
+):
+    """Six-hourly, 36 h ahead: yesterday's increment starts two days, eight steps, back."""
+    model = "persistence-diurnal-increment"
+    split = {
+        "train": {"start": "2021-01-01", "end": "2021-01-07"},
+        "validation": {"start": "2021-01-07", "end": "2021-01-12"},
+        "test": {"start": "2021-01-12", "end": "2021-01-16"},
+    }
+    domain = make_domain(
+        tmp_path, cadence_h=6, horizon=6, baselines=[model], networks={}, split=split
+    )
+    fields = make_fields(domain, 60)
+    publish(domain, fields[:40], status=F)
+    publish(domain, fields[40:], first=40, status=P)
+    train(domain)
+    period = domain.split.test.period  # slots 44 to 59
+    options = {"models": [model], "period": period}
+    assert forecast(domain, **options)[0].written.size == 16
+    publish(domain, fields[41:], first=41, status=F)
+    (redone,) = forecast(domain, **options, redo_superseded=True)
+    np.testing.assert_array_equal(redone.written, times(domain, *range(49, 60)))
+    (again,) = forecast(domain, **options, redo_superseded=True)
+    assert (again.written.size, again.superseded) == (0, 0)
