@@ -97,7 +97,8 @@ def node_index(cells: Floats, nodes: Floats) -> npt.NDArray[np.intp]:
         nodes: (m,) degrees, ascending or descending like the cells, each at a cell.
     """
     places = np.abs(cells[:, None] - nodes).argmin(axis=0)
-    return np.abs(np.arange(cells.size)[:, None] - places).argmin(axis=1)
+    nearest: npt.NDArray[np.intp] = np.abs(np.arange(cells.size)[:, None] - places).argmin(axis=1)
+    return nearest
 
 
 def ring_distances(largest_km: float) -> list[int]:
