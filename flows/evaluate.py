@@ -13,10 +13,14 @@ from tasks.report import write_page
 def evaluate(
     domain: str, models: list[str] | None = None, overrides: Overrides = None
 ) -> dict[str, Any]:
-    """Score every forecast whose truth has arrived, publish the skill table, watch for drift."""
+    """Score every forecast whose truth has arrived, watch for drift, publish the skill table.
+
+    In that order: a domain without anything to compare yet is watched even so.
+    """
     config = resolve(domain, overrides)
     outcome = score_forecasts(config, models=models)
-    return {**outcome, "verdict": publish_skill(config), "drift": watch_drift(config)}
+    drift = watch_drift(config)
+    return {**outcome, "verdict": publish_skill(config), "drift": drift}
 
 
 @flow(name="report")

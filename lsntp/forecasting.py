@@ -5,7 +5,9 @@ by the version that was champion when it was made.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +16,7 @@ from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.forecast import ForecastArchive
 from lsntp.archives.superseded import superseded
 from lsntp.config import Domain
-from lsntp.errors import ArchiveNotFoundError, ModelError, TrainingDataError
+from lsntp.errors import ArchiveNotFoundError, LsntpError, ModelError, TrainingDataError
 from lsntp.grid import Fields
 from lsntp.guidance import CORRECTED, RAW, correct_guidance, fetch_guidance
 from lsntp.models.base import Forecaster
@@ -47,9 +49,17 @@ def forecast(
 
     Forecasts of the domain's own source come last: where it cannot be reached, ours are made.
     """
-    reports = forecast_models(
-        domain, models=models, period=period, latest=latest, redo_superseded=redo_superseded
-    ) + forecast_guidance(domain, models=models, period=period, latest=latest, clock=clock)
+    reports: list[ForecastReport] = []
+    failures = _Failures(is_all=models is None)
+    with failures.of("the domain's models"):
+        reports += forecast_models(
+            domain, models=models, period=period, latest=latest, redo_superseded=redo_superseded
+        )
+    with failures.of("its source"):
+        reports += forecast_guidance(
+            domain, models=models, period=period, latest=latest, clock=clock
+        )
+    failures.raise_if_any()
     names = _asked_names(domain, models)
     return sorted(reports, key=lambda report: names.index(report.model))
 
@@ -69,8 +79,11 @@ def forecast_models(
     from where its own training and validation end. The source is not asked for anything.
 
     A forecast that is there stays as it was made, also when its inputs become final, unless
-    ``redo_superseded``: then it is withdrawn and made again. Killed between the two, the next
-    run makes it.
+    ``redo_superseded``: then it is made again, withdrawn, and the new one published, batch by
+    batch. Killed between the last two, the next run makes it.
+
+    Without ``models`` one that fails is in nobody's way: the others are forecast, and what
+    failed is raised at the end.
 
     Args:
         domain: what to forecast for.
@@ -82,28 +95,34 @@ def forecast_models(
         redo_superseded: make those again whose preliminary inputs are final now.
 
     Raises:
-        ModelError: if a model has no version, does not fit the domain, or gives values that
-            are not finite; these are never published.
+        ModelError: if a model has no version, is damaged, does not fit the domain, or gives
+            values that are not finite; these are never published. Without ``models`` also if
+            several failed for reasons of different kinds; it names them all.
         ArchiveError: if there is no analysis archive, or an archive has another grid.
         ArchiveBusyError: if another process is writing the same forecasts.
         StorageError: if the storage refuses.
     """
     names = _asked_names(domain, models)
-    versions = _versions(domain, names, is_all=models is None)
+    failures = _Failures(is_all=models is None)
+    versions = _versions(domain, names, failures)
     analysis = open_analysis(domain)
     asked = _asked_times(analysis, period)
-    return [
-        _forecast(
-            domain,
-            analysis,
-            name,
-            version,
-            asked,
-            latest=latest,
-            redo_superseded=redo_superseded,
-        )
-        for name, version in versions.items()
-    ]
+    reports = []
+    for name, version in versions.items():
+        with failures.of(name):
+            reports.append(
+                _forecast(
+                    domain,
+                    analysis,
+                    name,
+                    version,
+                    asked,
+                    latest=latest,
+                    redo_superseded=redo_superseded,
+                )
+            )
+    failures.raise_if_any()
+    return reports
 
 
 def forecast_guidance(
@@ -161,17 +180,55 @@ def _asked_times(analysis: AnalysisArchive, period: Period | None) -> Times:
     return times[period.contains(times)] if period else times
 
 
-def _versions(domain: Domain, names: Sequence[str], *, is_all: bool) -> dict[str, ModelVersion]:
+@dataclass(frozen=True)
+class _Failures:
+    """What went wrong with which model; where not all are asked for, the first ends the run."""
+
+    is_all: bool
+    by_model: dict[str, LsntpError] = field(default_factory=dict)
+
+    @contextmanager
+    def of(self, name: str) -> Iterator[None]:
+        """Keep an error of this model until the others had their turn."""
+        try:
+            yield
+        except LsntpError as error:
+            if not self.is_all:
+                raise
+            _log.error("No forecasts of %s: %s", name, error)
+            self.by_model[name] = error
+
+    def raise_if_any(self) -> None:
+        """One error for all: of their kind, if it is one and the same, else ``ModelError``."""
+        errors = list(self.by_model.values())
+        if not errors:
+            return
+        if len(errors) == 1:
+            raise errors[0]
+        kinds = {type(error) for error in errors}
+        kind = kinds.pop() if len(kinds) == 1 else ModelError
+        said = "; ".join(f"of {name}: {error}" for name, error in self.by_model.items())
+        raise kind(
+            f"Expected forecasts of every model, found none of {', '.join(self.by_model)}; the "
+            f"others are written. What is wrong {said}"
+        ) from errors[0]
+
+
+def _versions(domain: Domain, names: Sequence[str], failures: _Failures) -> dict[str, ModelVersion]:
     """The champion, and the newest version of each model that is trained, in the order of names."""
     folder = Workspace.of(domain).models
-    found = {
-        name: open_champion(domain) if name == CHAMPION else latest_version(folder, name)
-        for name in names
-        if name not in domain.guidance
-    }
-    versions = {name: version for name, version in found.items() if version}
-    missing = [name for name, version in found.items() if not version]
-    if missing and not (is_all and (versions or domain.guidance)):
+    versions, missing = {}, []
+    for name in names:
+        if name in domain.guidance:
+            continue
+        with failures.of(name):
+            found = open_champion(domain) if name == CHAMPION else latest_version(folder, name)
+            if found is None:
+                missing.append(name)
+            else:
+                versions[name] = found
+    if missing and not (failures.is_all and (versions or domain.guidance)):
+        failures.raise_if_any()
         raise ModelError(
             f"Expected a trained version of {', '.join(missing)} in {folder}, found none; run "
             "`lsntp train`."
@@ -200,15 +257,15 @@ def _forecast(
         newest = int(np.flatnonzero(ready)[-1])
         asked, status, ready = asked[newest:], status[newest:], ready[newest:]
     stale = np.intersect1d(_superseded(domain, analysis, name), asked[ready])
-    if redo_superseded and stale.size:
-        ForecastArchive.open(Workspace.of(domain).forecast(name)).withdraw(stale)
-        stale = stale[:0]
+    redone = stale if redo_superseded else stale[:0]
     written, made_by = written_forecasts(domain, name)
+    stays = ~np.isin(written, redone)
+    written, made_by = written[stays], made_by[stays]
     missing = np.flatnonzero(ready & ~np.isin(asked, written))
     older = np.isin(asked[ready], written[made_by != version.version]).sum()
     if missing.size:
         due, worst = asked[missing], _worst(status[missing])
-        _write(domain, name, version, forecaster, analysis, due, worst)
+        _write(domain, name, version, forecaster, analysis, due, worst, redone)
     return ForecastReport(
         model=name,
         version=version.version,
@@ -216,7 +273,7 @@ def _forecast(
         already=int(ready.sum()) - missing.size,
         older=int(older),
         incomplete=int((~ready).sum()),
-        superseded=stale.size,
+        superseded=stale.size - redone.size,
     )
 
 
@@ -228,13 +285,19 @@ def _write(
     analysis: AnalysisArchive,
     init_times: Times,
     analysis_status: npt.NDArray[np.int8],
+    redone: Times,
 ) -> None:
-    """Forecast and publish batch by batch; the archive is made with the first good forecast."""
+    """Forecast and publish batch by batch; the archive is made with the first good forecast.
+
+    What is ``redone`` is withdrawn only when its successor is there to be published.
+    """
     archive = None
     starts = range(0, init_times.size, BATCH)
     for batch in track([slice(i, i + BATCH) for i in starts], f"forecast {name}"):
         prediction = _predict(forecaster, analysis, init_times[batch], version)
         archive = archive or create_forecasts(domain, name, _described(name, version))
+        if (replaced := np.intersect1d(init_times[batch], redone)).size:
+            archive.withdraw(replaced)
         archive.publish(
             init_times[batch],
             prediction,

@@ -11,9 +11,11 @@ from prefect.artifacts import create_table_artifact
 from prefect.events import emit_event
 
 from lsntp.config import Domain
+from lsntp.errors import ModelError
 from lsntp.evaluation.drift import drift_of
 from lsntp.evaluation.scoring import evaluate
 from lsntp.evaluation.skill import skill_table
+from lsntp.training.champion import champion_of
 from tasks.policy import HOUR_S, OPTIONS
 from tasks.slots import archive_slot, slots
 
@@ -52,7 +54,7 @@ def watch_drift(domain: Domain) -> dict[str, Any]:
 
     The event of a day has the same id however often that day is evaluated.
     """
-    found = drift_of(domain)
+    found = drift_of(domain, _champion(domain))
     verdict = found.to_dict()
     if found.is_drifting:
         emit_event(
@@ -66,3 +68,13 @@ def watch_drift(domain: Domain) -> dict[str, Any]:
         )
         get_run_logger().warning("%s: %s", domain.domain, found.verdict)
     return verdict
+
+
+def _champion(domain: Domain) -> str | None:
+    """The present champion's version; None where there is none, or none that can be read."""
+    try:
+        champion = champion_of(domain)
+    except ModelError as error:
+        get_run_logger().warning("%s: %s", domain.domain, error)
+        return None
+    return champion.version if champion else None

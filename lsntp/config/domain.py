@@ -379,6 +379,11 @@ class Domain(_Frozen):
                 f"archive.start ({self.archive.start}) must not lie after "
                 f"split.train.start ({self.split.train.start})"
             )
+        if self.drift != DriftConfig() and "persistence" not in self.baselines:
+            raise ValueError(
+                "expected persistence under baselines where a drift rule is set, since drift is "
+                f"measured against it, found {', '.join(self.baselines) or 'none'}"
+            )
         grid = self.target_grid
         if self.place is not None and not grid.contains(*self.place):
             raise ValueError(

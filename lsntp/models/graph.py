@@ -169,22 +169,13 @@ def make_graph(
     return ChunkedGraph.of(embedding, reach)
 
 
-def adjacency_row(embedding: Tensor, node: int, reach: Reach | None = None) -> Tensor:
-    """A_nj (N,): the weights with which node n listens to every node j.
+def adjacency_column(embedding: Tensor, node: int, reach: Reach | None = None) -> Tensor:
+    """A_in (N,): the weights with which every node i listens to node n (Fig. 11 and 12).
 
     Args:
         embedding: E (N, e).
         node: n.
-        reach: which pairs count; None for all, and then the weights sum to 1.
-    """
-    row = torch.softmax(torch.relu(embedding @ embedding[node]), dim=0)
-    return row if reach is None else row * reach.keeps(slice(node, node + 1))[0]
-
-
-def adjacency_column(embedding: Tensor, node: int, reach: Reach | None = None) -> Tensor:
-    """A_in (N,): the weights with which every node i listens to node n (Fig. 11 and 12).
-
-    Arguments as of :func:`adjacency_row`; the sum is no more than N.
+        reach: which pairs count; None for all. The sum is no more than N.
     """
     rows = max(1, CHUNK_BYTES // (embedding.element_size() * len(embedding)))
     scores = torch.relu(embedding @ embedding[node])

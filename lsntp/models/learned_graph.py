@@ -5,6 +5,7 @@ Shapes: H x W the domain's grid, h x w the grid of the nodes, N = h * w nodes, r
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,6 @@ from lsntp.models.graph import (
     Reach,
     adaptive_adjacency,
     adjacency_column,
-    adjacency_row,
     make_graph,
     node_places,
 )
@@ -63,14 +63,6 @@ class LearnedGraph(nn.Module):
         reach = self._reach()
         return adjacency if reach is None else adjacency * reach.keeps()
 
-    def adjacency_row(self, node: int) -> Tensor:
-        """A_nj (N,): how much node n takes from every node; memory O(N).
-
-        Raises:
-            ModelError: if the network has no LAGC.
-        """
-        return adjacency_row(self._embedding(), node, self._reach())
-
     def adjacency_column(self, node: int) -> Tensor:
         """A_in (N,): how much every node takes from node n; memory O(N).
 
@@ -112,3 +104,46 @@ class LearnedGraph(nn.Module):
         if self.architecture.reach_km == 0:
             return NoGraph(self.E)
         return make_graph(self.E, self.architecture.graph, self._reach())
+
+
+def nearest_node(cell: int, first: int, stride: int, count: int) -> int:
+    """Along one axis, the node nearest to a cell; of two, the one before it.
+
+    Args:
+        cell: its index.
+        first: the cell where the first node stands.
+        stride: cells from one node to the next.
+        count: of nodes.
+    """
+    return min(max((cell - first + (stride - 1) // 2) // stride, 0), count - 1)
+
+
+def check_buildable(
+    what: str,
+    architecture: LsntpConfig,
+    shape: tuple[int, int],
+    grid: Grid | None,
+    faults: Sequence[str] = (),
+) -> None:
+    """Refuse what the architecture cannot be built for, naming every fault and its cure.
+
+    Args:
+        what: is to be built.
+        architecture: its ``reach_km`` counts here.
+        shape: (H, W).
+        grid: where the cells are, if that is known.
+        faults: what else is not as it must be, as "…, found …".
+
+    Raises:
+        ModelError: if there is any fault.
+    """
+    found = list(faults)
+    if architecture.reach_km not in (0, "all") and grid is None:
+        found.append("a grid to measure reach_km on, found none")
+    if grid is not None and grid.shape != shape:
+        found.append(f"a grid of the shape {shape}, found {grid}")
+    if found:
+        raise ModelError(
+            f"{what} cannot be built as configured under architecture: expected "
+            f"{'; expected '.join(found)}."
+        )

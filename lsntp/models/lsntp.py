@@ -14,7 +14,7 @@ from lsntp.errors import ModelError
 from lsntp.grid import Grid
 from lsntp.models.cell import LSConvLSTM, State, stepwise
 from lsntp.models.graph import Graph
-from lsntp.models.learned_graph import LearnedGraph
+from lsntp.models.learned_graph import LearnedGraph, check_buildable, nearest_node
 
 
 class LSNTP(LearnedGraph):
@@ -115,10 +115,12 @@ class LSNTP(LearnedGraph):
         return torch.cat(frames, dim=1)
 
     def node_of(self, row: int, column: int) -> int:
-        """The node that sees a cell of the grid among its 3 x 3 (or one); of two, the later."""
+        """The node nearest to a cell of the grid; of two, the one before it."""
         height, width = self.node_shape
-        stride = 1 if self.front is None else 2
-        return min(row // stride, height - 1) * width + min(column // stride, width - 1)
+        first, stride = (0, 1) if self.front is None else (1, 2)
+        return nearest_node(row, first, stride, height) * width + nearest_node(
+            column, first, stride, width
+        )
 
     def node_grid(self, grid: Grid) -> Grid:
         """The grid of the nodes: the cells themselves, or the middle ones of every 3 x 3."""
@@ -189,12 +191,4 @@ def _check_fits(
             f"one input channel to feed forecasts back into, found {channels}; set "
             "decoder_input: none"
         )
-    if architecture.reach_km not in (0, "all") and grid is None:
-        faults.append("a grid to measure reach_km on, found none")
-    if grid is not None and grid.shape != shape:
-        faults.append(f"a grid of the shape {shape}, found {grid}")
-    if faults:
-        raise ModelError(
-            "LS-NTP cannot be built as configured under architecture: expected "
-            f"{'; expected '.join(faults)}."
-        )
+    check_buildable("LS-NTP", architecture, shape, grid, faults)

@@ -11,12 +11,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lsntp.config import LsntpConfig
-from lsntp.errors import ModelError
 from lsntp.grid import Grid
 from lsntp.models.cell import LSConvLSTM, State
 from lsntp.models.forced import Told, residual_blocks, zero_at_first
 from lsntp.models.graph import Graph
-from lsntp.models.learned_graph import LearnedGraph
+from lsntp.models.learned_graph import LearnedGraph, check_buildable, nearest_node
 from lsntp.training_data.forcings import KNOWN, STATIC
 
 STRENGTH = 0.1
@@ -84,7 +83,8 @@ class LSNTPPlus(LearnedGraph):
         grid: Grid | None = None,
     ) -> None:
         super().__init__(architecture)
-        _check_fits(architecture, shape, channels, grid)
+        faults = [] if channels == 1 else [f"one input channel, found {channels}"]
+        check_buildable("LS-NTP plus", architecture, shape, grid, faults)
         self.shape, self.history, self.horizon = shape, history, horizon
         self.told = Told(known=architecture.needs_climatology, static=architecture.static)
         self.stride = stride = architecture.stride
@@ -159,10 +159,13 @@ class LSNTPPlus(LearnedGraph):
 
     def node_of(self, row: int, column: int) -> int:
         """The node nearest to a cell of the grid; of two, the one before it."""
-        return row // self.stride * self.node_shape[1] + column // self.stride
+        rows, columns = self.node_shape
+        return nearest_node(row, 0, self.stride, rows) * columns + nearest_node(
+            column, 0, self.stride, columns
+        )
 
     def node_grid(self, grid: Grid) -> Grid:
-        """The grid of the nodes: every cell, or every second one from the first."""
+        """The grid of the nodes: every cell, or every ``stride``-th one from the first."""
         return Grid(grid.latitude[:: self.stride], grid.longitude[:: self.stride])
 
     def _weighed_graph(self) -> Graph:
@@ -237,20 +240,3 @@ def _layer(architecture: LsntpConfig, shape: tuple[int, int]) -> LSConvLSTM:
         with torch.no_grad():
             layer.b[architecture.hidden : 2 * architecture.hidden] = architecture.forget_bias
     return layer
-
-
-def _check_fits(
-    architecture: LsntpConfig, shape: tuple[int, int], channels: int, grid: Grid | None
-) -> None:
-    faults = []
-    if channels != 1:
-        faults.append(f"one input channel, found {channels}")
-    if architecture.reach_km not in (0, "all") and grid is None:
-        faults.append("a grid to measure reach_km on, found none")
-    if grid is not None and grid.shape != shape:
-        faults.append(f"a grid of the shape {shape}, found {grid}")
-    if faults:
-        raise ModelError(
-            "LS-NTP plus cannot be built as configured under architecture: expected "
-            f"{'; expected '.join(faults)}."
-        )

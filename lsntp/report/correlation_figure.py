@@ -70,7 +70,8 @@ def draw_correlations(found: Correlations) -> str:
     relative = found.adjacency * found.adjacency.size
     relative[found.node] = np.nan
     nodes = np.ix_(
-        *(node_index(*sizes) for sizes in zip(found.grid.shape, relative.shape, strict=True))
+        node_index(found.grid.latitude, found.node_grid.latitude),
+        node_index(found.grid.longitude, found.node_grid.longitude),
     )
     measured = found.correlation.copy()
     measured[found.cell] = np.nan

@@ -38,8 +38,8 @@ def links_view(links: Links, domain_grid: Grid, canvas: Canvas) -> LinksView:
     scale = Scale.spanning(relative, colormap="YlGnBu", unit="times an even share")
     shown = relative[
         np.ix_(
-            node_index(domain_grid.shape[0], links.grid.shape[0]),
-            node_index(domain_grid.shape[1], links.grid.shape[1]),
+            node_index(domain_grid.latitude, links.grid.latitude),
+            node_index(domain_grid.longitude, links.grid.longitude),
         )
     ]
     rings = ring_distances(float(distance.max()))
@@ -87,10 +87,18 @@ def place_mark(canvas: Canvas, latitude: float, longitude: float) -> str:
     return f'<circle class="mark halo" {circle}/><circle class="mark" {circle}/>'
 
 
-def node_index(cells: int, nodes: int) -> npt.NDArray[np.intp]:
-    """The node behind each cell of an axis: itself, or one of every two when downsampled."""
-    stride = 1 if cells == nodes else 2
-    return np.minimum(np.arange(cells) // stride, nodes - 1)
+def node_index(cells: Floats, nodes: Floats) -> npt.NDArray[np.intp]:
+    """The node nearest to each cell of an axis, counted in cells; of two, the one before.
+
+    As ``node_of`` of a network.
+
+    Args:
+        cells: (n,) degrees.
+        nodes: (m,) degrees, ascending or descending like the cells, each at a cell.
+    """
+    places = np.abs(cells[:, None] - nodes).argmin(axis=0)
+    nearest: npt.NDArray[np.intp] = np.abs(np.arange(cells.size)[:, None] - places).argmin(axis=1)
+    return nearest
 
 
 def ring_distances(largest_km: float) -> list[int]:

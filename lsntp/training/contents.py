@@ -38,18 +38,40 @@ def restore_statistics(version: ModelVersion, tensors: Tensors) -> Statistics:
     """The statistics of the training data, climatology included.
 
     Raises:
-        ModelError: if ``statistics.json`` does not hold them.
+        ModelError: if ``statistics.json`` does not hold them, whole and finite.
     """
     climatology = Climatology(
         np.asarray(tensors[CLIMATOLOGY], np.float32), np.asarray(tensors[HOURS_OF_DAY], np.float64)
     )
+    content = version.statistics
     try:
-        return Statistics.from_dict(version.statistics, climatology)
+        statistics = Statistics.from_dict(content, climatology)
+        _check_numbers(statistics, version.provenance.recipe.horizon)
     except (KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"Expected the statistics of the training data in {version.path}, found other "
             f"content ({error!r}); run `lsntp train`."
         ) from error
+    return statistics
+
+
+def _check_numbers(statistics: Statistics, horizon: int) -> None:
+    """Refuse what arithmetic would only stumble over later.
+
+    Raises:
+        ValueError: naming every number that is not as it must be.
+    """
+    numbers = {
+        name: np.asarray(getattr(statistics, name), np.float64)
+        for name in ("minimum", "maximum", "mean", "std", "increment_std", "anomaly_std")
+    }
+    faults = [
+        f"{name} not finite" for name, value in numbers.items() if not np.isfinite(value).all()
+    ]
+    if (shape := numbers["increment_std"].shape) != (horizon,):
+        faults.append(f"increment_std of shape {shape} for {horizon} leads")
+    if faults:
+        raise ValueError("; ".join(faults))
 
 
 def baseline_tensors(forecaster: Forecaster, statistics: Statistics) -> dict[str, Any]:

@@ -55,8 +55,11 @@ class Examples(Protocol):
 
 
 @runtime_checkable
-class ToldExamples(Examples, Protocol):
-    """Examples with more than the history, as :mod:`lsntp.training_data.forced_windows`."""
+class Telling(Protocol):
+    """Examples with more than the history, as :mod:`lsntp.training_data.forced_windows`.
+
+    Nothing but ``told`` makes them so: whatever else a wrapper lacks, its network is told.
+    """
 
     def told(self, indices: Sequence[int]) -> Told:
         """``known_future`` (B, T + K, f, H, W) and ``static`` (s, H, W), or None."""
@@ -272,7 +275,7 @@ class FitLoop:
         positions, device = list(indices), self.fabric.device
         history, target = windows.batch(positions)
         batch = Batch(windows.init_times[positions], history.to(device), target.to(device))
-        if not isinstance(windows, ToldExamples):
+        if not isinstance(windows, Telling):
             return batch
         known_future, static = windows.told(positions)
         return replace(batch, told=(_to(known_future, device), _to(static, device)))

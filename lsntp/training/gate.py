@@ -21,7 +21,13 @@ import numpy as np
 
 from lsntp.archives.analysis import AnalysisArchive
 from lsntp.config import Domain
-from lsntp.errors import ArchiveBusyError, ConfigError, ModelError
+from lsntp.errors import (
+    ArchiveBusyError,
+    ConfigError,
+    DomainError,
+    ModelError,
+    TrainingDataError,
+)
 from lsntp.evaluation.bootstrap import Difference
 from lsntp.evaluation.table import counted
 from lsntp.grid import Floats
@@ -56,6 +62,8 @@ GATE: Final = "gate"
 """Who promotes when nobody asked for it by hand."""
 ATTEMPTS: Final = 5
 """How often a candidate is judged anew because the champion changed meanwhile."""
+UNUSABLE: Final = (ModelError, ConfigError, DomainError, TrainingDataError)
+"""What is wrong with a version, not with the storage or the analyses."""
 
 
 def offer(domain: Domain, candidates: Sequence[str], *, by: str = GATE) -> list[Outcome]:
@@ -183,7 +191,7 @@ class _Judge:
             return _without_champion(self.domain, name)
         try:
             candidate = enter(self.domain, name)
-        except (ModelError, ConfigError) as error:
+        except UNUSABLE as error:
             return _unscored(self.domain, name, champion, "refused", one_line(error))
         holder = self._enter_champion(champion)
         window = gate_window(self.domain, self.analysis, (candidate, holder))
@@ -210,7 +218,7 @@ class _Judge:
             return stored
         try:
             own = squared_errors(self.domain, self.analysis, candidate, window.init_times)
-        except ModelError as error:
+        except UNUSABLE as error:
             return _unscored(self.domain, name, champion, "refused", one_line(error))
         other = squared_errors(self.domain, self.analysis, holder, window.init_times)
         found = Duel(candidate, holder, window, self.domain.lead_times, np.stack([own, other]))
@@ -233,7 +241,7 @@ class _Judge:
     def _enter_champion(self, name: str) -> Contender:
         try:
             return enter(self.domain, name)
-        except (ModelError, ConfigError) as error:
+        except UNUSABLE as error:
             raise ModelError(
                 f"Expected a champion of {self.domain.domain} to compare with, found {name} "
                 f"unusable: {error} Return to the one before with `lsntp models rollback "
@@ -259,7 +267,7 @@ class _Contest:
                 continue
             try:
                 contenders.append(enter(self.domain, version.version))
-            except (ModelError, ConfigError) as error:
+            except UNUSABLE as error:
                 refused.append((version.version, one_line(error)))
         if not contenders:
             return []
@@ -268,7 +276,7 @@ class _Contest:
         for contender in contenders:
             try:
                 rmse[contender.name] = self._rmse(contender, window)
-            except ModelError as error:
+            except UNUSABLE as error:
                 refused.append((contender.name, one_line(error)))
         if not rmse:
             return []

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from lsntp.config import Domain, NetworkConfig
-from lsntp.errors import ModelError
+from lsntp.errors import ModelError, TrainingDataError
 from lsntp.grid import Fields
 from lsntp.models.base import check_history
 from lsntp.models.registry import build_network, is_told
@@ -141,15 +141,18 @@ def restore_network(version: ModelVersion, domain: Domain) -> NetworkForecaster:
     """The trained network of a version.
 
     Raises:
-        ModelError: if the configuration is no network's, or a tensor is missing, extra,
-            misshaped or not finite.
+        ModelError: if the configuration is no network's, a tensor is missing, extra, misshaped
+            or not finite, or the statistics cannot be scaled with.
     """
     config = _network_config(version)
     network = untrained_network(config, domain)
-    tensors = load_weights(network, version, domain)
-    return make_forecaster(
-        version.model, network, config, restore_statistics(version, tensors), domain
-    )
+    statistics = restore_statistics(version, load_weights(network, version, domain))
+    try:
+        return make_forecaster(version.model, network, config, statistics, domain)
+    except TrainingDataError as error:
+        raise ModelError(
+            f"Expected statistics to scale with in {version.path}, found others: {error}"
+        ) from error
 
 
 def load_weights(

@@ -63,6 +63,11 @@ class Provenance(_Record):
     grid: str = Field(description="The grid in words, for messages.")
     parameters: int = Field(description="Trained numbers.")
     tensors_sha256: str = Field("", description="SHA-256 of model.safetensors, set on saving.")
+    files_sha256: dict[str, str] = Field(
+        {},
+        description="SHA-256 of config.yaml, statistics.json and scores.json by name, set on "
+        "saving; versions older than this seal have none.",
+    )
     is_synthetic: bool
     commit: str | None = Field(description="Of the source tree, where there is one.")
     hardware: dict[str, str]

@@ -12,7 +12,7 @@ import logging
 import re
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -129,23 +129,13 @@ class ModelVersion:
         Raises:
             ModelError: if the file is damaged, or is no safetensors file.
         """
-        path = self.path / TENSORS
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise ModelError(f"Expected to read {path}: {error}.") from error
-        found = hashlib.sha256(content).hexdigest()
-        if found != self.provenance.tensors_sha256:
-            raise ModelError(
-                f"Expected SHA-256 {self.provenance.tensors_sha256} of {path}, found {found}: the "
-                "file was changed or damaged; remove the version's folder and run `lsntp train`."
-            )
+        content = self._sealed(TENSORS, self.provenance.tensors_sha256)
         try:
             return dict(load_safetensors(content))
         except SafetensorError as error:
             raise ModelError(
-                f"Expected a safetensors file at {path}, found something else ({error}); "
-                "no other format is loaded."
+                f"Expected a safetensors file at {self.path / TENSORS}, found something else "
+                f"({error}); no other format is loaded."
             ) from error
 
     def check_fits(self, domain: Domain) -> None:
@@ -187,11 +177,27 @@ class ModelVersion:
                 "move split.test."
             )
 
-    def _parse(self, name: str, parse: Any) -> Any:
+    def _parse(self, name: str, parse: Callable[[bytes], Any]) -> Any:
+        content = self._sealed(name, self.provenance.files_sha256.get(name))
         try:
-            return parse((self.path / name).read_text("utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
+            return parse(content)
+        except (ValueError, yaml.YAMLError) as error:
             raise ModelError(f"Expected a readable {self.path / name}: {error}.") from error
+
+    def _sealed(self, name: str, expected: str | None) -> bytes:
+        """The content of a file, after its SHA-256 was verified; None where it was never sealed."""
+        path = self.path / name
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ModelError(f"Expected to read {path}: {error}.") from error
+        found = hashlib.sha256(content).hexdigest()
+        if expected is not None and found != expected:
+            raise ModelError(
+                f"Expected SHA-256 {expected} of {path}, found {found}: the file was changed or "
+                "damaged; remove the version's folder and run `lsntp train`."
+            )
+        return content
 
 
 def check_tensors(found: Tensors, expected: Mapping[str, tuple[int, ...]], where: Path) -> None:
@@ -230,7 +236,7 @@ def save_version(
 
     Args:
         folder: the domain's folder of versions.
-        provenance: sealed here with the SHA-256 of ``tensors``.
+        provenance: sealed here with the SHA-256 of every other file.
         tensors: what the model needs to forecast, by name.
         config: the resolved configuration, YAML.
         statistics: of the training data, JSON-able.
@@ -243,14 +249,17 @@ def save_version(
         StorageError: if the storage refuses; nothing is left behind.
     """
     weights = save_safetensors({name: np.ascontiguousarray(a) for name, a in tensors.items()})
-    sealed = provenance.model_copy(update={"tensors_sha256": hashlib.sha256(weights).hexdigest()})
     contents = {
         TENSORS: weights,
         CONFIG: config.encode(),
         STATISTICS: _json(statistics),
         SCORES: _json(scores),
-        PROVENANCE: _json(sealed.model_dump(mode="json")),
     }
+    digests = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    sealed = provenance.model_copy(
+        update={"tensors_sha256": digests.pop(TENSORS), "files_sha256": digests}
+    )
+    contents[PROVENANCE] = _json(sealed.model_dump(mode="json"))
     target = folder / sealed.version
     aside = folder / f".{sealed.version}-{uuid.uuid4().hex[:8]}.partial"
     try:

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -44,6 +45,10 @@ class Clocked:
     def __len__(self) -> int:
         return len(self.windows)
 
+    def order(self, numbers: np.random.Generator) -> list[int]:
+        """As the windows."""
+        return self.windows.order(numbers)
+
     def batch(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """As the windows; the first of an epoch is noted."""
         if indices[0] == 0:
@@ -54,10 +59,16 @@ class Clocked:
 class ToldClocked(Clocked):
     """The same, of windows with forcings."""
 
+    windows: ForcedWindows
+
     def told(self, indices: Sequence[int]) -> tuple[Tensor | None, Tensor | None]:
         """As the windows."""
-        assert isinstance(self.windows, ForcedWindows)
         return self.windows.told(indices)
+
+
+def clock(windows: Windows | ForcedWindows) -> Clocked:
+    """The windows with a clock, which tell what they told before."""
+    return ToldClocked(windows) if isinstance(windows, ForcedWindows) else Clocked(windows)
 
 
 def measure(domain: Domain, name: str, epochs: int) -> str:
@@ -84,7 +95,7 @@ def measure(domain: Domain, name: str, epochs: int) -> str:
         windows = Windows(archive, init_times, forecaster.transform, **steps)
         forcings = forecaster.forcings
         blocks.append(ForcedWindows(windows, forcings) if forcings else windows)
-    clocked = (ToldClocked if forecaster.forcings else Clocked)(blocks[1])
+    clocked = clock(blocks[1])
     with tempfile.TemporaryDirectory() as folder:
         begin = time.process_time()
         fit_network(

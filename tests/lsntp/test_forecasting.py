@@ -5,12 +5,12 @@ import xarray as xr
 from lsntp import forecasting
 from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.forecast import ForecastArchive
-from lsntp.errors import ArchiveNotFoundError, ModelError
+from lsntp.errors import ArchiveNotFoundError, ModelError, StorageError
 from lsntp.forecasting import forecast
 from lsntp.names import Status
 from lsntp.times import Period
 from lsntp.training import latest_version, train
-from lsntp.training.champion import promote
+from lsntp.training.champion import champion_path, promote
 from lsntp.workspace import Workspace
 
 
@@ -290,6 +290,80 @@ def test_a_damaged_model_is_not_in_the_champions_way(trained):
     with pytest.raises(ModelError, match="SHA-256"):
         forecast(trained, latest=True)
     assert list(archive_of(trained, "champion").written()) == [hour(trained, 359)]
+
+
+def test_a_damaged_champion_stops_nobody_else(trained):
+    choose(trained, "ridge")
+    champion_path(trained).write_text("{}")
+    with pytest.raises(ModelError, match=r"readable .*champion\.json"):
+        forecast(trained, latest=True)
+    for model in trained.model_names:
+        assert list(archive_of(trained, model).written()) == [hour(trained, 359)]
+    assert not Workspace.of(trained).forecast("champion").exists()
+
+
+def test_what_failed_is_named_at_the_end_and_all_else_is_forecast(trained):
+    folder = Workspace.of(trained).models
+    for model in ("persistence", "net"):
+        (latest_version(folder, model).path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError) as caught:
+        forecast(trained, latest=True)
+    assert "found none of persistence, net" in str(caught.value)
+    assert str(caught.value).count("SHA-256") >= 2
+    for model in set(trained.model_names) - {"persistence", "net"}:
+        assert list(archive_of(trained, model).written()) == [hour(trained, 359)]
+
+
+def test_failures_of_several_kinds_are_one_model_error(trained, monkeypatch):
+    folder = Workspace.of(trained).models
+    (latest_version(folder, "persistence").path / "model.safetensors").write_bytes(b"")
+    predict = forecasting._predict
+
+    def full(forecaster, *rest):
+        if forecaster.name == "ridge":
+            raise StorageError("no space")
+        return predict(forecaster, *rest)
+
+    monkeypatch.setattr(forecasting, "_predict", full)
+    with pytest.raises(ModelError, match=r"(?s)of persistence: .*SHA-256.*of ridge: no space"):
+        forecast(trained, latest=True)
+
+
+def test_named_models_stop_at_the_first_that_fails(trained):
+    folder = Workspace.of(trained).models
+    (latest_version(folder, "ridge").path / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError, match="SHA-256"):
+        forecast(trained, models=["ridge", "net"], latest=True)
+    assert not Workspace.of(trained).forecasts.exists()
+
+
+def test_a_remake_that_fails_loses_no_stored_forecast(trained, publish, make_fields):
+    fields = make_fields(trained, 366)[360:]
+    publish(trained, fields, first=360, status=Status.PRELIMINARY)
+    period = Period(hour(trained, 360), hour(trained, 366))
+    forecast(trained, models=["net"], period=period)
+    archive = archive_of(trained, "net")
+    before = archive.read(archive.written())
+    publish(trained, fields, first=360)
+
+    class Broken:
+        name, offsets = "net", (0,)
+
+        def forecast(self, history, init_times):
+            return np.full((init_times.size, 3, 6, 8), np.inf, np.float32)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(forecasting, "load_forecaster", lambda *_: Broken())
+        with pytest.raises(ModelError, match="Expected finite"):
+            forecast(trained, models=["net"], period=period, redo_superseded=True)
+    archive = archive_of(trained, "net")
+    np.testing.assert_array_equal(archive.read(archive.written()), before)
+    assert set(archive.analysis_status_at(archive.written())) == {Status.PRELIMINARY}
+
+    (report,) = forecast(trained, models=["net"], period=period, redo_superseded=True)
+    assert (report.written.size, report.already, report.superseded) == (6, 0, 0)
+    archive = archive_of(trained, "net")
+    assert set(archive.analysis_status_at(archive.written())) == {Status.FINAL}
 
 
 def test_without_a_champion_the_models_are_forecast_and_it_is_said(trained, caplog):

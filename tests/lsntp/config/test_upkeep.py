@@ -1,6 +1,7 @@
 import pytest
 
 from lsntp.config import DriftConfig, GateConfig, RetrainConfig, load_domain
+from lsntp.errors import ConfigError
 
 
 def test_the_split_stays_as_written_unless_asked():
@@ -32,3 +33,10 @@ def test_days_belong_to_the_rolling_window_and_to_no_other():
 def test_settings_without_a_meaning_are_refused(config, wrong):
     with pytest.raises(ValueError, match=next(reversed(wrong))):
         config.model_validate(wrong)
+
+
+def test_a_drift_rule_needs_the_baseline_that_it_measures_against():
+    overrides = {"drift.for_days": 5, "baselines": ["ridge"]}
+    with pytest.raises(ConfigError, match=r"expected persistence under baselines .* found ridge"):
+        load_domain("demo", overrides=overrides)
+    assert load_domain("demo", overrides={"baselines": ["ridge"]}).baselines == ("ridge",)

@@ -185,16 +185,36 @@ def test_parameter_count_by_formula():
     [
         {"anomalies": False},
         {"residual": False},
-        {"attention_layers": 3},
         {"gate_activation": "relu"},
-        {"stride": 4},
         {"reach_km": 0},
     ],
 )
-def test_a_switch_acts(settings):
-    ours, others = shake(build()), shake(build(**settings))
+def test_a_switch_acts_on_the_same_weights(settings):
+    ours, others = shake(build()), build(**settings).eval()
+    others.load_state_dict(ours.state_dict())
     given = inputs()
     assert not torch.allclose(ours(*given), others(*given))
+
+
+def test_a_stride_is_that_of_the_recurrence_and_its_kernels_cover_it():
+    network = build(stride=4)
+    assert network.node_shape == (2, 3)  # rows 0 and 4 of 6, columns 0, 4 and 8 of 9
+    assert tuple(network.E.shape) == (2 * 3, 3)
+    assert (network.down.stride, network.down.kernel_size) == ((4, 4), (5, 5))
+    assert (network.up.stride, network.up.kernel_size) == ((4, 4), (8, 8))
+    raised = []
+    network.up.register_forward_pre_hook(lambda _, given: raised.append(given[0].shape))
+    network(*inputs())
+    assert raised == [(2, 4, 2, 3)] * K
+
+
+def test_a_third_attention_layer_acts_beside_the_same_two():
+    two, three = shake(build()), shake(build(attention_layers=3))
+    found = three.load_state_dict(two.state_dict(), strict=False)
+    assert found.unexpected_keys == []
+    assert {name.split(".")[-2] for name in found.missing_keys} == {"third"}
+    given = inputs()
+    assert not torch.allclose(two(*given), three(*given))
 
 
 def test_dropout_acts_in_training_only():
@@ -233,6 +253,17 @@ def test_the_nodes_stand_on_every_second_cell_from_the_first():
     assert nodes.longitude.tolist() == [0.0, 2.0, 4.0, 6.0, 8.0]
     assert network.node_of(3, 4) == 1 * 5 + 2
     assert network.adjacency_column(7).shape == (15,)
+
+
+def test_a_cell_belongs_to_the_nearest_node_also_at_stride_four():
+    network = build(stride=4)
+    nodes = network.node_grid(Grid(50.0 - np_range(H), np_range(W)))
+    assert nodes.latitude.tolist() == [50.0, 46.0]
+    assert nodes.longitude.tolist() == [0.0, 4.0, 8.0]
+    rows = [network.node_of(row, 0) // 3 for row in range(H)]
+    columns = [network.node_of(0, column) for column in range(W)]
+    assert rows == [0, 0, 0, 1, 1, 1]
+    assert columns == [0, 0, 0, 1, 1, 1, 1, 2, 2]
 
 
 def np_range(count):

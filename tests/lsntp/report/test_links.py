@@ -45,11 +45,17 @@ def test_drawing_leaves_the_weights_as_they_were():
 
 
 @pytest.mark.parametrize(
-    ("cells", "nodes", "expected"),
-    [(4, 4, [0, 1, 2, 3]), (5, 2, [0, 0, 1, 1, 1]), (4, 2, [0, 0, 1, 1])],
+    ("cells", "first", "stride", "expected"),
+    [
+        (4, 0, 1, [0, 1, 2, 3]),
+        (5, 1, 2, [0, 0, 0, 1, 1]),  # the middle ones of every 3 x 3
+        (4, 0, 2, [0, 0, 1, 1]),
+        (10, 0, 4, [0, 0, 0, 1, 1, 1, 1, 2, 2, 2]),  # nodes at 0, 4 and 8
+    ],
 )
-def test_every_cell_has_its_node(cells, nodes, expected):
-    assert node_index(cells, nodes).tolist() == expected
+def test_every_cell_is_drawn_as_its_nearest_node(cells, first, stride, expected):
+    gaussian = 50.0 - np.cumsum(np.linspace(1.9, 1.8, cells))  # not quite even
+    assert node_index(gaussian, gaussian[first::stride]).tolist() == expected
 
 
 def test_links_of_a_downsampled_network_cover_the_domain():

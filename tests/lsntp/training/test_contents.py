@@ -8,6 +8,7 @@ from lsntp.training.history import open_analysis, read_fields
 from lsntp.training.loading import load_forecaster
 from lsntp.training.versions import latest_version
 from lsntp.workspace import Workspace
+from tests.lsntp.training.made_versions import rewrite
 
 LAST_DAY = np.array(["2021-01-14T12", "2021-01-15T03"], "datetime64[ns]")
 
@@ -30,7 +31,7 @@ def test_statistics_come_back_as_they_were(trained):
 
 def test_statistics_of_another_kind_are_refused(trained):
     version = latest_version(Workspace.of(trained).models, "persistence")
-    (version.path / "statistics.json").write_text('{"mean": 280.0}')
+    version = rewrite(version, "statistics.json", '{"mean": 280.0}')
     with pytest.raises(ModelError, match=r"found other content.*period"):
         restore_statistics(version, version.tensors())
 

@@ -9,14 +9,14 @@ import pytest
 from lsntp.archives.forecast import ForecastArchive
 from lsntp.errors import ArchiveBusyError, ModelError
 from lsntp.forecasting import forecast
-from lsntp.training import gate, latest_version
+from lsntp.training import gate, latest_version, train
 from lsntp.training.champion import champion_of, promote, rollback
-from lsntp.training.contents import CLIMATOLOGY, RIDGE
+from lsntp.training.contents import CLIMATOLOGY, HOURS_OF_DAY, RIDGE
 from lsntp.training.decisions import decisions_of
 from lsntp.training.gate import is_due, offer
 from lsntp.training.versions import save_version
 from lsntp.workspace import Workspace
-from tests.lsntp.training.made_versions import biased, gate_domain, truth
+from tests.lsntp.training.made_versions import biased, gate_domain, rewrite, truth
 
 
 @pytest.fixture
@@ -219,6 +219,37 @@ def test_a_network_with_spoilt_weights_is_refused(trained, spoil, words):
     assert champion_of(trained).version == before
 
 
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"std": 0.0}, "statistics to scale with"),
+        ({"increment_std": [1.0] * 7}, "increment_std"),
+        ({"mean": float("nan")}, "mean"),
+    ],
+)
+def test_a_network_with_unusable_statistics_is_refused_and_the_next_is_judged(
+    trained, changes, words
+):
+    offer(trained, [])
+    version = latest_version(Workspace.of(trained).models, "net")
+    broken = rewrite(version, "statistics.json", json.dumps(version.statistics | changes))
+    (other,) = train(trained, models=["ridge"], force=True)
+    first, second = offer(trained, [broken.version, other.version])
+    assert first.decision.verdict == "refused"
+    assert words in first.decision.reason
+    assert second.decision.verdict != "refused"
+
+
+def test_a_climatology_of_other_hours_is_refused_and_the_next_is_judged(domain):
+    hours = np.arange(domain.steps_per_day) * domain.cadence_h + 1.0
+    broken = biased(domain, 0.0, 0.0, tensors={HOURS_OF_DAY: hours})
+    other = biased(domain, 0.1, 0.1, repeat=1)
+    first, second = offer(domain, [broken, other])
+    assert first.decision.verdict == "refused"
+    assert "hours" in first.decision.reason
+    assert second.decision.verdict != "refused"
+
+
 def test_forecasts_that_are_not_finite_are_refused(domain):
     name = biased(domain, 1e39, 0.0)  # finite, but no float32
     with np.errstate(over="ignore"):
@@ -321,12 +352,8 @@ def test_before_any_unseen_day_the_validation_scores_choose(make_domain, publish
     publish(domain, truth(domain, 10))
     ridge = biased(domain, 0.5, 0.5)
     biased(domain, model="climatology", tensors={})
-    scores = (
-        Workspace.of(domain).models
-        / latest_version(Workspace.of(domain).models, "climatology").version
-    )
-    content = json.loads((scores / "scores.json").read_text()) | {"mse_k2": [4.0, 4.0]}
-    (scores / "scores.json").write_text(json.dumps(content))
+    version = latest_version(Workspace.of(domain).models, "climatology")
+    rewrite(version, "scores.json", json.dumps(version.scores | {"mse_k2": [4.0, 4.0]}))
     offer(domain, [])
     assert champion_of(domain).version == ridge
     assert "in validation: 0.500 K" in champion_of(domain).reason

@@ -9,6 +9,7 @@ from lsntp.training.history import open_analysis, read_fields
 from lsntp.training.loading import load_forecaster
 from lsntp.training.versions import ModelVersion, latest_version
 from lsntp.workspace import Workspace
+from tests.lsntp.training.made_versions import rewrite
 
 INIT_TIMES = np.array(["2021-01-13T06", "2021-01-14T18"], "datetime64[ns]")
 
@@ -64,12 +65,12 @@ def test_the_network_is_the_one_of_the_version_not_of_todays_domain(trained, mak
 
 
 def test_weights_of_another_network_than_the_stored_configuration_are_refused(trained):
-    path = version_of(trained, "net").path / "config.yaml"
-    config = yaml.safe_load(path.read_text())
+    version = version_of(trained, "net")
+    config = version.config
     config["networks"]["net"]["architecture"]["hidden"] = 5
-    path.write_text(yaml.safe_dump(config))
+    changed = rewrite(version, "config.yaml", yaml.safe_dump(config))
     with pytest.raises(ModelError, match=r"network\..* expected"):
-        load_forecaster(version_of(trained, "net"), trained)
+        load_forecaster(changed, trained)
 
 
 def test_a_network_that_calls_itself_a_baseline_is_refused(trained):

@@ -12,6 +12,7 @@ from lsntp.training.loading import load_forecaster
 from lsntp.training.network import make_forecaster
 from lsntp.training.versions import latest_version
 from lsntp.workspace import Workspace
+from tests.lsntp.training.made_versions import rewrite
 
 
 class Zero(nn.Module):
@@ -87,7 +88,7 @@ def test_an_incomplete_history_is_refused(trained, init_times):
 
 def test_a_version_whose_configuration_lost_its_network_is_refused(trained):
     version = latest_version(Workspace.of(trained).models, "net")
-    (version.path / "config.yaml").write_text("networks: {}\n")
+    version = rewrite(version, "config.yaml", "networks: {}\n")
     with pytest.raises(ModelError, match=r"Expected networks\.net"):
         load_forecaster(version, trained)
 

@@ -147,6 +147,32 @@ def test_one_flipped_bit_is_noticed(trained, folder, model):
         load_forecaster(damaged, trained)
 
 
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("statistics.json", '"frames_used": 192', '"frames_used": 191'),
+        ("config.yaml", "hidden: 2", "hidden: 3"),
+        ("scores.json", '"windows": ', '"windows": 1'),
+    ],
+)
+def test_one_changed_character_of_what_decides_a_forecast_is_noticed(folder, name, old, new):
+    path = latest_version(folder, "net").path
+    text = (path / name).read_text()
+    assert old in text
+    (path / name).write_text(text.replace(old, new))
+    changed = ModelVersion.open(path)
+    with pytest.raises(ModelError, match=rf"Expected SHA-256 .*{name}.* changed or damaged"):
+        getattr(changed, name.partition(".")[0])
+
+
+def test_a_version_from_before_the_seal_of_its_other_files_still_loads(trained, folder):
+    path = latest_version(folder, "net").path
+    content = json.loads((path / "provenance.json").read_text())
+    del content["files_sha256"]
+    (path / "provenance.json").write_text(json.dumps(content))
+    load_forecaster(ModelVersion.open(path), trained)
+
+
 class Bomb:
     """Unpickling it makes a file."""
 
