@@ -95,6 +95,9 @@ class GfsSource(_Source):
     retries: int = Field(4, ge=0, le=20, description="Of a request that failed for a while.")
     pause_s: float = Field(1.0, gt=0, description="Longest before the first retry; then doubled.")
     timeout_s: float = Field(60.0, gt=0, description="Longest silence of the server.")
+    deadline_minutes: float = Field(
+        30.0, gt=0, description="Longest time for one object, retries included."
+    )
 
     def has_step(self, step_h: float) -> bool:
         """Whether the bucket holds a forecast so many hours ahead."""

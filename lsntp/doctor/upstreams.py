@@ -168,7 +168,9 @@ def examine_bucket(
         found: where outcomes go.
         timeout_s: longest wait for an answer.
     """
-    reader = Bucket(bucket, connections=1, retries=0, pause_s=1, timeout_s=timeout_s)
+    reader = Bucket(
+        bucket, connections=1, retries=0, pause_s=1, timeout_s=timeout_s, deadline_s=timeout_s
+    )
     key = Ticket(init_time, 0).key(resolution)
     try:
         date = reader.date(key)

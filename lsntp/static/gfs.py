@@ -45,6 +45,7 @@ class GfsGround:
             retries=config.retries,
             pause_s=config.pause_s,
             timeout_s=config.timeout_s,
+            deadline_s=config.deadline_minutes * 60,
         )
 
     @property

@@ -107,6 +107,37 @@ class S3:
 
         self.cues.append(Cue("GET", path, act, times))
 
+    def ignore_ranges(self, path: str, times: int = 1) -> None:
+        """Answer a GET with the whole object, whatever range was asked for."""
+
+        def act(answer: Answer, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+            return answer({k: v for k, v in environ.items() if k != "HTTP_RANGE"}, start)
+
+        self.cues.append(Cue("GET", path, act, times))
+
+    def drip(self, path: str, count: int, pause_s: float, times: int = 1) -> None:
+        """Announce the whole body of a GET, send ``count`` single bytes of it, and hang up."""
+
+        def act(answer: Answer, environ: Environ, start: StartResponse) -> Iterator[bytes]:
+            whole = b"".join(answer(environ, start))
+            for place in range(min(count, len(whole))):
+                yield whole[place : place + 1]
+                threading.Event().wait(pause_s)
+
+        self.cues.append(Cue("GET", path, act, times))
+
+    def announce(self, path: str, size: int, times: int = 1) -> None:
+        """Answer a HEAD with another size than the object has."""
+
+        def act(answer: Answer, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+            def say(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+                kept = [pair for pair in headers if pair[0].lower() != "content-length"]
+                return start(status, [*kept, ("Content-Length", str(size))], *rest)
+
+            return answer(environ, say)
+
+        self.cues.append(Cue("HEAD", path, act, times))
+
     def before(self, method: str, path: str, event: Callable[[], object], times: int = 1) -> None:
         """Let something happen first, then answer as ever."""
 

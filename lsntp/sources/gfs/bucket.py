@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
@@ -19,7 +20,13 @@ from botocore.exceptions import (
     ProfileNotFound,
 )
 from fsspec.asyn import sync
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    Retrying,
+    retry_if_exception,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
 from lsntp.errors import CredentialsError, SourceDataError, SourceUnavailableError
 from lsntp.secrets import shown
@@ -30,6 +37,10 @@ _log = logging.getLogger(__name__)
 CREDENTIAL_VARIABLES = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE")
 """Any of these makes the requests signed; without them they are anonymous."""
 LONGEST_PAUSE_S = 60.0
+LARGEST_SMALL_BYTES = 4 * 2**20
+"""Of an object that is read whole into memory; an inventory of GFS has 0.05 MB."""
+LARGEST_BYTES = 2 * 2**30
+"""Of an object that is fetched whole; 0.25 degrees take 0.55 GB."""
 
 _PIECE_BYTES = 2**20
 _REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
@@ -77,17 +88,27 @@ class Bucket:
         retries: of a request that failed for a while.
         pause_s: longest pause before the first retry; twice that before each further one.
         timeout_s: longest silence of the server.
+        deadline_s: longest time for one object or a part of it, retries included; however
+            steadily the server drips.
     """
 
     def __init__(
-        self, name: str, *, connections: int, retries: int, pause_s: float, timeout_s: float
+        self,
+        name: str,
+        *,
+        connections: int,
+        retries: int,
+        pause_s: float,
+        timeout_s: float,
+        deadline_s: float,
     ) -> None:
         self.name = name
         self._connections = connections
         self._timeout_s = timeout_s
+        self._deadline_s = deadline_s
         self._is_there = False
         self._retrying = Retrying(
-            stop=stop_after_attempt(1 + retries),
+            stop=stop_after_attempt(1 + retries) | stop_after_delay(deadline_s),
             wait=wait_random_exponential(multiplier=pause_s, max=LONGEST_PAUSE_S),
             retry=retry_if_exception(_is_passing),
             reraise=True,
@@ -112,9 +133,23 @@ class Bucket:
         return found and str(found["ResponseMetadata"]["HTTPHeaders"].get("date", ""))
 
     def read(self, key: str) -> bytes | None:
-        """All of a small object; None if there is none."""
+        """All of a small object; None if there is none.
+
+        Raises:
+            SourceDataError: if it is larger than :data:`LARGEST_SMALL_BYTES`.
+        """
+
+        def ask(end: float) -> bytes:
+            content = self._body(key, self._call("get_object", key, end), end, LARGEST_SMALL_BYTES)
+            if len(content) > LARGEST_SMALL_BYTES:
+                raise SourceDataError(
+                    f"Expected at most {LARGEST_SMALL_BYTES} bytes of {self.where(key)}, found "
+                    "more; check source.bucket and AWS_ENDPOINT_URL."
+                )
+            return content
+
         try:
-            return self._tried(key, lambda: self._body(self._call("get_object", key)))
+            return self._tried(key, ask)
         except FileNotFoundError:
             return None
 
@@ -124,10 +159,13 @@ class Bucket:
         Raises:
             ObjectReplacedError: if the object has another version by now, or is gone.
             RangeRefusedError: if it has no such bytes.
+            SourceDataError: if the server sends more than it was asked for.
         """
 
-        def ask() -> bytes:
-            content = self._body(self._get_version(key, head, wanted))
+        def ask(end: float) -> bytes:
+            content = self._body(key, self._get_version(key, head, wanted, end), end, wanted.size)
+            if len(content) > wanted.size:
+                raise self._too_much(key, wanted)
             if len(content) != wanted.size:
                 raise SourceUnavailableError(
                     f"Expected {wanted.size} bytes of {self.where(key)} from byte {wanted.start}, "
@@ -142,20 +180,35 @@ class Bucket:
 
         Raises:
             ObjectReplacedError: if the object has another version by now, or is gone.
+            SourceDataError: if it is larger than :data:`LARGEST_BYTES`, or than it said.
             OSError: if the file cannot be written.
         """
+        if head.size > LARGEST_BYTES:
+            raise SourceDataError(
+                f"Expected at most {LARGEST_BYTES / 1e9:.1f} GB in {self.where(key)}, found "
+                f"{head.size / 1e9:.1f} GB; no product of GFS is that large: check source.bucket "
+                "and AWS_ENDPOINT_URL."
+            )
 
-        def ask() -> None:
+        def ask(end: float) -> None:
             done = target.stat().st_size if target.exists() else 0
             if done == head.size:
                 return
-            response = self._get_version(key, head, ByteRange(done, head.size))
+            wanted = ByteRange(done, head.size)
+            response = self._get_version(key, head, wanted, end)
+            if "ContentRange" not in response:  # a server that does not know ranges
+                done = 0
             with target.open("ab") as file:
-                while piece := self._body(response, _PIECE_BYTES):
+                file.truncate(done)
+                for piece in self._pieces(key, response, end):
+                    done += len(piece)
+                    if done > head.size:
+                        response["Body"].close()
+                        raise self._too_much(key, wanted)
                     file.write(piece)
-            if (found := target.stat().st_size) != head.size:
+            if done != head.size:
                 raise SourceUnavailableError(
-                    f"Expected {head.size} bytes of {self.where(key)}, found {found}; the "
+                    f"Expected {head.size} bytes of {self.where(key)}, found {done}; the "
                     "transfer was cut short, try again later."
                 )
 
@@ -184,7 +237,7 @@ class Bucket:
     def _seen(self, key: str) -> Any:
         """What the server says of an object; None if there is none."""
         try:
-            return self._tried(key, lambda: self._call("head_object", key))
+            return self._tried(key, lambda end: self._call("head_object", key, end))
         except FileNotFoundError:
             self._require_bucket()
             return None
@@ -194,7 +247,7 @@ class Bucket:
         if self._is_there:
             return
         try:
-            self._tried("", lambda: self._files.call_s3("head_bucket", Bucket=self.name))
+            self._tried("", self._ask_for_bucket)
         except FileNotFoundError as error:
             raise SourceDataError(
                 f"Expected a bucket s3://{self.name}, found none; check source.bucket and "
@@ -204,10 +257,16 @@ class Bucket:
             _log.debug("s3://%s does not tell whether it is there", self.name)
         self._is_there = True
 
-    def _get_version(self, key: str, head: ObjectHead, wanted: ByteRange) -> Any:
+    def _ask_for_bucket(self, end: float) -> None:
+        try:
+            self._files.call_s3("head_bucket", Bucket=self.name, timeout=self._left("", end))
+        except TimeoutError as error:
+            raise self._too_slow("") from error
+
+    def _get_version(self, key: str, head: ObjectHead, wanted: ByteRange, end: float) -> Any:
         span = f"bytes={wanted.start}-{wanted.stop - 1}"
         try:
-            response = self._call("get_object", key, Range=span, IfMatch=head.etag)
+            response = self._call("get_object", key, end, Range=span, IfMatch=head.etag)
         except FileNotFoundError as error:
             raise ObjectReplacedError(
                 f"Expected {self.where(key)} to stay, found it gone; try again later."
@@ -217,11 +276,14 @@ class Bucket:
             raise self._replaced(key)
         return response
 
-    def _call(self, method: str, key: str, **options: str) -> Any:
+    def _call(self, method: str, key: str, end: float, **options: str) -> Any:
         """One request; its failure as one of our errors, FileNotFoundError or a range's."""
+        left = self._left(key, end)
         try:
-            return self._files.call_s3(method, Bucket=self.name, Key=key, **options)
+            return self._files.call_s3(method, Bucket=self.name, Key=key, timeout=left, **options)
         except (OSError, ClientError, BotoCoreError) as error:
+            if isinstance(error, TimeoutError) and time.monotonic() >= end:
+                raise self._too_slow(key) from error
             status, why = _status_of(error), _reason(error)
             if status == HTTPStatus.NOT_FOUND:
                 raise FileNotFoundError(self.where(key)) from error
@@ -242,21 +304,59 @@ class Bucket:
                 "AWS_ENDPOINT_URL and AWS_REGION."
             ) from error
 
-    def _body(self, response: Any, size: int | None = None) -> bytes:
-        """The next ``size`` bytes of an answer, or all that is left of it."""
+    def _body(self, key: str, response: Any, end: float, size: int) -> bytes:
+        """An answer of at most ``size`` bytes; of a longer one so many and some more."""
+        content = bytearray()
+        for piece in self._pieces(key, response, end, size + 1):
+            content += piece
+            if len(content) > size:
+                response["Body"].close()
+                break
+        return bytes(content)
+
+    def _pieces(
+        self, key: str, response: Any, end: float, size: int = _PIECE_BYTES
+    ) -> Iterator[bytes]:
+        """An answer as it comes, until it ends or the time ``end`` is there."""
         body = response["Body"]
-        arguments = () if size is None else (size,)
         try:
-            content = sync(self._files.loop, body.read, *arguments)
+            while piece := sync(
+                self._files.loop,
+                body.read,
+                min(size, _PIECE_BYTES),
+                timeout=self._left(key, end),
+            ):
+                yield bytes(piece)
+        except SourceUnavailableError:
+            raise
         except Exception as error:  # whatever the transport calls a line that broke
-            body.close()
+            if time.monotonic() >= end:
+                raise self._too_slow(key) from error
             raise SourceUnavailableError(
-                f"Expected all of an object in s3://{self.name}, found the transfer cut short "
+                f"Expected all of {self.where(key)}, found the transfer cut short "
                 f"({_reason(error)}); try again later."
             ) from error
-        if not content or size is None:
+        finally:
             body.close()
-        return bytes(content)
+
+    def _left(self, key: str, end: float) -> float:
+        """Seconds until ``end``."""
+        left = end - time.monotonic()
+        if left <= 0:
+            raise self._too_slow(key)
+        return left
+
+    def _too_slow(self, key: str) -> SourceUnavailableError:
+        return SourceUnavailableError(
+            f"Expected {self.where(key)} within {self._deadline_s:g} s, found the transfer too "
+            "slow; try again later, or raise source.deadline_minutes."
+        )
+
+    def _too_much(self, key: str, wanted: ByteRange) -> SourceDataError:
+        return SourceDataError(
+            f"Expected {wanted.size} bytes of {self.where(key)} from byte {wanted.start}, found "
+            "more: the server does not do as asked; check AWS_ENDPOINT_URL."
+        )
 
     def _replaced(self, key: str) -> ObjectReplacedError:
         return ObjectReplacedError(
@@ -269,12 +369,14 @@ class Bucket:
             "the network and AWS_ENDPOINT_URL if it stays so."
         )
 
-    def _tried(self, key: str, ask: Callable[[], Result]) -> Result:
+    def _tried(self, key: str, ask: Callable[[float], Result]) -> Result:
+        end = time.monotonic() + self._deadline_s
+
         def note(state: Any) -> None:
             error = state.outcome.exception()
             _log.info("attempt %d at %s: %s", state.attempt_number, self.where(key), error)
 
-        return self._retrying.copy(before_sleep=note)(ask)
+        return self._retrying.copy(before_sleep=note)(ask, end)
 
 
 def _is_passing(error: BaseException) -> bool:

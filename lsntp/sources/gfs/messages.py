@@ -119,15 +119,15 @@ class Messages:
             return Absent(f"there is no {self._bucket.where(key)}")
         if head.size == 0:
             return Absent(f"{self._bucket.where(key)} is empty")
-        inventory = self._bucket.read(f"{key}.idx")
-        if inventory is None:
-            return Message(head, b"", "it has no index")
         try:
+            inventory = self._bucket.read(f"{key}.idx")
+            if inventory is None:
+                return Message(head, b"", "it has no index")
             wanted = t2m_range(
                 inventory, init_time=ticket.init_time, step_h=ticket.step_h, size=head.size
             )
             content = self._bucket.read_range(key, head, wanted)
-        except IndexFaultError as error:
+        except (IndexFaultError, SourceDataError) as error:
             return Message(head, b"", f"its index cannot be used: {error}")
         except RangeRefusedError as error:
             return Message(head, b"", f"its index points outside it ({error})")

@@ -81,6 +81,7 @@ class GfsUpstream:
             retries=config.retries,
             pause_s=config.pause_s,
             timeout_s=config.timeout_s,
+            deadline_s=config.deadline_minutes * 60,
         )
 
     def available(self, period: Period) -> Times:

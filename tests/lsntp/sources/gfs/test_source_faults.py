@@ -304,6 +304,71 @@ def test_a_stalled_transfer_ends(
         hold.set()
 
 
+@pytest.mark.parametrize("fault", ["drips", "says nothing"])
+def test_a_server_that_never_ends_is_left_at_the_deadline(
+    fault: str, bucket: S3, publish: Publish, open_gfs: Open, expected: np.ndarray
+) -> None:
+    publish()
+    hold = threading.Event()
+    if fault == "drips":
+        bucket.drip("f000$", count=300, pause_s=0.05, times=99)
+    else:
+        bucket.before("GET", "f000$", lambda: hold.wait(60), times=99)
+    try:
+        with pytest.raises(SourceUnavailableError, match=r"f000 within 3 s, found .* too slow"):
+            open_gfs(deadline_minutes=0.05).fetch(TIMES, AREA)
+    finally:
+        hold.set()
+    bucket.forget()
+    assert_whole(open_gfs, expected)
+
+
+# --- a server that sends more than was asked for ------------------------------------------------
+
+
+def test_an_index_without_end_is_not_read_to_its_end(
+    publish: Publish, open_gfs: Open, expected: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(index=b"1:0:d=2024030106:TMP:surface:anl:\n" * 150_000)
+    assert_whole(open_gfs, expected)
+    assert "Expected at most 4194304 bytes of" in caplog.text
+
+
+def test_a_whole_object_in_place_of_a_range_is_not_read_into_memory(
+    bucket: S3,
+    publish: Publish,
+    open_gfs: Open,
+    expected: np.ndarray,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    publish()
+    bucket.ignore_ranges("f000$", times=99)
+    assert_whole(open_gfs, expected)
+    assert "found more: the server does not do as asked" in caplog.text
+
+
+def test_a_transfer_that_cannot_be_resumed_begins_anew(
+    bucket: S3, publish: Publish, open_gfs: Open, expected: np.ndarray
+) -> None:
+    content = publish(index=b"", padding=300)
+    bucket.cut("f000$", after=3_000_000)
+    bucket.ignore_ranges("f000$")
+    assert_whole(open_gfs, expected)
+    assert bucket.sent >= len(content) + 3_000_000
+
+
+def test_an_object_larger_than_any_of_gfs_is_not_fetched(
+    bucket: S3, library: gfs.Library, open_gfs: Open, expected: np.ndarray
+) -> None:
+    bucket.put(KEY, library.product(RUN))
+    bucket.announce("f000$", 3 * 2**30, times=99)
+    with pytest.raises(SourceDataError, match=r"at most 2\.1 GB in .*found 3\.2 GB"):
+        open_gfs().fetch(TIMES, AREA)
+    assert not [request for request in bucket.requests if request.range]
+    bucket.forget()
+    assert_whole(open_gfs, expected)
+
+
 # --- our side -----------------------------------------------------------------------------------
 
 
