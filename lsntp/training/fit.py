@@ -30,6 +30,7 @@ from lsntp.training.unfinished import begin, finish
 from lsntp.training.versions import (
     ModelVersion,
     Tensors,
+    lineage,
     open_version,
     save_version,
     time_of_making,
@@ -116,7 +117,12 @@ def train(
     analysis = open_analysis(domain)
     domain = with_current_split(domain, analysis)
     if parent is not None:
-        parent.check_has_not_seen(domain.split.test.period)
+        blocks = {
+            "validation": domain.split.validation.period,
+            "test": domain.split.test.period,
+        }
+        for ancestor in lineage(workspace.models, parent):
+            ancestor.check_has_not_seen(**blocks)
     workshop = _Workshop(domain, workspace, analysis, make_split(domain, analysis), parent)
     return [workshop.train(name, force=force) for name in names]
 
@@ -334,7 +340,25 @@ def _chosen(
         )
     if parent is not None:
         parent.check_fits(domain)
+        for name in models:
+            _check_same_units(domain.networks[name], name, parent)
     return models
+
+
+def _check_same_units(network: NetworkConfig, name: str, parent: ModelVersion) -> None:
+    """Refuse to go on from weights whose inputs and outputs mean something else."""
+    settings = parent.provenance.recipe.settings
+    differences = [
+        f"{key} {settings.get(key)}, found {now}"
+        for key, now in (("scaling", network.scaling), ("target", network.target))
+        if settings.get(key) != now
+    ]
+    if differences:
+        raise ModelError(
+            f"Expected networks.{name} with the parent's {' and '.join(differences)}: the weights "
+            f"of {parent.version} mean nothing else. Set it in the domain file, or train from "
+            "scratch."
+        )
 
 
 def _report(version: ModelVersion, *, created: bool) -> TrainReport:

@@ -16,7 +16,7 @@ from lsntp.progress import track
 from lsntp.times import DAY, Instant, LeadTimes, Period, Times, format_time
 from lsntp.training.history import is_complete, read_fields, status_of, times_of
 from lsntp.training.loading import load_forecaster
-from lsntp.training.versions import ModelVersion, open_version
+from lsntp.training.versions import ModelVersion, lineage, open_version
 from lsntp.training_data.blocks import usable_at
 from lsntp.training_data.splits import window_init_times
 from lsntp.workspace import Workspace
@@ -217,15 +217,5 @@ def duel(domain: Domain, analysis: AnalysisArchive, first: Contender, second: Co
 
 def _seen_until(domain: Domain, version: ModelVersion) -> Instant:
     """The end of what a version, and all that it was fine-tuned from, were fitted or chosen on."""
-    ends = [version.seen.end]
-    ancestor = version.provenance.recipe.parent
-    if ancestor is not None:
-        try:
-            parent = open_version(Workspace.of(domain).models, ancestor)
-        except ModelError as error:
-            raise ModelError(
-                f"Expected the version that {version.version} was fine-tuned from, to know what "
-                f"it has seen, found none that is whole: {error}"
-            ) from error
-        ends.append(_seen_until(domain, parent))
-    return max(ends)
+    folder = Workspace.of(domain).models
+    return max(each.seen.end for each in lineage(folder, version))

@@ -163,18 +163,27 @@ class ModelVersion:
                 f"in {self.path}; run `lsntp train` for this domain or restore its configuration."
             )
 
-    def check_has_not_seen(self, test: Period) -> None:
-        """Refuse to be the start of a model that is tested on what this one was trained on.
+    def check_has_not_seen(self, *, validation: Period, test: Period) -> None:
+        """Refuse to be the start of a model that is judged on what this one was trained on.
+
+        Both may have been validated on the same hours: weights are chosen by them, not fitted.
 
         Raises:
             ModelError: naming both periods.
         """
-        seen = self.seen
+        recipe, seen = self.provenance.recipe, self.seen
+        trained = Period.parse(*recipe.training_period)
         if seen.start < test.end and test.start < seen.end:
             raise ModelError(
                 f"Expected a version that has not seen the test period {test}, found "
                 f"{self.version}, trained and validated on {seen}; fine-tune from another, or "
                 "move split.test."
+            )
+        if trained.start < validation.end and validation.start < trained.end:
+            raise ModelError(
+                f"Expected a version that was not trained on the validation period {validation}, "
+                f"found {self.version}, trained on {trained}; fine-tune from another, or move "
+                "split.validation."
             )
 
     def _parse(self, name: str, parse: Callable[[bytes], Any]) -> Any:
@@ -293,6 +302,24 @@ def open_version(folder: Path, version: str) -> ModelVersion:
             f"found {version!r}; run `lsntp train` to make one."
         )
     return ModelVersion.open(folder / version)
+
+
+def lineage(folder: Path, version: ModelVersion) -> list[ModelVersion]:
+    """The version, and all that it was fine-tuned from, newest first.
+
+    Raises:
+        ModelError: if one of them is gone or damaged: what it has seen cannot be told.
+    """
+    found = [version]
+    while (parent := found[-1].provenance.recipe.parent) is not None:
+        try:
+            found.append(open_version(folder, parent))
+        except ModelError as error:
+            raise ModelError(
+                f"Expected the version that {found[-1].version} was fine-tuned from, to know what "
+                f"it has seen, found none that is whole: {error}"
+            ) from error
+    return found
 
 
 def list_versions(folder: Path, model: str | None = None) -> list[ModelVersion]:

@@ -269,6 +269,56 @@ def test_fine_tuning_from_what_has_seen_the_test_period_is_refused(trained):
     assert version_of(trained).version == parent
 
 
+def split_of(domain, train, validation, test):
+    blocks = {"train": train, "validation": validation, "test": test}
+    split = {
+        name: dict(zip(("start", "end"), block, strict=True)) for name, block in blocks.items()
+    }
+    return domain.model_copy(update={"split": domain.split.model_validate(split)})
+
+
+def test_fine_tuning_from_what_was_trained_on_the_validation_period_is_refused(trained):
+    parent = version_of(trained).version  # trained on 1 to 9 January, validated to the 12th
+    moved = split_of(
+        trained,
+        ("2021-01-01", "2021-01-03"),
+        ("2021-01-03", "2021-01-06"),
+        ("2021-01-12", "2021-01-16"),
+    )
+    with pytest.raises(ModelError, match=r"not trained on the validation period 2021-01-03.*net-"):
+        train(moved, fine_tune_from=parent)
+    assert version_of(trained).version == parent
+
+
+def test_fine_tuning_looks_at_every_ancestor(trained):
+    first = version_of(trained).version
+    quick = with_training(trained, epochs=1)
+    later = split_of(
+        quick,
+        ("2021-01-09", "2021-01-11"),
+        ("2021-01-11", "2021-01-12"),
+        ("2021-01-12", "2021-01-16"),
+    )
+    (second,) = train(later, fine_tune_from=first)  # has itself seen nothing before the 9th
+    back = split_of(
+        quick,
+        ("2021-01-01", "2021-01-05"),
+        ("2021-01-05", "2021-01-08"),
+        ("2021-01-12", "2021-01-16"),
+    )
+    with pytest.raises(ModelError, match=rf"validation period 2021-01-05.*{first}"):
+        train(back, fine_tune_from=second.version)
+
+
+@pytest.mark.parametrize("changes", [{"scaling": "min-max-01"}, {"target": "absolute"}])
+def test_fine_tuning_to_another_scaling_or_target_is_refused(trained, changes):
+    network = trained.networks["net"].model_copy(update=changes)
+    other = trained.model_copy(update={"networks": {"net": network}})
+    ((key, value),) = changes.items()
+    with pytest.raises(ModelError, match=rf"parent's {key} \w+, found {value}"):
+        train(other, fine_tune_from=version_of(trained).version)
+
+
 def test_fine_tuning_on_another_grid_is_refused(trained, make_domain):
     parent = version_of(trained)
     grid = trained.grid.model_copy(update={"east": 9.0})
