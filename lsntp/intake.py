@@ -126,7 +126,7 @@ class Intake:
             raise SourceDataError(
                 f"{self._first_error} Found so for {self.unusable.size} of {self.asked} steps "
                 f"asked for, from {format_time(self.unusable.min())} to "
-                f"{format_time(self.unusable.max())}; the others are stored."
+                f"{format_time(self.unusable.max())}; this did not stop the others."
             ) from self._first_error
 
     def _look_again(self) -> None:

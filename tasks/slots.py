@@ -24,6 +24,8 @@ TURN_S = 300.0
 """After so long at work a run steps aside: well below :data:`WAIT_S`."""
 STEP_ASIDE_S = 40.0
 """Longer than a server lets a waiting run sleep between two looks: 30 s, and 30 % by chance."""
+STEP_ASIDE_EMBEDDED_S = 1.0
+"""The same without a server: who waits for a locked file looks twenty times a second."""
 
 ARCHIVE_KINDS = ("analysis", "training", "forecasts", "evaluation", "report")
 
@@ -76,7 +78,7 @@ def turns(*names: str) -> Callable[[], AbstractContextManager[None]]:
     """What holds the slots for one piece of a long work, so that other runs come in between.
 
     A slot goes to whoever asks first, and one who takes it again at once is always first; so
-    every :data:`TURN_S` a piece begins with a pause of :data:`STEP_ASIDE_S`.
+    every :data:`TURN_S` a piece begins with a pause in which whoever waits looks again.
 
     Raises:
         ArchiveBusyError: when a piece begins, if another run holds a slot for too long.
@@ -88,7 +90,7 @@ def turns(*names: str) -> Callable[[], AbstractContextManager[None]]:
     def turn() -> Iterator[None]:
         nonlocal since
         if time.monotonic() - since >= TURN_S:
-            time.sleep(STEP_ASIDE_S)
+            time.sleep(STEP_ASIDE_S if PREFECT_API_URL.value() else STEP_ASIDE_EMBEDDED_S)
             since = time.monotonic()
         with slots(*names):
             yield
