@@ -14,77 +14,62 @@ prints the two variables that lead ``lsntp ingest`` here.
 import contextlib
 import copy
 import datetime as dt
-import functools
 import hashlib
 import json
-import re
 import sys
 import threading
 import uuid
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
-import eccodes
-import netCDF4
 import numpy as np
 
-DATASET = "reanalysis-era5-single-levels"
-LICENCE_TEXT = (
-    "Not all the required licences have been accepted; please visit "
-    f"https://cds.climate.copernicus.eu/datasets/{DATASET}?tab=download#manage-licences to accept "
-    "the required licence(s)."
+from tests.standins.cds_protocol import (
+    AFTER_ACCEPTANCE,
+    CORRUPT,
+    CUT,
+    DATASET,
+    GONE,
+    HTML,
+    LICENCE,
+    NO_TOKEN,
+    NOT_READY,
+    RATE_LIMIT,
+    SHORT,
+    STALL,
+    TOO_LARGE,
+    UNANSWERED,
+    UNAVAILABLE,
+    WITHOUT_THE_LAST,
+    Refusal,
+    api_handler,
+    store_handler,
 )
-TITLES = {
-    400: "invalid request",
-    401: "permission denied",
-    403: "permission denied",
-    404: "job not found",
-    405: "method not allowed",
-    429: "rate limit exceeded",
-    500: "internal server error",
-    502: "bad gateway",
-    503: "service unavailable",
-}
+from tests.standins.cds_results import finalised, made, messages_of, times_of, to_netcdf
 
-
-@dataclass(frozen=True)
-class Refusal:
-    """An error answer in the store's form, in place of the true one."""
-
-    status: int
-    detail: str = ""
-    title: str | None = None
-    headers: dict[str, str] = field(default_factory=dict)
-    traceback: str | None = None
-
-
-RATE_LIMIT = Refusal(
-    429, "Rate limit exceeded. Please wait 1 seconds.", headers={"Retry-After": "1"}
-)
-UNAVAILABLE = Refusal(503)
-NO_TOKEN = Refusal(401, "authentication required")
-LICENCE = Refusal(403, LICENCE_TEXT, title="required licences not accepted")
-TOO_LARGE = Refusal(
-    403, "Your request is too large, please reduce your selection.", title="cost limits exceeded"
-)
-NOT_READY = Refusal(404, "status of the job is 'running'", title="job results not ready")
-GONE = Refusal(404, "job not found")
-
-AFTER_ACCEPTANCE = "after acceptance"
-"""Of ``execution``: the job is made, the answer is a 502 of a proxy."""
-
-UNANSWERED = "unanswered"
-"""Of ``execution``: the job is made, no answer comes."""
-
-CUT, CORRUPT, SHORT, HTML, STALL = "cut", "corrupt", "short", "html", "stall"
-WITHOUT_THE_LAST = "without the last message"
-"""Of ``asset``: the connection ends half way; a byte differs; a byte is missing, declared so; a
-page of words, declared so; half the bytes and then silence; whole messages, but one too few."""
+__all__ = [
+    "AFTER_ACCEPTANCE",
+    "CORRUPT",
+    "CUT",
+    "GONE",
+    "HTML",
+    "LICENCE",
+    "NOT_READY",
+    "NO_TOKEN",
+    "RATE_LIMIT",
+    "SHORT",
+    "STALL",
+    "TOO_LARGE",
+    "UNANSWERED",
+    "UNAVAILABLE",
+    "WITHOUT_THE_LAST",
+    "CdsServer",
+    "Refusal",
+]
 
 
 @dataclass
@@ -153,12 +138,12 @@ class CdsServer:
         self.monitor_base: str | None = None
         self.jobs: dict[str, Job] = {}
         self.happened: dict[str, threading.Event] = defaultdict(threading.Event)
-        self._messages = {time: m for path in files for time, m in _messages(path)}
+        self._messages = {time: m for path in files for time, m in messages_of(path)}
         self._faults: dict[str, deque[Any]] = defaultdict(deque)
         self._lock = threading.RLock()
         self._over = threading.Event()
-        self._api = _serve(_api_handler(self))
-        self._store = _serve(_store_handler(self))
+        self._api = _serve(api_handler(self))
+        self._store = _serve(store_handler(self))
 
     def __enter__(self) -> "CdsServer":
         return self
@@ -228,7 +213,7 @@ class CdsServer:
     def submit(self, inputs: dict[str, Any]) -> Job | Refusal:
         if self.cost(inputs) > min(self.cost_limit, self.hidden_limit):
             return TOO_LARGE
-        times = _times(inputs)
+        times = times_of(inputs)
         there = [t for t in times if self.latest is None or t <= self.latest]
         if not there:
             return Refusal(
@@ -311,109 +296,10 @@ class CdsServer:
             messages = [self._messages[time] for time in times if time in self._messages]
         else:
             template = next(iter(self._messages.values()))
-            messages = [_made(template, t, inputs["area"], self._fields) for t in times]
+            messages = [made(template, t, inputs["area"], self._fields) for t in times]
         if self.is_final:
-            messages = [_finalised(message) for message in messages]
-        return b"".join(messages) if inputs["data_format"] == "grib" else _to_netcdf(messages)
-
-
-def _times(inputs: dict[str, Any]) -> list[np.datetime64]:
-    return [
-        np.datetime64(f"{year}-{month}-{day}T{time}", "ns")
-        for year in inputs["year"]
-        for month in inputs["month"]
-        for day in inputs["day"]
-        for time in inputs["time"]
-    ]
-
-
-@functools.cache
-def _messages(path: Path) -> list[tuple[np.datetime64, bytes]]:
-    return list(_read_messages(path))
-
-
-def _read_messages(path: Path) -> Iterator[tuple[np.datetime64, bytes]]:
-    with path.open("rb") as file:
-        while (message := eccodes.codes_grib_new_from_file(file)) is not None:
-            date, time = (eccodes.codes_get(message, key, str) for key in ("dataDate", "dataTime"))
-            stamp = f"{date[:4]}-{date[4:6]}-{date[6:]}T{time[:2]}:{time[2:]}"
-            yield np.datetime64(stamp, "ns"), eccodes.codes_get_message(message)
-            eccodes.codes_release(message)
-
-
-def _made(
-    template: bytes, time: np.datetime64, area: list[float], fields: Callable[..., np.ndarray]
-) -> bytes:
-    """A message of other values over another box at another time."""
-    north, west, south, east = area
-    latitude = np.arange(north, south - 0.01, -0.25)
-    longitude = np.arange(west, east + 0.01, 0.25)
-    stamp = np.datetime_as_string(time, "m")
-    message = eccodes.codes_new_from_message(template)
-    for key, value in {
-        "Ni": longitude.size,
-        "Nj": latitude.size,
-        "latitudeOfFirstGridPointInDegrees": north,
-        "latitudeOfLastGridPointInDegrees": south,
-        "longitudeOfFirstGridPointInDegrees": west,
-        "longitudeOfLastGridPointInDegrees": east,
-        "dataDate": int(stamp[:10].replace("-", "")),
-        "dataTime": int(stamp[11:].replace(":", "")),
-    }.items():
-        eccodes.codes_set(message, key, value)
-    eccodes.codes_set_values(message, fields(time, latitude, longitude).ravel())
-    made: bytes = eccodes.codes_get_message(message)
-    eccodes.codes_release(message)
-    return made
-
-
-def _finalised(content: bytes) -> bytes:
-    message = eccodes.codes_new_from_message(content)
-    eccodes.codes_set(message, "expver", "0001")
-    final: bytes = eccodes.codes_get_message(message)
-    eccodes.codes_release(message)
-    return final
-
-
-def _to_netcdf(messages: list[bytes]) -> bytes:
-    """The store's netCDF of today: valid_time, latitude north to south, expver as text."""
-    dataset = netCDF4.Dataset("memory", "w", memory=1024)
-    dataset.createDimension("valid_time", len(messages))
-    for index, content in enumerate(messages):
-        message = eccodes.codes_new_from_message(content)
-        rows, columns = (eccodes.codes_get(message, key) for key in ("Nj", "Ni"))
-        if index == 0:
-            latitude = eccodes.codes_get_array(message, "latitudes").reshape(rows, columns)[:, 0]
-            longitude = eccodes.codes_get_array(message, "longitudes").reshape(rows, columns)[0]
-            for name, axis in (
-                ("latitude", latitude),
-                ("longitude", (longitude + 180) % 360 - 180),
-            ):
-                dataset.createDimension(name, axis.size)
-                variable = dataset.createVariable(name, "f8", (name,))
-                variable.units = f"degrees_{'north' if name == 'latitude' else 'east'}"
-                variable[:] = axis
-            valid_time = dataset.createVariable("valid_time", "i8", ("valid_time",))
-            valid_time.units, valid_time.calendar = (
-                "seconds since 1970-01-01",
-                "proleptic_gregorian",
-            )
-            dataset.createVariable("number", "i8", ())[...] = 0
-            expver = dataset.createVariable("expver", str, ("valid_time",))
-            t2m = dataset.createVariable(
-                "t2m", "f4", ("valid_time", "latitude", "longitude"), fill_value=np.nan
-            )
-            t2m.units, t2m.GRIB_paramId, t2m.GRIB_shortName = "K", np.int64(167), "2t"
-        date, time = (eccodes.codes_get(message, key, str) for key in ("dataDate", "dataTime"))
-        stamp = np.datetime64(f"{date[:4]}-{date[4:6]}-{date[6:]}T{time[:2]}:{time[2:]}", "s")
-        valid_time[index] = stamp.astype(np.int64)
-        expver[index] = eccodes.codes_get(message, "expver", str)
-        t2m[index] = eccodes.codes_get_values(message).reshape(rows, columns)
-        eccodes.codes_release(message)
-    return bytes(dataset.close())
-
-
-# --- sockets -----------------------------------------------------------------------------------
+            messages = [finalised(message) for message in messages]
+        return b"".join(messages) if inputs["data_format"] == "grib" else to_netcdf(messages)
 
 
 def _serve(handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
@@ -421,267 +307,6 @@ def _serve(handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     return server
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    cds: CdsServer
-
-    def log_message(self, *_words: object) -> None:
-        """Silent."""
-
-    def read_body(self) -> dict[str, Any]:
-        length = int(self.headers.get("Content-Length", 0))
-        return json.loads(self.rfile.read(length)) if length else {}
-
-    def answer(
-        self, body: object, status: int = 200, headers: dict[str, str] | None = None
-    ) -> None:
-        content = json.dumps(body).encode()
-        self.send_response(status)
-        for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def refuse(self, refusal: Refusal) -> None:
-        title = refusal.title or TITLES[refusal.status]
-        body = {
-            "type": title,
-            "title": title,
-            "status": refusal.status,
-            "detail": refusal.detail or None,
-            "instance": self.path,
-            "trace_id": "0",
-        }
-        if refusal.traceback is not None:
-            body["traceback"] = refusal.traceback
-        self.answer(body, refusal.status, refusal.headers)
-
-
-def _api_handler(server: CdsServer) -> type[BaseHTTPRequestHandler]:
-    process = f"/api/retrieve/v1/processes/{DATASET}"
-    job = r"/api/retrieve/v1/jobs/([0-9a-f-]{36})"
-    routes: list[tuple[str, str, str, Callable[..., None]]] = [
-        ("GET", r"/api/catalogue/v1/messages", "messages", lambda h: h.answer({"messages": []})),
-        ("GET", rf"/api/catalogue/v1/collections/{DATASET}", "collection", _collection),
-        ("GET", process, "process", lambda h: h.answer({"id": DATASET, "links": []})),
-        ("POST", rf"{process}/costing", "costing", _costing),
-        ("POST", rf"{process}/constraints", "constraints", lambda h: h.answer({})),
-        ("POST", rf"{process}/execution", "execution", _execution),
-        ("GET", r"/api/retrieve/v1/jobs", "jobs", _list_jobs),
-        ("POST", r"/api/retrieve/v1/jobs/delete", "delete", _delete_many),
-        ("GET", job, "job", _get_job),
-        ("DELETE", job, "delete", _delete_one),
-        ("GET", rf"{job}/results", "results", _get_results),
-        ("GET", r"/api/profiles/v1/account/licences", "licences", _licences),
-        (
-            "POST",
-            r"/api/profiles/v1/account/verification/pat",
-            "pat",
-            lambda h: h.answer({"id": 1}),
-        ),
-    ]
-
-    class Api(_Handler):
-        cds = server
-
-        def handle_call(self) -> None:
-            path = urlsplit(self.path).path
-            server.note(self.command, self.path, {k.lower(): v for k, v in self.headers.items()})
-            self.body = self.read_body()
-            for method, pattern, endpoint, action in routes:
-                if method == self.command and (match := re.fullmatch(pattern, path)):
-                    self.route(endpoint, action, match.groups())
-                    return
-            self.refuse(Refusal(404, f"dataset {path} not found", title="process not found"))
-
-        def route(self, endpoint: str, action: Callable[..., None], names: tuple[str, ...]) -> None:
-            fault = server.fault(endpoint)
-            if isinstance(fault, Refusal):
-                self.refuse(fault)
-            elif fault == HTML:
-                self.send_page()
-            elif fault == CUT:
-                self.close_connection = True
-                self.connection.close()
-            elif fault == AFTER_ACCEPTANCE:
-                server.submit(self.body["inputs"])
-                self.refuse(Refusal(502))
-            elif fault == UNANSWERED:
-                server.submit(self.body["inputs"])
-                server.wait_until_over()
-            elif endpoint != "messages" and "PRIVATE-TOKEN" not in self.headers:
-                self.refuse(NO_TOKEN)
-            elif endpoint != "messages" and self.headers["PRIVATE-TOKEN"] != server.key:
-                self.refuse(Refusal(401, "operation not allowed"))
-            else:
-                action(self, *names)
-            server.happened[endpoint].set()
-
-        def send_page(self) -> None:
-            content = b"<!DOCTYPE html><html><body>We will be back soon</body></html>"
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_GET = do_POST = do_DELETE = handle_call  # noqa: N815 - names of http.server
-
-    return Api
-
-
-def _known(handler: Any, name: str) -> Job | None:
-    job = handler.cds.jobs.get(name)
-    if job is None or job.is_gone:
-        handler.refuse(Refusal(404, f"job {name} not found"))
-        return None
-    return job
-
-
-def _collection(handler: Any) -> None:
-    latest = handler.cds.latest
-    end = None if latest is None else f"{np.datetime_as_string(latest, 'D')}T00:00:00Z"
-    handler.answer(
-        {
-            "id": DATASET,
-            "title": "ERA5 hourly data on single levels from 1940 to present",
-            "extent": {"temporal": {"interval": [["1940-01-01T00:00:00Z", end]]}},
-            "links": [
-                {"rel": "self", "href": f"{handler.cds.url}/catalogue/v1/collections/{DATASET}"},
-                {"rel": "retrieve", "href": f"{handler.cds.url}/retrieve/v1/processes/{DATASET}"},
-            ],
-        }
-    )
-
-
-def _costing(handler: Any) -> None:
-    cds = handler.cds
-    cost = cds.cost(handler.body["inputs"])
-    handler.answer({"id": "size", "cost": cost, "limit": cds.cost_limit, "request_is_valid": True})
-
-
-def _execution(handler: Any) -> None:
-    made = handler.cds.submit(handler.body["inputs"])
-    if isinstance(made, Refusal):
-        handler.refuse(made)
-        return
-    reply = handler.cds.describe(made, {}, is_question=False)
-    where = f"{handler.cds.url}/retrieve/v1/jobs/{made.id}"
-    reply["links"].append({"rel": "monitor", "href": where})
-    handler.answer(reply, 201, {"Location": where})
-
-
-def _list_jobs(handler: Any) -> None:
-    query = parse_qs(urlsplit(handler.path).query)
-    cds = handler.cds
-    newest = sorted(cds.jobs.values(), key=lambda job: job.created, reverse=True)
-    shown = [job for job in newest if not job.is_gone][: int(query.get("limit", ["10"])[0])]
-    handler.answer(
-        {"jobs": [cds.describe(job, {}, is_question=False) for job in shown], "links": []}
-    )
-
-
-def _get_job(handler: Any, name: str) -> None:
-    if job := _known(handler, name):
-        query = parse_qs(urlsplit(handler.path).query)
-        handler.answer(handler.cds.describe(job, query, is_question="log" in query))
-        if "log" in query:
-            handler.cds.happened["jobs looked after"].set()
-
-
-def _get_results(handler: Any, name: str) -> None:
-    if job := _known(handler, name):
-        results = handler.cds.results(job)
-        if isinstance(results, Refusal):
-            handler.refuse(results)
-        else:
-            handler.answer(results)
-
-
-def _delete_one(handler: Any, name: str) -> None:
-    if job := _known(handler, name):
-        job.is_gone = True
-        handler.answer({**handler.cds.describe(job, {}, is_question=False), "status": "dismissed"})
-
-
-def _delete_many(handler: Any) -> None:
-    gone = [handler.cds.jobs[name] for name in handler.body["job_ids"]]
-    for job in gone:
-        job.is_gone = True
-    handler.answer({"jobs": [{"jobID": job.id, "status": "dismissed"} for job in gone]})
-
-
-def _licences(handler: Any) -> None:
-    handler.answer({"licences": [{"id": "cc-by", "revision": 1}]})
-
-
-def _store_handler(server: CdsServer) -> type[BaseHTTPRequestHandler]:
-    class Store(_Handler):
-        cds = server
-
-        def do_HEAD(self) -> None:
-            self.send(with_body=False)
-
-        def do_GET(self) -> None:
-            self.send(with_body=True)
-
-        def send(self, *, with_body: bool) -> None:
-            server.note(self.command, self.path, {k.lower(): v for k, v in self.headers.items()})
-            job = server.jobs.get(Path(urlsplit(self.path).path).stem)
-            fault = server.fault("asset") if with_body else None
-            if job is None or isinstance(fault, Refusal):
-                self.send_error(fault.status if isinstance(fault, Refusal) else 404)
-                return
-            content = _spoiled(job.content, fault)
-            first = 0
-            asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-            etag = f'"{hashlib.md5(job.content).hexdigest()}"'
-            if asked and self.headers.get("If-Range", etag) == etag:
-                first = int(asked[1])
-            self.send_response(206 if first else 200)
-            if first:
-                span = f"bytes {first}-{len(content) - 1}/{len(content)}"
-                self.send_header("Content-Range", span)
-            for name, value in {
-                "Content-Type": "binary/octet-stream",
-                "Accept-Ranges": "bytes",
-                "ETag": etag,
-                "Content-Length": str(len(content) - first),
-            }.items():
-                self.send_header(name, value)
-            self.end_headers()
-            if with_body:
-                self.send_content(content[first:], fault)
-
-        def send_content(self, content: bytes, fault: object) -> None:
-            if fault not in (CUT, STALL):
-                self.wfile.write(content)
-                server.happened["all sent"].set()
-                return
-            self.wfile.write(content[: len(content) // 2])
-            self.wfile.flush()
-            server.happened["half sent"].set()
-            if fault == STALL:
-                server.wait_until_over()
-            self.close_connection = True
-            self.connection.close()
-
-    return Store
-
-
-def _spoiled(content: bytes, fault: object) -> bytes:
-    if fault == CORRUPT:
-        place = len(content) // 2
-        return content[:place] + bytes([content[place] ^ 0x40]) + content[place + 1 :]
-    if fault == SHORT:
-        return content[:-1]
-    if fault == WITHOUT_THE_LAST:
-        return content[: content.rindex(b"GRIB")]
-    if fault == HTML:
-        return b"<!DOCTYPE html><html><body>Gateway time-out</body></html>"
-    return content
 
 
 def main(*paths: str) -> None:
