@@ -4,10 +4,12 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from lsntp.archives.analysis import AnalysisArchive
@@ -34,9 +36,9 @@ class Runs:
             text=True,
         )
 
-    def start(self, *, dies_at: int = 0) -> int:
+    def start(self, *, dies_at: int = 0, decodes_at: Path | None = None) -> int:
         """Begin one; returns its process id."""
-        print(dies_at, file=self._process.stdin, flush=True)
+        print(dies_at, decodes_at or "", file=self._process.stdin, flush=True)
         return int(self._process.stdout.readline())
 
     def outcome(self) -> str:
@@ -132,6 +134,23 @@ def test_killed_when_it_has_received_all(cds, runs, domain, undisturbed) -> None
     with suppress(ProcessLookupError):  # on a busy machine it may be through by now
         os.kill(child, signal.SIGKILL)
     assert runs.outcome() in ("killed", "ended")
+    assert runs.run() == "ended"
+    assert set(cds.submissions().values()) == {1}
+    require_equal(domain, undisturbed)
+
+
+def test_killed_while_it_decodes(cds, runs, domain, undisturbed, tmp_path) -> None:
+    """All was received, and nothing is put yet: the decoder is held up over the delivery."""
+    cue = tmp_path / "cue"
+    cue.mkdir()
+    child = runs.start(decodes_at=cue)
+    decoding = cue / "decoding"
+    while not decoding.exists():
+        assert psutil.pid_exists(child)
+        threading.Event().wait(0.01)
+    assert list((Workspace.of(domain).work / "era5").glob("*.grib*"))
+    assert not Workspace.of(domain).analysis.exists()
+    runs.kill(child)
     assert runs.run() == "ended"
     assert set(cds.submissions().values()) == {1}
     require_equal(domain, undisturbed)
