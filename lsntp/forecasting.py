@@ -27,7 +27,7 @@ from lsntp.times import Instant, Period, Times, format_time, utc_now
 from lsntp.training.champion import open_champion
 from lsntp.training.history import is_complete, open_analysis, read_fields, status_of
 from lsntp.training.loading import load_forecaster
-from lsntp.training.versions import ModelVersion, latest_version
+from lsntp.training.versions import ModelVersion, latest_version, open_version
 from lsntp.workspace import Workspace
 
 BATCH = 64
@@ -123,6 +123,27 @@ def forecast_models(
             )
     failures.raise_if_any()
     return reports
+
+
+def forecast_by(domain: Domain, name: str, version: str, period: Period) -> ForecastReport:
+    """Write the missing forecasts of one archive by a version that is named.
+
+    Raises:
+        ModelError: if there is no such version, or it does not fit the domain.
+        ArchiveError: if there is no analysis archive, or an archive has another grid.
+        ArchiveBusyError: if another process is writing the same forecasts.
+        StorageError: if the storage refuses.
+    """
+    analysis = open_analysis(domain)
+    return _forecast(
+        domain,
+        analysis,
+        name,
+        open_version(Workspace.of(domain).models, version),
+        _asked_times(analysis, period),
+        latest=False,
+        redo_superseded=False,
+    )
 
 
 def forecast_guidance(

@@ -22,7 +22,8 @@ from lsntp.archives.mending import is_mendable, mend, mend_metadata
 from lsntp.archives.quarantine import Quarantine
 from lsntp.archives.verification import archives_of, verify, verify_archive
 from lsntp.config import Domain
-from lsntp.errors import LsntpError
+from lsntp.errors import LsntpError, ModelError
+from lsntp.guidance import RAW
 from lsntp.ingest import ingest
 from lsntp.intake import blocks
 from lsntp.names import CHAMPION, DIGEST_BYTES, SOURCE_DIGEST, STATUS, T2M, TIME, Status
@@ -128,6 +129,7 @@ class _Repair:
     _hours: Times = field(default_factory=_NONE.copy)
     _digests: Digests = field(default_factory=lambda: np.zeros((0, DIGEST_BYTES), np.uint8))
     _forecasts: dict[str, Times] = field(default_factory=dict)
+    _made_by: dict[Instant, str] = field(default_factory=dict)
     _models: set[str] = field(default_factory=set)
 
     def mend(self, kind: Kind, path: Path) -> None:
@@ -147,6 +149,8 @@ class _Repair:
                 mend_metadata(self.domain, path, kind)
                 self.done.append(f"{path.name}: metadata written again")
                 continue
+            if kind == "forecast" and path.stem == CHAMPION:
+                self._made_by = _versions_in(path) | self._made_by
             withdrawn = mend(self.domain, path, kind, now=self.clock())
             self.done.append(f"{path.name}: {_counted(todo)} mended")
             if kind == "analysis":
@@ -243,22 +247,57 @@ class _Repair:
     def _refill_forecasts(self, model: str, init_times: Times) -> None:
         from lsntp.forecasting import forecast  # torch: only when it is needed
 
-        for period in self._periods(init_times):
-            self._attempt(
-                partial(forecast, self.domain, models=[model], period=period),
-                f"`lsntp forecast` with a trained {model} makes these forecasts later",
-            )
         path = Workspace.of(self.domain).forecast(model)
-        absent = np.setdiff1d(init_times, ForecastArchive.open(path).written())
-        if init_times.size > absent.size:
-            count = init_times.size - absent.size
-            self.done.append(f"{path.name}: {count} forecasts made again by the newest version")
-        if absent.size:
-            self.lost.append(
-                f"{path.name}: {absent.size} forecasts, {_span(absent)}, are missing now; "
-                f"run `lsntp train` for {model} and make sure the hours before them are there, "
-                "then `lsntp forecast`"
+        remedy = self._remedy(model)
+        absent = init_times
+        if model == CHAMPION:
+            absent = self._refill_by_their_makers(path, absent)
+        for period in self._periods(absent) if absent.size else ():
+            self._attempt(
+                partial(forecast, self.domain, models=[model], period=period, clock=self.clock),
+                f"{remedy} later",
             )
+        still = np.setdiff1d(absent, ForecastArchive.open(path).written())
+        if count := absent.size - still.size:
+            how = "fetched again" if model == RAW else f"made again by {self._maker(model)}"
+            self.done.append(f"{path.name}: {count} forecasts {how}")
+        if still.size:
+            self.lost.append(
+                f"{path.name}: {still.size} forecasts, {_span(still)}, are missing now; {remedy}"
+            )
+
+    def _refill_by_their_makers(self, path: Path, init_times: Times) -> Times:
+        """Make the champion's again, each by the version it was by; those that stay missing."""
+        from lsntp.forecasting import forecast_by
+
+        makers = np.array([self._made_by.get(time, "") for time in init_times])
+        for version in sorted(set(makers) - {""}):
+            before = ForecastArchive.open(path).written()
+            try:
+                for period in self._periods(init_times[makers == version]):
+                    forecast_by(self.domain, CHAMPION, version, period)
+            except ModelError as error:
+                self.done.append(
+                    f"{path.name}: {version}, champion of its time, cannot be used ({error})"
+                )
+            after = ForecastArchive.open(path).written()
+            if count := after.size - before.size:
+                self.done.append(
+                    f"{path.name}: {count} forecasts made again by {version}, which made them"
+                )
+        return np.setdiff1d(init_times, ForecastArchive.open(path).written())
+
+    def _maker(self, model: str) -> str:
+        return "today's champion" if model == CHAMPION else "the newest version"
+
+    def _remedy(self, model: str) -> str:
+        name = self.domain.domain
+        if model in self.domain.guidance:
+            return f"`lsntp forecast {name} --model {model} --from TIME --to TIME` has them again"
+        need = "choose a champion (`lsntp models promote`)"
+        if model != CHAMPION:
+            need = f"run `lsntp train` for {model}"
+        return f"{need} and make sure the hours before them are there, then `lsntp forecast`"
 
     def _refill_scores(self) -> None:
         path = Workspace.of(self.domain).evaluation
@@ -302,6 +341,17 @@ class _Repair:
                 f"{report.path.name}: {finding.array or 'root metadata'} {finding.what} "
                 f"({finding.where}): {finding.remedy}"
             )
+
+
+def _versions_in(path: Path) -> dict[Instant, str]:
+    """Who made each forecast, as far as it can be read."""
+    try:
+        archive = ForecastArchive.open(path)
+        init_times = archive.init_times
+        versions = archive.model_versions(init_times)
+    except Exception:  # damaged in whatever way: then nobody knows
+        return {}
+    return {time: version for time, version in zip(init_times, versions, strict=True) if version}
 
 
 def _counted(findings: list[Finding]) -> str:

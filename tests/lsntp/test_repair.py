@@ -449,3 +449,34 @@ def test_forecasts_without_a_model_stay_missing_and_are_named(trained):
     assert archive.written().size == 3
     assert np.isnan(archive.read(np.array([test.start + hours(1)]))).all()
     assert verify(trained).findings == 0
+
+
+def test_a_lost_forecast_of_the_champion_is_made_again_by_the_version_that_made_it(trained):
+    from lsntp.forecasting import forecast
+    from lsntp.training.champion import promote
+    from lsntp.training.versions import latest_version
+
+    workspace = Workspace.of(trained)
+    old, new = (latest_version(workspace.models, name) for name in ("persistence", "climatology"))
+    test = trained.split.test.period
+    promote(trained, old.version, by="me", reason="test")
+    forecast(trained, models=["champion"], period=Period(test.start, test.start + hours(4)))
+    promote(trained, new.version, by="me", reason="test")
+    path = workspace.forecast("champion")
+    before = stored(path)
+    first = int((test.start - trained.start) / hours(1))
+    flip(path / f"t2m/c/{first + 1}/0/0/0")
+
+    report = repair(trained)
+
+    assert report.lost == ()
+    assert any(f"made again by {old.version}, which made" in line for line in report.done)
+    assert stored(path) == before
+
+    flip(path / f"t2m/c/{first + 1}/0/0/0")
+    shutil.rmtree(old.path)
+    report = repair(trained)
+    assert report.lost == ()
+    assert any("1 forecasts made again by today's champion" in line for line in report.done)
+    lost = np.array([test.start + hours(1)])
+    assert ForecastArchive.open(path).model_versions(lost) == [new.version]
