@@ -7,11 +7,11 @@ from lsntp.archives.coverage import Coverage
 from lsntp.archives.evaluation import EvaluationArchive
 from lsntp.archives.forecast import ForecastArchive
 from lsntp.config import Domain
-from lsntp.errors import ModelError
+from lsntp.errors import ArchiveNotFoundError, ModelError
 from lsntp.evaluation.maps import error_maps, read_truth
 from lsntp.evaluation.table import SkillTable
 from lsntp.grid import Floats
-from lsntp.names import INIT_TIME, LEAD_TIME, Status
+from lsntp.names import CHAMPION, INIT_TIME, LEAD_TIME, Status
 from lsntp.report.data import Case, ErrorMap, Links, ReportData
 from lsntp.report.facts import facts_of
 from lsntp.times import Instant
@@ -31,12 +31,13 @@ def collect(domain: Domain, table: SkillTable) -> ReportData:
     network = next((name for name in table.models if table.kinds[name] == "network"), None)
     shown = network or table.winner
     last = table.init_times[-1]
+    read, example = _read_from(domain, shown, last)
     links, note = _links(domain, table, network)
     return ReportData(
         domain=domain,
         table=table,
-        forecast_path=str(workspace.forecast(shown)),
-        example_init=last,
+        forecast_path=str(workspace.forecast(read)),
+        example_init=example,
         cases=_cases(domain, analysis, table, shown),
         error_maps=tuple(
             _error_map(domain, model, table) for model in dict.fromkeys((table.winner, shown))
@@ -46,6 +47,15 @@ def collect(domain: Domain, table: SkillTable) -> ReportData:
         coverage=Coverage(analysis.times, analysis.status, analysis.cadence),
         facts=facts_of(domain, analysis, table),
     )
+
+
+def _read_from(domain: Domain, shown: str, last: Instant) -> tuple[str, Instant]:
+    """The archive that users are to read, and an initial time it holds: the champion's if any."""
+    try:
+        written = ForecastArchive.open(Workspace.of(domain).forecast(CHAMPION)).written()
+    except ArchiveNotFoundError:
+        return shown, last
+    return (CHAMPION, written[-1]) if written.size else (shown, last)
 
 
 def _cases(

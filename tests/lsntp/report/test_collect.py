@@ -7,9 +7,11 @@ from lsntp.evaluation.scoring import evaluate
 from lsntp.evaluation.skill import skill_table
 from lsntp.forecasting import forecast
 from lsntp.report.collect import collect
+from lsntp.report.history import collect_histories
 from lsntp.report.page import snippet
 from lsntp.times import Period
 from lsntp.training import train
+from lsntp.training.champion import promote
 from lsntp.training.versions import latest_version
 from lsntp.workspace import Workspace
 
@@ -79,6 +81,21 @@ def test_the_nodes_of_a_halved_network_stand_on_the_cells_between(ingested):
 def test_the_five_lines_of_the_report_run(data, capsys):
     exec(snippet(data), {})
     assert "days" in capsys.readouterr().out
+
+
+def test_readers_are_sent_to_the_champion_where_there_is_one(scored, tmp_path, capsys):
+    shutil.copytree(scored.root, tmp_path / "root")
+    domain = scored.model_copy(update={"root": str(tmp_path / "root")})
+    assert collect(domain, skill_table(domain)).forecast_path.endswith("net.zarr")
+    version = latest_version(Workspace.of(domain).models, "ridge").version
+    promote(domain, version, by="test", reason="test")
+    forecast(domain, models=["champion"], latest=True)
+    data = collect(domain, skill_table(domain))
+    assert data.forecast_path == str(Workspace.of(domain).forecast("champion"))
+    exec(snippet(data), {})
+    assert "days" in capsys.readouterr().out
+    (first, *_) = collect_histories(domain)
+    assert (first.model, first.now) == ("champion", version)
 
 
 def test_the_worst_case_has_the_largest_error(data):
