@@ -1,12 +1,14 @@
+import dataclasses
 import shutil
 
 import numpy as np
 import pytest
 
+from lsntp.config import NetworkConfig
 from lsntp.evaluation.scoring import evaluate
 from lsntp.evaluation.skill import skill_table
 from lsntp.forecasting import forecast
-from lsntp.report.collect import collect
+from lsntp.report.collect import _network_version, collect
 from lsntp.report.history import collect_histories
 from lsntp.report.page import snippet
 from lsntp.times import Period
@@ -103,6 +105,18 @@ def test_the_worst_case_has_the_largest_error(data):
     assert errors["net, its worst forecast"] == max(
         error for title, error in errors.items() if title.startswith("net,")
     )
+
+
+def test_correlations_are_those_of_a_network_that_learns_them(scored):
+    table = skill_table(scored)
+    plain = NetworkConfig.model_validate({"architecture": {"name": "convnet"}})
+    domain = scored.model_copy(update={"networks": {"plain": plain, **scored.networks}})
+    ahead = dataclasses.replace(
+        table,
+        kinds=table.kinds | {"plain": "network"},
+        versions=table.versions | {"plain": ("plain-0123456789ab",)},
+    )
+    assert _network_version(domain, ahead).model == "net"
 
 
 def test_without_a_place_there_are_no_links(scored):
