@@ -3,6 +3,7 @@ import shutil
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from lsntp.config import NetworkConfig
 from lsntp.evaluation.scoring import evaluate
@@ -113,9 +114,13 @@ def test_correlations_are_those_of_a_network_that_learns_them(scored):
     domain = scored.model_copy(update={"networks": {"plain": plain, **scored.networks}})
     ahead = dataclasses.replace(
         table,
+        scores=xr.concat(
+            [table.scores.isel(model=[0]).assign_coords(model=["plain"]), table.scores], "model"
+        ),
         kinds=table.kinds | {"plain": "network"},
         versions=table.versions | {"plain": ("plain-0123456789ab",)},
     )
+    assert ahead.models[0] == "plain"  # the best of all, and without a graph
     assert _network_version(domain, ahead).model == "net"
 
 
