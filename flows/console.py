@@ -5,14 +5,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 
 from lsntp.config import Domain
+from lsntp.errors import ModelError
 from lsntp.times import format_time
 from lsntp.workspace import Workspace
 
 if TYPE_CHECKING:
     from lsntp.life_cycle import LifeCycle, Span
     from lsntp.report.steps import Step
+    from lsntp.training.champion import Champion
 
 out = Console()
 err = Console(stderr=True)
@@ -30,6 +33,17 @@ JUDGED = {
     "postponed": "is not judged yet",
 }
 """The gate's verdicts in words."""
+
+
+def read_champion(domain: Domain) -> "Champion | None":
+    """The champion; None before there is one, or where its file is damaged, which is said."""
+    from lsntp.training.champion import champion_of, one_line
+
+    try:
+        return champion_of(domain)
+    except ModelError as error:
+        err.print(f"[bold red]no champion:[/] {escape(one_line(error))}", soft_wrap=True)
+        return None
 
 
 def print_status(

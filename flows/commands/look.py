@@ -38,7 +38,6 @@ def status(
     """
     from lsntp.life_cycle import life_cycle
     from lsntp.report.steps import steps_of
-    from lsntp.training.champion import champion_of
 
     resolved = load_domain(domain, overrides=overrides_from(override))
     period = None
@@ -49,7 +48,7 @@ def status(
     hours, steps = life_cycle(resolved, period=period), steps_of(resolved)
     if as_json:
         found = {step.name.lower(): step.found if step.is_done else None for step in steps}
-        champion = champion_of(resolved)
+        champion = console.read_champion(resolved)
         summary = {
             "domain": resolved.domain,
             **hours.to_json(),

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from flows.commands.options import DomainArgument, SetOption, overrides_from
-from flows.console import JUDGED, err, out
+from flows.console import JUDGED, out, read_champion
 from lsntp.config import Domain, load_domain
 from lsntp.errors import ConfigError, ModelError
 from lsntp.grid import Floats
@@ -43,16 +42,11 @@ def list_versions(
 
     Example: `lsntp models list demo`
     """
-    from lsntp.training.champion import champion_of
     from lsntp.training.versions import list_versions as list_all
     from lsntp.workspace import Workspace
 
     resolved = load_domain(domain, overrides=overrides_from(override))
-    try:
-        champion = champion_of(resolved)
-    except ModelError as error:  # who mends that has to see the versions
-        champion = None
-        err.print(f"[bold red]no champion:[/] {escape(str(error))}", soft_wrap=True)
+    champion = read_champion(resolved)  # who mends a damaged one has to see the versions
     versions = list_all(Workspace.of(resolved).models)
     last = _last_decisions(resolved)
     if as_json:
@@ -89,13 +83,13 @@ def show(
 
     Example: `lsntp models show demo champion`
     """
-    from lsntp.training.champion import champion_of, find_version
+    from lsntp.training.champion import find_version
     from lsntp.training.decisions import decisions_of
     from lsntp.training.versions import open_version
     from lsntp.workspace import Workspace
 
     resolved = load_domain(domain, overrides=overrides_from(override))
-    champion = champion_of(resolved)
+    champion = read_champion(resolved)
     found = open_version(Workspace.of(resolved).models, find_version(resolved, version))
     decisions = decisions_of(resolved, found.version)
     if as_json:

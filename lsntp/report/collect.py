@@ -6,12 +6,12 @@ from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.coverage import Coverage
 from lsntp.archives.evaluation import EvaluationArchive
 from lsntp.archives.forecast import ForecastArchive
-from lsntp.config import Domain
-from lsntp.errors import ModelError
+from lsntp.config import Domain, LsntpConfig
+from lsntp.errors import ArchiveNotFoundError, ModelError
 from lsntp.evaluation.maps import error_maps, read_truth
 from lsntp.evaluation.table import SkillTable
 from lsntp.grid import Floats
-from lsntp.names import INIT_TIME, LEAD_TIME, Status
+from lsntp.names import CHAMPION, INIT_TIME, LEAD_TIME, Status
 from lsntp.report.data import Case, ErrorMap, Links, ReportData
 from lsntp.report.facts import facts_of
 from lsntp.times import Instant
@@ -31,12 +31,13 @@ def collect(domain: Domain, table: SkillTable) -> ReportData:
     network = next((name for name in table.models if table.kinds[name] == "network"), None)
     shown = network or table.winner
     last = table.init_times[-1]
-    links, note = _links(domain, table, network)
+    read, example = _read_from(domain, shown, last)
+    links, note = _links(domain, table)
     return ReportData(
         domain=domain,
         table=table,
-        forecast_path=str(workspace.forecast(shown)),
-        example_init=last,
+        forecast_path=str(workspace.forecast(read)),
+        example_init=example,
         cases=_cases(domain, analysis, table, shown),
         error_maps=tuple(
             _error_map(domain, model, table) for model in dict.fromkeys((table.winner, shown))
@@ -46,6 +47,15 @@ def collect(domain: Domain, table: SkillTable) -> ReportData:
         coverage=Coverage(analysis.times, analysis.status, analysis.cadence),
         facts=facts_of(domain, analysis, table),
     )
+
+
+def _read_from(domain: Domain, shown: str, last: Instant) -> tuple[str, Instant]:
+    """The archive that users are to read, and an initial time it holds: the champion's if any."""
+    try:
+        written = ForecastArchive.open(Workspace.of(domain).forecast(CHAMPION)).written()
+    except ArchiveNotFoundError:
+        return shown, last
+    return (CHAMPION, written[-1]) if written.size else (shown, last)
 
 
 def _cases(
@@ -94,12 +104,12 @@ def _error_map(domain: Domain, model: str, table: SkillTable) -> ErrorMap:
     return ErrorMap(model, mae=mean("map_absolute_error_sum"), bias=mean("map_error_sum"))
 
 
-def _links(domain: Domain, table: SkillTable, network: str | None) -> tuple[Links | None, str]:
+def _links(domain: Domain, table: SkillTable) -> tuple[Links | None, str]:
     """The learned weights around the domain's place, or why there are none."""
     if domain.place is None:
         return None, "The domain file names no place whose learned correlations could be shown."
     try:
-        version = _network_version(domain, table, network)
+        version = _network_version(domain, table)
         if version is None:
             return None, "No network has been trained, so there are no learned correlations."
         return _learned(domain, version, domain.place), ""
@@ -107,13 +117,20 @@ def _links(domain: Domain, table: SkillTable, network: str | None) -> tuple[Link
         return None, f"There are no learned correlations to show: {error}"
 
 
-def _network_version(domain: Domain, table: SkillTable, network: str | None) -> ModelVersion | None:
-    """The version behind the best network's scores, else the newest of any network."""
+def _network_version(domain: Domain, table: SkillTable) -> ModelVersion | None:
+    """The newest version behind the best scores of a network with a graph, else of any network."""
     folder = Workspace.of(domain).models
-    if network is not None:
-        return open_version(folder, table.versions[network][-1])
-    found = (latest_version(folder, name) for name in domain.networks)
-    return next((version for version in found if version is not None), None)
+    learners = [
+        name
+        for name, network in domain.networks.items()
+        if isinstance(network.architecture, LsntpConfig) and network.architecture.long_range
+    ] or list(domain.networks)
+    best = next((name for name in table.models if name in learners), None)
+    if best is not None:
+        versions = [open_version(folder, version) for version in table.versions[best]]
+        return max(versions, key=lambda version: version.provenance.created_at)
+    found = [version for name in learners if (version := latest_version(folder, name))]
+    return max(found, key=lambda version: version.provenance.created_at, default=None)
 
 
 def _learned(domain: Domain, version: ModelVersion, place: tuple[float, float]) -> Links:

@@ -8,6 +8,7 @@ from lsntp.archives.forecast import ForecastArchive
 from lsntp.config import Domain
 from lsntp.errors import ArchiveNotFoundError, ModelError
 from lsntp.evaluation.table import counted
+from lsntp.names import CHAMPION
 from lsntp.report.html import MODELS, NumberTable, render_page
 from lsntp.report.scores import fixed, skill_text
 from lsntp.report.through_time import ThroughTime, trend_view
@@ -71,11 +72,11 @@ class ModelView:
 
 
 def collect_histories(domain: Domain) -> list[ModelHistory]:
-    """Every model of the domain that has a version or a forecast, networks first."""
+    """The champion's archive and every model with a version or a forecast, networks first."""
     folder = Workspace.of(domain).models
     versions = list_versions(folder)
     gone = {version.model for version in versions} - set(domain.model_names)
-    names = (*domain.networks, *domain.guidance, *domain.baselines, *sorted(gone))
+    names = (CHAMPION, *domain.networks, *domain.guidance, *domain.baselines, *sorted(gone))
     histories = [
         ModelHistory(
             name,
@@ -110,12 +111,14 @@ def render_models(
         trends: skill through time, or None with the reason in ``note``.
         note: said when there is none.
     """
-    changes = [use.first for history in histories for use in history.uses[1:]]
+    changes = [
+        use.first for history in histories if history.model != CHAMPION for use in history.uses[1:]
+    ]
     return render_page(
         "models.html",
         MODELS,
         domain,
-        models=[_view(history) for history in histories],
+        models=[_view(history) for history in histories if history.model != CHAMPION],
         now=_now(histories),
         trend=trend_view(trends, changes) if trends else None,
         note=note,

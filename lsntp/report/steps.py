@@ -7,12 +7,12 @@ from lsntp.archives.coverage import Coverage
 from lsntp.archives.evaluation import EvaluationArchive
 from lsntp.archives.forecast import ForecastArchive
 from lsntp.config import Domain
-from lsntp.errors import ArchiveNotFoundError
+from lsntp.errors import ArchiveNotFoundError, ModelError
 from lsntp.evaluation.table import counted
 from lsntp.names import CHAMPION
 from lsntp.report.html import INDEX, render_page
 from lsntp.times import format_time
-from lsntp.training.champion import champion_of
+from lsntp.training.champion import champion_of, one_line
 from lsntp.training.versions import list_versions
 from lsntp.workspace import Workspace
 
@@ -82,8 +82,11 @@ def _models(domain: Domain) -> str:
     models = {version.model for version in versions}
     if not versions:
         return ""
-    champion = champion_of(domain)
-    chosen = f"champion {champion.version}" if champion else "no champion yet"
+    try:
+        champion = champion_of(domain)
+        chosen = f"champion {champion.version}" if champion else "no champion yet"
+    except ModelError as error:
+        chosen = f"champion unknown: {one_line(error)}"
     return f"{counted(len(versions), 'version')} of {counted(len(models), 'model')}, {chosen}"
 
 

@@ -165,6 +165,13 @@ def test_a_damaged_champion_is_named_and_the_versions_to_mend_it_with_are_listed
     champion_path(domain).write_bytes(b'{"version": 1}')
     rows = json.loads(lsntp("list", "small.yaml", "--json"))
     assert {row["version"] for row in rows} == set(made[1])
+    assert half in lsntp("show", "small.yaml", half)
+    shown = CliRunner().invoke(app, ["status", "small.yaml"])
+    assert shown.exit_code == 0, shown.output
+    assert "champion unknown: Expected a readable" in shown.stdout
+    found = CliRunner().invoke(app, ["status", "small.yaml", "--json"])
+    assert found.exit_code == 0, found.output
+    assert json.loads(found.stdout)["champion"] is None
     code, line = refused(monkeypatch, capsys, "promote", "small.yaml", one)
     assert (code, "promote small VERSION --force --why TEXT" in line) == (10, True)
     lsntp("promote", "small.yaml", one, "--force", "--why", "champion.json was damaged")

@@ -1,15 +1,20 @@
+import dataclasses
 import shutil
 
 import numpy as np
 import pytest
+import xarray as xr
 
+from lsntp.config import NetworkConfig
 from lsntp.evaluation.scoring import evaluate
 from lsntp.evaluation.skill import skill_table
 from lsntp.forecasting import forecast
-from lsntp.report.collect import collect
+from lsntp.report.collect import _network_version, collect
+from lsntp.report.history import collect_histories
 from lsntp.report.page import snippet
 from lsntp.times import Period
 from lsntp.training import train
+from lsntp.training.champion import promote
 from lsntp.training.versions import latest_version
 from lsntp.workspace import Workspace
 
@@ -81,11 +86,42 @@ def test_the_five_lines_of_the_report_run(data, capsys):
     assert "days" in capsys.readouterr().out
 
 
+def test_readers_are_sent_to_the_champion_where_there_is_one(scored, tmp_path, capsys):
+    shutil.copytree(scored.root, tmp_path / "root")
+    domain = scored.model_copy(update={"root": str(tmp_path / "root")})
+    assert collect(domain, skill_table(domain)).forecast_path.endswith("net.zarr")
+    version = latest_version(Workspace.of(domain).models, "ridge").version
+    promote(domain, version, by="test", reason="test")
+    forecast(domain, models=["champion"], latest=True)
+    data = collect(domain, skill_table(domain))
+    assert data.forecast_path == str(Workspace.of(domain).forecast("champion"))
+    exec(snippet(data), {})
+    assert "days" in capsys.readouterr().out
+    (first, *_) = collect_histories(domain)
+    assert (first.model, first.now) == ("champion", version)
+
+
 def test_the_worst_case_has_the_largest_error(data):
     errors = {case.title: np.abs(case.forecast - case.truth).mean() for case in data.cases}
     assert errors["net, its worst forecast"] == max(
         error for title, error in errors.items() if title.startswith("net,")
     )
+
+
+def test_correlations_are_those_of_a_network_that_learns_them(scored):
+    table = skill_table(scored)
+    plain = NetworkConfig.model_validate({"architecture": {"name": "convnet"}})
+    domain = scored.model_copy(update={"networks": {"plain": plain, **scored.networks}})
+    ahead = dataclasses.replace(
+        table,
+        scores=xr.concat(
+            [table.scores.isel(model=[0]).assign_coords(model=["plain"]), table.scores], "model"
+        ),
+        kinds=table.kinds | {"plain": "network"},
+        versions=table.versions | {"plain": ("plain-0123456789ab",)},
+    )
+    assert ahead.models[0] == "plain"  # the best of all, and without a graph
+    assert _network_version(domain, ahead).model == "net"
 
 
 def test_without_a_place_there_are_no_links(scored):
