@@ -10,7 +10,7 @@ from lsntp.ingest import ingest
 from lsntp.life_cycle import life_cycle
 from lsntp.times import Period
 from tasks.policy import HOUR_S, OPTIONS
-from tasks.slots import archive_slot, source_slot, turns
+from tasks.slots import archive_slot, slots, source_slot
 
 MAX_SPANS = 500
 """Spans in the artifact, the newest: a page must stay a page."""
@@ -23,8 +23,9 @@ def ingest_hours(domain: Domain, period: Period | None = None) -> dict[str, Any]
     Without a period, of a source beyond a network only what its budget allows: the newest hours
     and the oldest gaps; see :func:`lsntp.ingest.ingest`.
     """
-    during = turns(source_slot(domain), archive_slot(domain, "analysis"))
-    report = ingest(domain, period=period, during=during)
+    # Bounded by its budget, so it keeps its turn: a second one then finds nothing to do.
+    with slots(source_slot(domain), archive_slot(domain, "analysis")):
+        report = ingest(domain, period=period)
     outcome = {
         "written": report.written,
         "replaced": report.replaced,
