@@ -23,7 +23,7 @@ def ingest_hours(domain: Domain, period: Period | None = None) -> dict[str, Any]
     Without a period, of a source beyond a network only what its budget allows: the newest hours
     and the oldest gaps; see :func:`lsntp.ingest.ingest`.
     """
-    # Bounded by its budget, so it keeps its turn: a second one then finds nothing to do.
+    # A tick is bounded by its budget, so it keeps its turn: a second one then finds nothing to do.
     with slots(source_slot(domain), archive_slot(domain, "analysis")):
         report = ingest(domain, period=period)
     outcome = {
