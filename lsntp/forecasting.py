@@ -216,7 +216,7 @@ class _Failures:
         except LsntpError as error:
             if not self.is_all:
                 raise
-            _log.error("No forecasts of %s: %s", name, error)
+            _log.info("No forecasts of %s: %s", name, error)
             self.by_model[name] = error
 
     def raise_if_any(self) -> None:

@@ -188,7 +188,7 @@ class HourLedger:
                     for entry in content[REPLACED]
                 ],
             )
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return [], []
         except (OSError, ValueError, KeyError, TypeError, DomainError) as error:
             _log.warning(

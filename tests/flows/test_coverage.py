@@ -41,6 +41,7 @@ def test_what_hinders_the_coverage_does_not_hide_why_the_run_failed(monkeypatch,
         raise ArchiveError("damaged")
 
     monkeypatch.setattr(coverage, "publish_coverage", refuse)
+    caplog.set_level("INFO")
     with pytest.raises(SourceDataError, match="a page in HTML"):
         coverage.with_coverage(load_domain("demo"), failing)
     assert "coverage of demo not published: damaged" in caplog.text
