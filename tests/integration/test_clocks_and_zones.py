@@ -146,15 +146,15 @@ def test_notes_and_locks_from_the_future_stop_nobody(domain: Domain) -> None:
 def test_a_machine_whose_clock_was_off_loses_no_run_of_gfs(
     bucket: S3, tmp_path: Path, skew_h: float
 ) -> None:
-    """It asks too late, or for runs to come, or takes these for holes: that passes with the skew."""
+    """It asks too late, or for runs to come, or takes these for holes; all of it passes."""
     season = Season(MadeLibrary())
     text = GFS_DOMAIN.format(bucket=bucket.bucket, root=tmp_path / "root")
     (tmp_path / "season.yaml").write_text(text)
     domain = load_domain(str(tmp_path / "season.yaml"))
     for number, skew in enumerate([0, skew_h, skew_h, 0]):
-        for time in season.times[2 * number : 2 * number + 2]:
-            season.put(bucket, time, 0)
-            now = time + hours(4 + skew)
+        for published in season.times[2 * number : 2 * number + 2]:
+            season.put(bucket, published, 0)
+            now = published + hours(4 + skew)
         ingest(domain, clock=lambda now=now: now)
     stored = read(Workspace.of(domain).analysis)
     np.testing.assert_array_equal(stored["time"].values[:8], season.times[:8])
