@@ -42,7 +42,7 @@ from tests.standins.s3 import S3Server
 FAR_OFF = f"7 {(dt.datetime.now(dt.UTC).hour + 12) % 24} * * *"
 """Nothing ticks by itself while a test runs; the tests let the ticks begin when they want."""
 SCHEDULE = "schedule:\n" + "".join(
-    f'  {flow}: "{FAR_OFF}"\n' for flow in ("ingest", "reconcile", "forecast", "evaluate")
+    f'  {flow}: "{FAR_OFF}"\n' for flow in ("ingest", "reconcile", "forecast", "evaluate", "train")
 )
 AMERICA = """
 domain: america
@@ -107,7 +107,7 @@ class Place:
 
 def make_place(folder: Path, server: Server, name: str, text: str) -> Place:
     path = folder / f"{name}.yaml"
-    path.write_text(text + SCHEDULE)
+    path.write_text(text + SCHEDULE + "retrain: {pool: cpu}\n")
     root = folder / "root"
     run_lsntp(server, "deploy", str(path), f"--set=root={root}")
     return Place(path, root, folder / "oracle")
@@ -231,10 +231,12 @@ def test_new_analyses_are_forecast_and_scored_and_a_retraining_takes_parameters(
     server: Server, worker: Service, america: Place, frames: Frames
 ) -> None:
     frames.write("later", 120, 160)
+    before = [run["id"] for run in server.runs("forecast/america")]
+    unscored = [run["id"] for run in server.runs("evaluate/america")]
     server.complete(server.tick("ingest/america"))
-    server.complete(server.tick("forecast/america"))
     retraining = server.trigger("train/america", {"models": ["ridge"], "force": True})
-    server.complete(server.tick("evaluate/america"))
+    server.complete(server.started_by_event("forecast/america", before))
+    server.complete(server.started_by_event("evaluate/america", unscored))
     server.complete(retraining)
 
     workspace = Workspace.of(america.domain())
