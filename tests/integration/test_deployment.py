@@ -1,4 +1,4 @@
-"""A domain on a real server: deployed twice, tampered with, found out, mended; events start runs."""
+"""A domain on a real server: deployed twice, tampered with, mended; its events start runs."""
 
 import subprocess
 import uuid
@@ -233,7 +233,10 @@ def test_an_automation_waits_for_its_block_and_is_made_once_it_is_there(
     file = tmp_path / "automations.yaml"
     entry = """
   - name: lsntp alarms of {domain}
-    trigger: {type: event, match: {prefect.resource.id: "lsntp.domain.{domain}"}, expect: [lsntp.alarm.*]}
+    trigger:
+      type: event
+      match: {prefect.resource.id: "lsntp.domain.{domain}"}
+      expect: [lsntp.alarm.*]
     actions: [{type: call-webhook, block: webhook/night-watch}]
 """
     file.write_text(plan.AUTOMATIONS_FILE.read_text() + entry)
