@@ -68,6 +68,13 @@ class StorageError(ArchiveError, OSError):
     exit_code = 8
 
 
+class StorageUnavailableError(StorageError, ConnectionError):
+    """The storage cannot be reached or is overloaded; worth a retry. Nothing stored changed."""
+
+    exit_code = 5
+    is_transient = True
+
+
 class TrainingDataError(LsntpError, ValueError):
     """Too little, overlapping or incomplete data to train or split on."""
 

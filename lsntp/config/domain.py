@@ -29,9 +29,11 @@ from lsntp.config.static import StaticConfig
 from lsntp.config.upkeep import DriftConfig, GateConfig, RetrainConfig
 from lsntp.grid import Grid, gaussian_grid, regular_grid
 from lsntp.names import CHAMPION
+from lsntp.places import is_place
 from lsntp.times import Duration, Instant, Period, hours, in_hours, parse_time
 
 ROOT_VARIABLE = "LSNTP_ROOT"
+WORK_VARIABLE = "LSNTP_WORK"
 DEFAULT_ROOT = "lsntp-data"
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
 
@@ -341,7 +343,17 @@ class Domain(_Frozen):
     regions: dict[Name, RegionConfig] = Field(
         default_factory=dict, description="Where scores are also taken; land and sea are known."
     )
-    root: str = Field(DEFAULT_ROOT, description=f"Archive root; {ROOT_VARIABLE} beats the file.")
+    root: str = Field(
+        DEFAULT_ROOT,
+        description=f"Archive root, a folder or s3://bucket/prefix; {ROOT_VARIABLE} beats the "
+        "file.",
+    )
+    work: str | None = Field(
+        None,
+        description="Folder of this machine for partial files, checkpoints and the embedded "
+        f"scheduler; the root where that is a folder, else one in ~/.cache; {WORK_VARIABLE} "
+        "beats the file.",
+    )
 
     @field_validator("cadence_h")
     @classmethod
@@ -359,8 +371,15 @@ class Domain(_Frozen):
 
     @field_validator("root")
     @classmethod
-    def _root_is_local(cls, value: str) -> str:
-        if "://" in value:
+    def _root_is_a_place(cls, value: str) -> str:
+        if not is_place(value):
+            raise ValueError("expected a folder of this machine, or s3://bucket/prefix")
+        return value
+
+    @field_validator("work")
+    @classmethod
+    def _work_is_local(cls, value: str | None) -> str | None:
+        if value is not None and "://" in value:
             raise ValueError("expected a folder of this machine")
         return value
 
