@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from lsntp.config.alarms import AlarmsConfig
 from lsntp.config.architecture import LsntpConfig
 from lsntp.config.comparators import ConvlstmConfig, ConvnetConfig
 from lsntp.config.quality import QualityConfig
@@ -303,6 +304,7 @@ class ScheduleConfig(_Frozen):
     reconcile: Cron = "20 3 * * *"
     forecast: Cron = "50 * * * *"
     evaluate: Cron = "55 * * * *"
+    watch: Cron = "*/15 * * * *"
 
 
 class Domain(_Frozen):
@@ -333,6 +335,7 @@ class Domain(_Frozen):
     gate: GateConfig = GateConfig()
     retrain: RetrainConfig = RetrainConfig()
     drift: DriftConfig = DriftConfig()
+    alarms: AlarmsConfig = AlarmsConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     dask: DaskConfig = DaskConfig()
     place: tuple[float, float] | None = Field(
