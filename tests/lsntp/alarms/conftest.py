@@ -1,10 +1,12 @@
 """The small domain with a source that promises to be up to date, and an archive in any state."""
 
 import datetime as dt
+import shutil
 
 import numpy as np
 import pytest
 
+from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.forecast import ForecastArchive
 from lsntp.names import CHAMPION, Status
 from lsntp.times import hours
@@ -33,11 +35,21 @@ def live(make_domain, tmp_path):
     return make
 
 
+@pytest.fixture(scope="session")
+def _whole_archive(make_domain, publish, make_fields, tmp_path_factory):
+    domain = make_domain(tmp_path_factory.mktemp("whole"))
+    return publish(domain, make_fields(domain, HELD_H)).path
+
+
 @pytest.fixture
-def store(publish, make_fields):
-    """``store(domain, missing=(...), count=240)``: analyses, except at some steps."""
+def store(_whole_archive, publish, make_fields):
+    """``store(domain, missing=(), count=240)``: analyses, except at some steps."""
 
     def make(domain, *, missing=(), count=HELD_H):
+        path = Workspace.of(domain).analysis
+        if not missing and count == HELD_H:
+            shutil.copytree(_whole_archive, path)
+            return AnalysisArchive.open(path)
         fields = make_fields(domain, count)
         lacking = sorted(missing)
         for first, end in zip([-1, *lacking], [*lacking, count], strict=True):

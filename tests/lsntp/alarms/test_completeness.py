@@ -1,5 +1,7 @@
 """Coverage and rejections, at and next to their limits."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,15 @@ from lsntp.times import hours
 
 RULE = {"coverage_days": 2, "coverage_low": 47 / 48, "coverage_min": 46 / 48}
 """Of 48 steps one may lack a field, and two before it is an alarm."""
+
+
+def holdings(domain, **steps):
+    """240 final steps, but for some of another status: ``missing=(200,)``."""
+    times = domain.start + np.arange(240) * domain.cadence
+    status = np.full(240, Status.FINAL, np.int8)
+    for name, places in steps.items():
+        status[list(places)] = Status[name.upper()]
+    return Holdings(Path("archive"), times, status, times, domain.cadence, hours(0))
 
 
 def covered(domain):
@@ -30,12 +41,12 @@ def rejected(domain):
         ((200, 201, 202), Level.RED),
         ((100, 101, 102, 103), Level.GREEN),  # before the two days
         ((191, 192), Level.GREEN),  # the first of them is one step too early to count
+        ((237, 238, 239), Level.GREEN),  # after the newest: a matter of freshness
     ],
 )
-def test_times_without_a_field_in_the_last_days_are_low_coverage(live, store, missing, level):
+def test_times_without_a_field_in_the_last_days_are_low_coverage(live, missing, level):
     domain = live(alarms=RULE)
-    store(domain, missing=missing)
-    assert covered(domain).level is level
+    assert coverage_share(domain, holdings(domain, missing=missing)).level is level
 
 
 def test_low_coverage_says_how_much_and_which_is_the_last(live, store):
@@ -59,16 +70,22 @@ def test_what_follows_the_newest_analysis_and_holes_upstream_do_not_count(live, 
 
 
 @pytest.mark.parametrize(
-    ("count", "level"), [(0, Level.GREEN), (1, Level.YELLOW), (2, Level.YELLOW), (3, Level.RED)]
+    ("quarantined", "level"),
+    [
+        ((), Level.GREEN),
+        ((200,), Level.YELLOW),
+        ((200, 239), Level.YELLOW),
+        ((72, 200, 239), Level.RED),
+        ((71, 200, 239), Level.YELLOW),  # seven days are 168 steps: 72 to 239
+    ],
 )
-def test_rejected_fields_of_the_last_days_are_counted(live, store, count, level):
+def test_rejected_fields_of_the_last_days_are_counted(live, quarantined, level):
     domain = live()
-    archive = store(domain, count=230)
-    archive.mark(domain.start + np.arange(230, 230 + count) * hours(1), Status.QUARANTINED)
-    found = rejected(domain)
+    found = quality_rejections(domain, holdings(domain, quarantined=quarantined))
     assert found.level is level
-    assert found.found.startswith(f"{count} rejected field")
     assert found.where.endswith("quarantine/small")
+    if level is Level.RED:
+        assert found.found == "3 rejected fields, the last of 2021-01-10T23:00Z"
 
 
 def test_rejected_fields_before_the_window_and_replaced_ones_do_not_count(

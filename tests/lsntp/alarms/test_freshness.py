@@ -49,14 +49,14 @@ def test_preliminary_era5_of_six_days_ago_is_green_and_two_days_later_red(live, 
     domain = live("era5")
     store(domain)
     usual = hours(24 * domain.source.publication_days)
-    assert usual == hours(126)
+    assert usual == hours(132)
     # it comes a day at a time: two steps and a day late is a good day
     assert analysis(domain, NEWEST + usual + hours(26)).level is Level.GREEN
     assert analysis(domain, NEWEST + usual + hours(52)).level is Level.YELLOW
     late = analysis(domain, NEWEST + usual + hours(53))
     assert late.level is Level.RED
     assert "53 h behind" in late.found
-    assert "era5 publishes 5.25 days late" in late.expected
+    assert "era5 publishes 5.5 days late" in late.expected
 
 
 def test_nothing_stored_is_red_where_a_source_promises_something(live):
