@@ -22,6 +22,7 @@ from lsntp.evaluation.selection import open_scores
 from lsntp.names import CHAMPION
 from lsntp.names import Status as HourStatus
 from lsntp.status.document import (
+    GRAVITY,
     VERSION,
     Analysis,
     Coverage,
@@ -38,7 +39,6 @@ from lsntp.training.champion import one_line
 from lsntp.workspace import Workspace
 
 SKILL_DAYS: Final = 30
-GRAVITY: Final = (Level.GREEN, Level.UNKNOWN, Level.YELLOW, Level.RED)
 
 T = TypeVar("T")
 

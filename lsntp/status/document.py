@@ -9,6 +9,8 @@ from lsntp.alarms import AlarmName, Level
 
 VERSION: Final = 1
 SCHEMA_ID: Final = "lsntp-status-1"
+GRAVITY: Final = (Level.GREEN, Level.UNKNOWN, Level.YELLOW, Level.RED)
+"""The gravest last."""
 
 
 class _Part(BaseModel):

@@ -10,7 +10,7 @@ from lsntp.alarms import AlarmName, Level
 from lsntp.evaluation.table import counted
 from lsntp.report.html import INDEX, render
 from lsntp.report.scores import fixed, skill_text, with_true_minus
-from lsntp.status.document import Day, Judgement, Status
+from lsntp.status.document import GRAVITY, Day, Judgement, Status
 
 WORDS: Final = {
     Level.GREEN: "well",
@@ -47,7 +47,7 @@ class Moment:
 
 @dataclass(frozen=True)
 class Row:
-    """One judgement: its main value, large, and what was found."""
+    """One judgement: its main value, large, and what was found unless an alarm says it above."""
 
     label: str
     level: Level
@@ -90,13 +90,14 @@ class View:
 def render_status(
     entries: Sequence[Status], *, reports: Sequence[str] = (), faults: Sequence[str] = ()
 ) -> str:
-    """The page; the same documents give the same bytes.
+    """The page, the gravest first; the same documents give the same bytes.
 
     Args:
         entries: one a domain.
         reports: domains that have a report beside the page, to link to.
         faults: what could not be read.
     """
+    entries = sorted(entries, key=lambda entry: (-GRAVITY.index(entry.level), entry.domain))
     alarms = sum(len(entry.alarms) for entry in entries)
     heading = "No alarm" if not alarms else counted(alarms, "alarm")
     return render(
@@ -167,7 +168,7 @@ def _row(status: Status, one: Judgement) -> Row:
         value=value,
         moment=moment,
         spark=_spark(status.skill.daily) if has_days and status.skill else "",
-        found=with_true_minus(one.found),
+        found="" if one.level is Level.RED else with_true_minus(one.found),
         limits=one.limits[:1].upper() + one.limits[1:],
     )
 
@@ -190,8 +191,8 @@ def _value(status: Status, one: Judgement) -> tuple[str, Moment | None]:
         case AlarmName.LOW_COVERAGE if status.coverage:
             held, expected = status.coverage, status.coverage.expected
             return f"{held.final + held.preliminary} of {expected}", None
-        case AlarmName.QUALITY_REJECTIONS if status.coverage:
-            return one.found.split(",")[0].split()[0], None
+        case AlarmName.QUALITY_REJECTIONS if status.coverage and one.found[:1].isdigit():
+            return one.found.split()[0], None
         case AlarmName.SKILL_DRIFT if status.skill and status.skill.skill is not None:
             mae = "" if status.skill.mae_k is None else f", MAE {fixed(status.skill.mae_k, 2)} K"
             return f"{skill_text(status.skill.skill)}{mae}", None

@@ -3,6 +3,9 @@
   const UPDATE_MS = 30_000, RELOAD_MS = 300_000, SLACK_MS = 300_000;
   const all = (selector, from = document) => [...from.querySelectorAll(selector)];
 
+  const heading = document.getElementById("heading");
+  const said = heading.textContent.toLowerCase();
+
   const words = (ms) => {
     const minutes = Math.round(Math.abs(ms) / 60_000);
     if (minutes < 1) return "just now";
@@ -21,13 +24,14 @@
         ago.className = "ago";
         time.after(" ", ago);
       }
-      ago.textContent = words(now - Date.parse(time.dateTime));
+      ago.textContent = `(${words(now - Date.parse(time.dateTime))})`;
     });
-    let ahead = 0;
+    let ahead = 0, over = 0;
     all("article[data-good-until]").forEach((article) => {
       const made = Date.parse(article.dataset.made);
       const isOver = now > Date.parse(article.dataset.goodUntil);
       ahead = Math.max(ahead, made - now);
+      over += isOver;
       article.classList.toggle("out-of-date", isOver);
       article.classList.toggle("red", isOver || article.dataset.level === "red");
       article.querySelector(".stale").hidden = !isOver;
@@ -38,6 +42,11 @@
         mark.lastChild.textContent = "out of date";
       }
     });
+    if (over) {
+      const text = `${over} out of date, ${said}`;
+      heading.textContent = text;
+      document.title = `${text}: state of the forecasts`;
+    }
     const clock = document.getElementById("clock");
     clock.hidden = ahead <= SLACK_MS;
     clock.textContent = `The clock of this device is at least ${words(ahead).replace(" ago", "")} `
@@ -48,6 +57,7 @@
     article.dataset.level = article.classList.contains("red") ? "red" : "";
   });
   update();
+  document.addEventListener("visibilitychange", update);
   setInterval(update, UPDATE_MS);
   setTimeout(() => location.reload(), RELOAD_MS);
 })();
