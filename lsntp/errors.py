@@ -105,6 +105,13 @@ class DeploymentError(LsntpError):
     exit_code = 12
 
 
+class DeliveryError(LsntpError, ConnectionError):
+    """Nobody took an alarm that was told; the next watch tells it again."""
+
+    exit_code = 12
+    is_transient = True
+
+
 class ClusterError(LsntpError, ConnectionError):
     """The Dask cluster cannot be reached; worth a retry."""
 

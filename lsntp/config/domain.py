@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from lsntp.config.alarms import AlarmsConfig
 from lsntp.config.architecture import LsntpConfig
 from lsntp.config.comparators import ConvlstmConfig, ConvnetConfig
 from lsntp.config.quality import QualityConfig
@@ -306,6 +307,7 @@ class ScheduleConfig(_Frozen):
     forecast: Cron = "50 * * * *"
     evaluate: Cron = "55 * * * *"
     train: Cron = "30 1 * * 1"
+    watch: Cron = "*/15 * * * *"
 
 
 class Domain(_Frozen):
@@ -336,6 +338,7 @@ class Domain(_Frozen):
     gate: GateConfig = GateConfig()
     retrain: RetrainConfig = RetrainConfig()
     drift: DriftConfig = DriftConfig()
+    alarms: AlarmsConfig = AlarmsConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     dask: DaskConfig = DaskConfig()
     place: tuple[float, float] | None = Field(
