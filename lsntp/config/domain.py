@@ -71,6 +71,16 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def without(dumped: dict[str, Any], **defaults: object) -> dict[str, Any]:
+    """Without what is as before there was a choice, so that older versions keep their names."""
+    return {
+        key: value
+        for key, value in dumped.items()
+        if key not in defaults
+        or (tuple(value) if isinstance(value, list) else value) != defaults[key]
+    }
+
+
 # --- the grid ------------------------------------------------------------------------------
 
 
@@ -208,15 +218,18 @@ class TrainingConfig(_Frozen):
     loss: Loss = Field(
         "mse", description="What is minimised: mean squared or mean absolute error of the target."
     )
+    freeze: tuple[str, ...] = Field(
+        (),
+        description="Parts that a fine-tuned network keeps as its parent has them: parameters "
+        "whose name begins so.",
+    )
     seed: int = 0
 
     @model_serializer(mode="wrap")
     def _as_before_there_was_a_choice(
         self, handler: SerializerFunctionWrapHandler
     ) -> dict[str, Any]:
-        """Without the default loss, so that versions trained with it keep their names."""
-        dumped: dict[str, Any] = handler(self)
-        return {key: value for key, value in dumped.items() if (key, value) != ("loss", "mse")}
+        return without(handler(self), loss="mse", freeze=())
 
 
 def _network_named(content: object) -> str:
@@ -240,6 +253,19 @@ class NetworkConfig(_Frozen):
     scaling: Scaling = "min-max-01"
     target: Target = "absolute"
     training: TrainingConfig = TrainingConfig()
+    members: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Networks under one version, each fitted with a seed of its own; their mean "
+        "is the forecast. Fit and forecast take so many times longer.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_was_a_choice(
+        self, handler: SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:
+        return without(handler(self), members=1)
 
     @model_validator(mode="after")
     def _check_target(self) -> Self:
