@@ -260,12 +260,17 @@ class NetworkConfig(_Frozen):
         description="Networks under one version, each fitted with a seed of its own; their mean "
         "is the forecast. Fit and forecast take so many times longer.",
     )
+    quantiles: bool = Field(
+        False,
+        description="Beside the forecast its quantiles 0.05, 0.15 … 0.95, calibrated on the "
+        "validation period.",
+    )
 
     @model_serializer(mode="wrap")
     def _as_before_there_was_a_choice(
         self, handler: SerializerFunctionWrapHandler
     ) -> dict[str, Any]:
-        return without(handler(self), members=1)
+        return without(handler(self), members=1, quantiles=False)
 
     @model_validator(mode="after")
     def _check_target(self) -> Self:

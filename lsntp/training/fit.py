@@ -12,6 +12,7 @@ from lsntp.config import Domain, NetworkConfig, Scaling
 from lsntp.errors import ModelError
 from lsntp.models.base import Forecaster
 from lsntp.models.baselines import make_baseline
+from lsntp.models.calibration import check_days
 from lsntp.models.ridge import Ridge, fit_ridge
 from lsntp.times import Times
 from lsntp.training.contents import baseline_tensors
@@ -123,7 +124,10 @@ def train(
         }
         for ancestor in lineage(workspace.models, parent):
             ancestor.check_has_not_seen(**blocks)
-    workshop = _Workshop(domain, workspace, analysis, make_split(domain, analysis), parent)
+    split = make_split(domain, analysis)
+    if any(network.quantiles for name, network in domain.networks.items() if name in names):
+        check_days(split.validation)
+    workshop = _Workshop(domain, workspace, analysis, split, parent)
     return [workshop.train(name, force=force) for name in names]
 
 
@@ -232,6 +236,7 @@ class _Workshop:
         return times[usable_at(self.analysis, times)]
 
     def _fit_network(self, recipe: Recipe, archive: TrainingArchive, work: Path) -> _Fit:
+        from lsntp.training.calibrating import calibrated
         from lsntp.training.fit_members import fit_members
         from lsntp.training.network import network_tensors
 
@@ -244,9 +249,12 @@ class _Workshop:
             work=work,
             identity=recipe.version,
         )
+        forecaster = fitted.forecaster
+        if self.domain.networks[recipe.model].quantiles:
+            forecaster = calibrated(forecaster, self.analysis, self.split.validation)
         return _Fit(
-            fitted.forecaster,
-            network_tensors(fitted.forecaster.networks, archive.statistics),
+            forecaster,
+            network_tensors(forecaster.networks, archive.statistics, forecaster.calibration),
             fitted.parameters,
             sum(fit.seconds for fit in fitted.fits),
             fitted.fits[0].accelerator,

@@ -1,7 +1,7 @@
 """A trained network as a forecaster: kelvin in, kelvin out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,16 @@ from lsntp.config import Domain, NetworkConfig
 from lsntp.errors import ModelError, TrainingDataError
 from lsntp.grid import Fields
 from lsntp.models.base import check_history
+from lsntp.models.calibration import Calibration
 from lsntp.models.registry import build_network, is_told
 from lsntp.times import LeadTimes, Times
 from lsntp.training.contents import (
     NETWORK,
+    calibration_shapes,
+    calibration_tensors,
     climatology_shapes,
     climatology_tensors,
+    restore_calibration,
     restore_statistics,
 )
 from lsntp.training.versions import ModelVersion, check_tensors
@@ -44,6 +48,7 @@ class NetworkForecaster:
         lead_times: (K,).
         offsets: -(T - 1) … 0.
         forcings: what the network is told beside the history; None for the history alone.
+        calibration: of its quantiles; None without.
     """
 
     name: str
@@ -52,6 +57,7 @@ class NetworkForecaster:
     lead_times: LeadTimes
     offsets: tuple[int, ...]
     forcings: Forcings | None = None
+    calibration: Calibration | None = None
 
     @property
     def network(self) -> nn.Module:
@@ -64,12 +70,34 @@ class NetworkForecaster:
         Raises:
             ModelError: if the history has another shape or holds NaN.
         """
+        return self.mean_and_variance(history, init_times)[0]
+
+    def forecast_with_quantiles(
+        self, history: Fields, init_times: Times
+    ) -> tuple[Fields, Fields | None]:
+        """:meth:`forecast`, and its quantiles (n, Q, K, H, W), K, if it is calibrated."""
+        mean, variance = self.mean_and_variance(history, init_times)
+        if self.calibration is None:
+            return mean, None
+        valid_times = init_times[:, None] + self.lead_times
+        return mean, self.calibration.quantiles(mean, variance, valid_times)
+
+    def mean_and_variance(self, history: Fields, init_times: Times) -> tuple[Fields, Fields]:
+        """Mean, K, and variance, K², of the members, each (n, K, H, W); 0 of a single one.
+
+        Raises:
+            ModelError: if the history has another shape or holds NaN.
+        """
         check_history(history, init_times, self.offsets, name=self.name)
-        result = np.empty((init_times.size, self.lead_times.size, *history.shape[2:]), np.float32)
+        shape = (init_times.size, self.lead_times.size, *history.shape[2:])
+        mean, variance = np.empty(shape, np.float32), np.zeros(shape, np.float32)
         for first in range(0, init_times.size, BATCH):
             part = slice(first, first + BATCH)
-            result[part] = self.members(history[part], init_times[part]).mean(axis=1)
-        return result
+            members = self.members(history[part], init_times[part])
+            mean[part] = members.mean(axis=1)
+            if len(self.networks) > 1:
+                variance[part] = members.var(axis=1, ddof=1)
+        return mean, variance
 
     def members(self, history: Fields, init_times: Times) -> Fields:
         """The forecasts of every member (n, M, K, H, W), K, from ``history`` (n, T, H, W), K."""
@@ -153,14 +181,15 @@ def untrained_network(config: NetworkConfig, domain: Domain) -> nn.Module:
 
 
 def network_tensors(
-    networks: Sequence[nn.Module], statistics: Statistics
+    networks: Sequence[nn.Module], statistics: Statistics, calibration: Calibration | None = None
 ) -> dict[str, npt.NDArray[Any]]:
     """Everything a network's version needs, by tensor name; of several members also by number."""
     weights = {
         NETWORK + name: tensor.detach().cpu().numpy()
         for name, tensor in _together(networks).state_dict().items()
     }
-    return weights | climatology_tensors(statistics.climatology)
+    calibrated = calibration_tensors(calibration) if calibration else {}
+    return weights | climatology_tensors(statistics.climatology) | calibrated
 
 
 def restore_network(version: ModelVersion, domain: Domain) -> NetworkForecaster:
@@ -174,7 +203,8 @@ def restore_network(version: ModelVersion, domain: Domain) -> NetworkForecaster:
     networks, tensors = _load(version, config, domain)
     statistics = restore_statistics(version, tensors)
     try:
-        return make_forecaster(version.model, networks, config, statistics, domain)
+        forecaster = make_forecaster(version.model, networks, config, statistics, domain)
+        return replace(forecaster, calibration=restore_calibration(tensors))
     except TrainingDataError as error:
         raise ModelError(
             f"Expected statistics to scale with in {version.path}, found others: {error}"
@@ -202,7 +232,8 @@ def _load(
     module = _together(networks)
     tensors = version.tensors()
     shapes = {NETWORK + name: tuple(t.shape) for name, t in module.state_dict().items()}
-    check_tensors(tensors, shapes | climatology_shapes(domain, tensors), version.path)
+    others = climatology_shapes(domain, tensors) | calibration_shapes(domain, tensors)
+    check_tensors(tensors, shapes | others, version.path)
     module.load_state_dict(
         {name.removeprefix(NETWORK): torch.tensor(tensors[name]) for name in shapes}
     )
