@@ -257,8 +257,8 @@ class NetworkConfig(_Frozen):
         1,
         ge=1,
         le=64,
-        description="Networks under one version, each fitted with a seed of its own; their mean "
-        "is the forecast. Fit and forecast take so many times longer.",
+        description="Networks under one version, each with a seed of its own and so much more time "
+        "to fit and to forecast; their mean is the forecast.",
     )
     quantiles: bool = Field(
         False,
