@@ -74,6 +74,16 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def without(dumped: dict[str, Any], **defaults: object) -> dict[str, Any]:
+    """Without what is as before there was a choice, so that older versions keep their names."""
+    return {
+        key: value
+        for key, value in dumped.items()
+        if key not in defaults
+        or (tuple(value) if isinstance(value, list) else value) != defaults[key]
+    }
+
+
 # --- the grid ------------------------------------------------------------------------------
 
 
@@ -211,15 +221,18 @@ class TrainingConfig(_Frozen):
     loss: Loss = Field(
         "mse", description="What is minimised: mean squared or mean absolute error of the target."
     )
+    freeze: tuple[str, ...] = Field(
+        (),
+        description="Parts that a fine-tuned network keeps as its parent has them: parameters "
+        "whose name begins so.",
+    )
     seed: int = 0
 
     @model_serializer(mode="wrap")
     def _as_before_there_was_a_choice(
         self, handler: SerializerFunctionWrapHandler
     ) -> dict[str, Any]:
-        """Without the default loss, so that versions trained with it keep their names."""
-        dumped: dict[str, Any] = handler(self)
-        return {key: value for key, value in dumped.items() if (key, value) != ("loss", "mse")}
+        return without(handler(self), loss="mse", freeze=())
 
 
 def _network_named(content: object) -> str:
@@ -243,6 +256,24 @@ class NetworkConfig(_Frozen):
     scaling: Scaling = "min-max-01"
     target: Target = "absolute"
     training: TrainingConfig = TrainingConfig()
+    members: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Networks under one version, each with a seed of its own and so much more time "
+        "to fit and to forecast; their mean is the forecast.",
+    )
+    quantiles: bool = Field(
+        False,
+        description="Beside the forecast its quantiles 0.05, 0.15 … 0.95, calibrated on the "
+        "validation period.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_was_a_choice(
+        self, handler: SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:
+        return without(handler(self), members=1, quantiles=False)
 
     @model_validator(mode="after")
     def _check_target(self) -> Self:

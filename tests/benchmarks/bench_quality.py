@@ -88,7 +88,7 @@ def measure(domain: Domain, name: str, epochs: int) -> str:
     split = make_split(domain, open_analysis(domain))
     torch.manual_seed(training.seed)
     network = untrained_network(config, domain)
-    forecaster = make_forecaster(name, network, config, archive.statistics, domain)
+    forecaster = make_forecaster(name, [network], config, archive.statistics, domain)
     steps = {"history": domain.history, "horizon": domain.horizon}
     blocks: list[Windows | ForcedWindows] = []
     for init_times in (split.train, split.validation):
