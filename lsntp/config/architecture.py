@@ -58,6 +58,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "residual": True,
             "forcings": True,
             "static": True,
+            "yesterday": False,
             "strength": "learned",
             "forget_bias": 1.0,
             "dropout": 0.2,
@@ -87,6 +88,7 @@ INGREDIENTS: Mapping[str, Any] = MappingProxyType(
         "forcings": False,
         "static": False,
         "strength": "one",
+        "yesterday": False,
         "forget_bias": 0.0,
         "dropout": 0.0,
     }
@@ -222,6 +224,12 @@ class LsntpConfig(BaseModel):
         False,
         description="plus: climatology and cosine of the solar zenith angle of a step and of the "
         "next one are inputs.",
+    )
+    yesterday: bool = Field(
+        False,
+        description="plus: the analyses of the same hours a day before are inputs of the context, "
+        "and every frame takes a learned share of their change, one number a lead and one half at "
+        "first; the history grows to a day or more.",
     )
     static: bool = Field(False, description="plus: land fraction and latitude are inputs.")
     strength: Literal["one", "learned"] = Field(

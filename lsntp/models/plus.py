@@ -13,7 +13,7 @@ from torch.nn import functional
 from lsntp.config import LsntpConfig
 from lsntp.grid import Grid
 from lsntp.models.cell import LSConvLSTM, State
-from lsntp.models.forced import Told, residual_blocks, zero_at_first
+from lsntp.models.forced import Share, Told, day_before, residual_blocks, zero_at_first
 from lsntp.models.graph import Graph
 from lsntp.models.learned_graph import LearnedGraph, check_buildable, nearest_node
 from lsntp.training_data.forcings import KNOWN, STATIC
@@ -58,7 +58,10 @@ class LSNTPPlus(LearnedGraph):
 
     where Up is a transposed convolution with ``stride``. With ``decoder_input: forecast`` the a_t
     of t > 0 in u_t are the network's own; with ``none`` they are zero. Without ``residual`` the
-    a_t on the right of the last line is left out; without ``context``, so is g.
+    a_t on the right of the last line is left out; without ``context``, so is g. With ``yesterday``
+    the history goes back F ≥ T frames; the analyses of the same hours a day before join the
+    inputs of the context, and a_t for t > 0 gains c_t - c_{t-1}, where c are learned shares of
+    their changes (:class:`lsntp.models.forced.DayBefore`).
 
     Args:
         architecture: configuration ``plus``.
@@ -67,6 +70,10 @@ class LSNTPPlus(LearnedGraph):
         horizon: K.
         channels: of the history; 1.
         grid: where the cells are; needed for a ``reach_km`` between 0 and ``all``.
+        day: steps in 24 hours; needed with ``yesterday``.
+
+    Attributes:
+        frames: F, how long a history :meth:`forward` takes; T, or more with ``yesterday``.
 
     Raises:
         ModelError: if the architecture does not fit the grid or the channels.
@@ -81,11 +88,15 @@ class LSNTPPlus(LearnedGraph):
         horizon: int,
         channels: int = 1,
         grid: Grid | None = None,
+        day: int | None = None,
     ) -> None:
         super().__init__(architecture)
         faults = [] if channels == 1 else [f"one input channel, found {channels}"]
         check_buildable("LS-NTP plus", architecture, shape, grid, faults)
         self.shape, self.history, self.horizon = shape, history, horizon
+        self.day_before = day_before(architecture, day, horizon)
+        self.share = Share(horizon) if self.day_before else None
+        self.frames = max(history, self.day_before.frames if self.day_before else 0)
         self.told = Told(known=architecture.needs_climatology, static=architecture.static)
         self.stride = stride = architecture.stride
         self.node_shape = (-(-shape[0] // stride), -(-shape[1] // stride))
@@ -109,6 +120,7 @@ class LSNTPPlus(LearnedGraph):
         self.context_head: nn.Conv2d | None = None
         if architecture.context:
             inputs = history + (history + horizon) * known + static
+            inputs += self.day_before.channels if self.day_before else 0
             self.context = nn.Sequential(
                 nn.Conv2d(inputs, width, kernel_size=3, padding=1),
                 *residual_blocks(architecture.context, width, architecture.dropout),
@@ -125,20 +137,23 @@ class LSNTPPlus(LearnedGraph):
         """The next K frames (b, K, 1, H, W), in the units of the history.
 
         Args:
-            history: the last T frames (b, T, 1, H, W), normalised.
-            known_future: (b, T + K, f, H, W) with ``anomalies`` or ``forcings``, else None.
+            history: the last F frames (b, F, 1, H, W), normalised.
+            known_future: (b, F + K, f, H, W) with ``anomalies`` or ``forcings``, else None.
             static: (s, H, W) with ``static``, else None.
 
         Raises:
             ModelError: if an input does not fit.
         """
-        steps = (self.history, self.horizon)
+        steps = (self.frames, self.horizon)
         self.told.check(history, known_future, static, steps=steps, shape=self.shape)
         graph = self._weighed_graph()
         usual = known_future[:, :, :1] if known_future is not None else None
         frames = history
         if self.architecture.anomalies and usual is not None:
-            frames = history - usual[:, : self.history]
+            frames = history - usual[:, : self.frames]
+        if known_future is not None:
+            known_future = known_future[:, self.frames - self.history :]
+        earlier, frames = frames[:, :, 0], frames[:, -self.history :]
         beside = self._beside(known_future, static, len(history))
         inputs = torch.cat([frames, *(part[:, : self.history] for part in beside)], dim=2)
         details = functional.gelu(self.stem(inputs.flatten(0, 1)))
@@ -149,12 +164,13 @@ class LSNTPPlus(LearnedGraph):
         forecast = self._decode(
             frames[:, -1],
             [part[:, self.history - 1 :] for part in beside],
-            self._context(frames, known_future, static),
+            self._context(frames, earlier, known_future, static),
+            self._given(earlier),
             (state3, state4),
             graph,
         )
         if self.architecture.anomalies and usual is not None:
-            forecast = forecast + usual[:, self.history :]
+            forecast = forecast + usual[:, self.frames :]
         return forecast
 
     def node_of(self, row: int, column: int) -> int:
@@ -185,12 +201,18 @@ class LSNTPPlus(LearnedGraph):
         return parts
 
     def _context(
-        self, frames: Tensor, known_future: Tensor | None, static: Tensor | None
+        self,
+        frames: Tensor,
+        earlier: Tensor,
+        known_future: Tensor | None,
+        static: Tensor | None,
     ) -> Tensor | None:
-        """The context g (b, w, H, W), if there is one."""
+        """The context g (b, w, H, W), if there is one; ``earlier`` is (b, F, H, W)."""
         if self.context is None:
             return None
         parts = [frames.flatten(1, 2)]
+        if self.day_before is not None:
+            parts.append(self.day_before.of(earlier))
         if self.architecture.forcings and known_future is not None:
             parts.append(known_future.flatten(1, 2))
         if static is not None:
@@ -198,11 +220,21 @@ class LSNTPPlus(LearnedGraph):
         context: Tensor = self.context(torch.cat(parts, dim=1))
         return context
 
+    def _given(self, earlier: Tensor) -> Tensor | None:
+        """What the day before adds to each frame, (b, K, H, W), out of ``earlier`` (b, F, H, W)."""
+        if self.day_before is None or self.share is None:
+            return None
+        shares = self.share(self.day_before.changes(earlier))
+        if not self.architecture.residual:
+            return shares
+        return torch.diff(shares, dim=1, prepend=torch.zeros_like(shares[:, :1]))
+
     def _decode(
         self,
         frame: Tensor,
         beside: list[Tensor],
         context: Tensor | None,
+        given: Tensor | None,
         states: tuple[State, State],
         graph: Graph,
     ) -> Tensor:
@@ -226,8 +258,9 @@ class LSNTPPlus(LearnedGraph):
             if aside is not None:
                 merged = merged + aside
             change = self.head(functional.gelu(merged)).float()  # sums stay exact under autocast
-            if direct is not None:
-                change = change + direct[:, step : step + 1]
+            for part in (direct, given):
+                if part is not None:
+                    change = change + part[:, step : step + 1]
             frame = frame + change if self.architecture.residual else change
             forecast.append(frame)
         return torch.stack(forecast, dim=1)

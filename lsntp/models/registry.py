@@ -20,6 +20,7 @@ def build_network(
     horizon: int,
     channels: int = 1,
     grid: Grid | None = None,
+    day: int | None = None,
 ) -> nn.Module:
     """An untrained network; seed torch first for the same weights again.
 
@@ -33,6 +34,7 @@ def build_network(
         horizon: K, forecast steps.
         channels: c, of the history.
         grid: the domain's grid, for networks that measure distances on it.
+        day: steps in 24 hours, for networks that look back a day.
 
     Raises:
         ModelError: if the network is unknown or does not fit grid, history or horizon.
@@ -42,13 +44,18 @@ def build_network(
             f"Expected a network out of {', '.join(NAMES)}, found {architecture.name!r}."
         )
     if isinstance(architecture, ConvnetConfig):
-        return ConvNet(architecture, shape=shape, history=history, horizon=horizon)
+        return ConvNet(architecture, shape=shape, history=history, horizon=horizon, day=day)
     if isinstance(architecture, ConvlstmConfig):
         architecture = plain_convlstm(architecture)
-    kind = LSNTPPlus if architecture.configuration == "plus" else LSNTP
-    return kind(
-        architecture, shape=shape, history=history, horizon=horizon, channels=channels, grid=grid
-    )
+    steps = {"history": history, "horizon": horizon}
+    if architecture.configuration == "plus":
+        return LSNTPPlus(architecture, shape=shape, **steps, channels=channels, grid=grid, day=day)
+    return LSNTP(architecture, shape=shape, **steps, channels=channels, grid=grid)
+
+
+def frames_of(network: nn.Module, default: int) -> int:
+    """How long a history the network takes: its own ``frames``, else ``default``."""
+    return int(getattr(network, "frames", default))
 
 
 def plain_convlstm(config: ConvlstmConfig) -> LsntpConfig:

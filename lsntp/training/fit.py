@@ -37,7 +37,7 @@ from lsntp.training.versions import (
 )
 from lsntp.training_data.archive import TrainingArchive, build_training_archive
 from lsntp.training_data.blocks import usable_at
-from lsntp.training_data.splits import Split, make_split
+from lsntp.training_data.splits import Split, make_split, with_longer_history
 from lsntp.workspace import Workspace
 
 BASELINE_SCALING: Scaling = "standard"
@@ -249,9 +249,10 @@ class _Workshop:
         if self.parent is not None:
             networks.load_weights(network, self.parent, domain)
         forecaster = networks.make_forecaster(model, network, config, archive.statistics, domain)
+        frames = len(forecaster.offsets)
         cache = FrameCache(
             archive,
-            span=domain.history + domain.horizon,
+            span=frames + domain.horizon,
             max_bytes=window_bytes(config.training),
             needs_climatology=forecaster.transform.needs_climatology,
         )
@@ -260,11 +261,14 @@ class _Workshop:
                 archive,
                 init_times,
                 forecaster.transform,
-                history=domain.history,
+                history=frames,
                 horizon=domain.horizon,
                 cache=cache,
             )
-            for init_times in (self.split.train, self.split.validation)
+            for init_times in (
+                with_longer_history(domain, self.analysis, times, frames)
+                for times in (self.split.train, self.split.validation)
+            )
         )
         forcings = forecaster.forcings
         fitted = fit_network(

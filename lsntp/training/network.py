@@ -13,7 +13,7 @@ from lsntp.config import Domain, NetworkConfig
 from lsntp.errors import ModelError, TrainingDataError
 from lsntp.grid import Fields
 from lsntp.models.base import check_history
-from lsntp.models.registry import build_network, is_told
+from lsntp.models.registry import build_network, frames_of, is_told
 from lsntp.times import LeadTimes, Times
 from lsntp.training.contents import (
     NETWORK,
@@ -90,18 +90,21 @@ def make_forecaster(
 ) -> NetworkForecaster:
     """The forecaster of a network, which may still be trained further."""
     transform = TargetTransform(config.target, Scaler(config.scaling, statistics), statistics)
-    offsets = tuple(range(1 - domain.history, 1))
+    frames = frames_of(network, domain.history)
+    offsets = tuple(range(1 - frames, 1))
     return NetworkForecaster(
         name,
         network,
         transform,
         domain.lead_times,
         offsets,
-        _forcings(config, transform.scaler, domain),
+        _forcings(config, transform.scaler, domain, frames),
     )
 
 
-def _forcings(config: NetworkConfig, scaler: Scaler, domain: Domain) -> Forcings | None:
+def _forcings(
+    config: NetworkConfig, scaler: Scaler, domain: Domain, frames: int
+) -> Forcings | None:
     """What the network is told beside the history, if it asks for any of it."""
     known, static = is_told(config.architecture)
     if not (known or static):
@@ -110,7 +113,7 @@ def _forcings(config: NetworkConfig, scaler: Scaler, domain: Domain) -> Forcings
         domain.target_grid,
         scaler,
         domain.cadence,
-        domain.history,
+        frames,
         domain.horizon,
         is_known=known,
         is_static=static,
@@ -125,6 +128,7 @@ def untrained_network(config: NetworkConfig, domain: Domain) -> nn.Module:
         history=domain.history,
         horizon=domain.horizon,
         grid=domain.target_grid,
+        day=domain.steps_per_day,
     )
 
 

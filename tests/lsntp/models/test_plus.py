@@ -11,19 +11,21 @@ from lsntp.models.plus import STRENGTH
 from lsntp.models.registry import build_network, is_told, parameter_count
 
 T, K, H, W = 3, 4, 6, 9
+DAY = 3  # steps: lead 4 lies beyond it
 SMALL = {"hidden": 4, "embedding": 3, "stem": 3, "width": 5, "context": 1, "stride": 2}
 
 
 def build(**settings):
     torch.manual_seed(0)
     architecture = LsntpConfig.model_validate({"configuration": "plus", **SMALL, **settings})
-    return build_network(architecture, shape=(H, W), history=T, horizon=K)
+    return build_network(architecture, shape=(H, W), history=T, horizon=K, day=DAY)
 
 
 def inputs(network=None, *, batch=2):
     """History, known future and static fields, as far as the network asks for them."""
     generator = torch.Generator().manual_seed(1)
-    shapes = ((batch, T, 1, H, W), (batch, T + K, 2, H, W), (2, H, W))
+    frames = network.frames if network else T
+    shapes = ((batch, frames, 1, H, W), (batch, frames + K, 2, H, W), (2, H, W))
     history, known, static = (torch.randn(shape, generator=generator) for shape in shapes)
     asked = is_told(network.architecture) if network else (True, True)
     return history, known if asked[0] else None, static if asked[1] else None
@@ -74,13 +76,15 @@ def test_without_residual_it_starts_from_the_climatology():
         {"strength": "one"},
         {"decoder_input": "none"},
         {"context": 0},
+        {"yesterday": True},
+        {"yesterday": True, "context": 0, "residual": False},
         {"convolution": "joint", "attention_layers": 3, "peephole": "cell", "bias": False},
     ],
 )
 def test_a_gradient_reaches_every_parameter(settings):
     network = shake(build(**settings, dropout=0.0))
     network.zero_grad()
-    network(*inputs(batch=4)).square().sum().backward()
+    network(*inputs(network, batch=4)).square().sum().backward()
     without = [
         name
         for name, parameter in network.named_parameters()
@@ -168,6 +172,11 @@ def test_what_an_ingredient_costs(settings, fewer):
     assert parameter_count(build()) - parameter_count(build(**settings)) == fewer
 
 
+def test_what_yesterday_costs():
+    """Five channels more for the context, and a share for each lead."""
+    assert parameter_count(build(yesterday=True)) - parameter_count(build()) == 5 * 5 * 9 + K
+
+
 def test_parameter_count_by_formula():
     # LS-Conv of 4 channels: NSA 2 (4² + 4) + 2 · 8 and 4 · 16 · 9; two in every layer,
     # peepholes 3 · 4, biases 16
@@ -178,6 +187,53 @@ def test_parameter_count_by_formula():
     embedding, strength = 3 * 5 * 3, 1
     parts = (4 * layer, stem, down, up, context, merge, head, embedding, strength)
     assert parameter_count(build()) == sum(parts)
+
+
+@pytest.mark.parametrize("residual", [True, False])
+def test_untrained_with_yesterday_it_adds_half_of_the_change_of_the_day_before(residual):
+    """Whether the frames are sums of changes or not: every lead takes its own once."""
+    network = build(yesterday=True, residual=residual)
+    assert network.frames == 1 + 2 * DAY  # lead 4 needs two days
+    history, known, static = inputs(network)
+    frames = (history - known[:, :-K, :1])[:, :, 0]  # anomalies of steps -6 … 0
+    half = torch.stack(
+        [
+            (frames[:, 6 - 2] - frames[:, 6 - 3]) / 2,
+            (frames[:, 6 - 1] - frames[:, 6 - 3]) / 2,
+            (frames[:, 6 - 0] - frames[:, 6 - 3]) / 2,
+            (frames[:, 6 - 2] - frames[:, 6 - 6]) / 2,
+        ],
+        dim=1,
+    )
+    first = frames[:, -1:] if residual else 0
+    expected = known[:, -K:, 0] + first + half
+    torch.testing.assert_close(network(history, known, static)[:, :, 0], expected)
+
+
+def test_with_yesterday_only_the_context_sees_more_than_the_history():
+    network = build(yesterday=True)
+    history, known, static = inputs(network)
+    given = {"stem": [], "context": []}
+    for name, calls in given.items():
+        network.get_submodule(name).register_forward_pre_hook(
+            lambda _, arguments, calls=calls: calls.append(arguments[0])
+        )
+    network(history, known, static)
+    seen = {name: calls[0] for name, calls in given.items()}
+    anomalies = (history - known[:, :-K, :1])[:, :, 0]
+    torch.testing.assert_close(seen["stem"].view(2, T, 7, H, W)[:, :, 0], anomalies[:, -T:])
+    torch.testing.assert_close(seen["context"][:, :T], anomalies[:, -T:])
+    # steps -6, -3 (origins), -2, -1, 0 (the leads' hours) of a history of seven
+    torch.testing.assert_close(seen["context"][:, T : T + 5], anomalies[:, [0, 3, 4, 5, 6]])
+    told = known[:, -(T + K) :].flatten(1, 2)
+    torch.testing.assert_close(seen["context"][:, T + 5 : -2], told)
+    torch.testing.assert_close(seen["context"][0, -2:], static)
+
+
+def test_yesterday_without_the_length_of_a_day_is_refused():
+    architecture = LsntpConfig.model_validate({"configuration": "plus", "yesterday": True})
+    with pytest.raises(ModelError, match="the steps in a day"):
+        build_network(architecture, shape=(H, W), history=T, horizon=K)
 
 
 @pytest.mark.parametrize(
