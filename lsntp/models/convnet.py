@@ -8,7 +8,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lsntp.config import ConvnetConfig
-from lsntp.models.forced import Share, Told, day_before, residual_blocks, zero_at_first
+from lsntp.models.forced import (
+    Share,
+    Told,
+    day_before,
+    frames_needed,
+    residual_blocks,
+    zero_at_first,
+)
 from lsntp.training_data.forcings import KNOWN, STATIC
 
 
@@ -44,7 +51,7 @@ class ConvNet(nn.Module):
         self.architecture = architecture
         self.shape, self.history, self.horizon = shape, history, horizon
         self.day_before = day_before(architecture, day, horizon)
-        self.frames = max(history, self.day_before.frames if self.day_before else 0)
+        self.frames = frames_needed(architecture, history=history, horizon=horizon, day=day)
         self.told = Told(known=architecture.forced, static=architecture.forced)
         channels, width = history, architecture.width
         self.share: Share | None = None

@@ -6,6 +6,7 @@ The channels are those of :mod:`lsntp.training_data.forcings`; the climatology c
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,8 @@ from torch.nn import functional
 from lsntp.config import ConvnetConfig, LsntpConfig
 from lsntp.errors import ModelError
 from lsntp.training_data.forcings import KNOWN, STATIC
+
+Layer = TypeVar("Layer", nn.Conv2d, nn.ConvTranspose2d)
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,14 @@ def day_before(
     return DayBefore(day, horizon)
 
 
+def frames_needed(
+    architecture: LsntpConfig | ConvnetConfig, *, history: int, horizon: int, day: int | None
+) -> int:
+    """How long a history the network takes: T, or as far as ``yesterday`` looks back."""
+    before = day_before(architecture, day, horizon)
+    return max(history, before.frames if before else 0)
+
+
 class ResidualBlock(nn.Module):
     """X + Conv(Dropout(GELU(Conv(GroupNorm(X))))), both 3 x 3; the identity at first.
 
@@ -188,7 +199,7 @@ def residual_blocks(count: int, channels: int, dropout: float) -> nn.Sequential:
     )
 
 
-def zero_at_first(layer: nn.Conv2d) -> nn.Conv2d:
+def zero_at_first(layer: Layer) -> Layer:
     """``layer`` with weights and bias zero: what it adds is nothing until it is trained."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:

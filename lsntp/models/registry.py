@@ -6,6 +6,7 @@ from lsntp.config import ArchitectureConfig, ConvlstmConfig, ConvnetConfig, Lsnt
 from lsntp.errors import ModelError
 from lsntp.grid import Grid
 from lsntp.models.convnet import ConvNet
+from lsntp.models.forced import frames_needed
 from lsntp.models.lsntp import LSNTP
 from lsntp.models.plus import LSNTPPlus
 
@@ -53,9 +54,18 @@ def build_network(
     return LSNTP(architecture, shape=shape, **steps, channels=channels, grid=grid)
 
 
-def frames_of(network: nn.Module, default: int) -> int:
-    """How long a history the network takes: its own ``frames``, else ``default``."""
-    return int(getattr(network, "frames", default))
+def frames_of(architecture: ArchitectureConfig, *, history: int, horizon: int, day: int) -> int:
+    """How long a history the network takes: T, or more if it looks back a day.
+
+    Args:
+        architecture: which network.
+        history: T, input steps.
+        horizon: K, forecast steps.
+        day: steps in 24 hours.
+    """
+    if isinstance(architecture, ConvlstmConfig):
+        return history
+    return frames_needed(architecture, history=history, horizon=horizon, day=day)
 
 
 def plain_convlstm(config: ConvlstmConfig) -> LsntpConfig:

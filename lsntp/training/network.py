@@ -90,7 +90,12 @@ def make_forecaster(
 ) -> NetworkForecaster:
     """The forecaster of a network, which may still be trained further."""
     transform = TargetTransform(config.target, Scaler(config.scaling, statistics), statistics)
-    frames = frames_of(network, domain.history)
+    frames = frames_of(
+        config.architecture,
+        history=domain.history,
+        horizon=domain.horizon,
+        day=domain.steps_per_day,
+    )
     offsets = tuple(range(1 - frames, 1))
     return NetworkForecaster(
         name,
