@@ -48,11 +48,11 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "plus": {
             "decoder_input": "forecast",
             "peephole": "channel",
-            "hidden": 32,
+            "hidden": 64,
             "embedding": 32,
-            "stride": 4,
+            "stride": 2,
             "stem": 16,
-            "width": 48,
+            "width": 64,
             "context": 4,
             "anomalies": True,
             "residual": True,
@@ -63,7 +63,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "recurrence": False,
             "strength": "learned",
             "forget_bias": 1.0,
-            "dropout": 0.2,
+            "dropout": 0.25,
         },
     }
 )

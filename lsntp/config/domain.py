@@ -71,6 +71,16 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def without(dumped: dict[str, Any], **defaults: object) -> dict[str, Any]:
+    """Without what is as before there was a choice, so that older versions keep their names."""
+    return {
+        key: value
+        for key, value in dumped.items()
+        if key not in defaults
+        or (tuple(value) if isinstance(value, list) else value) != defaults[key]
+    }
+
+
 # --- the grid ------------------------------------------------------------------------------
 
 
@@ -185,6 +195,12 @@ class TrainingConfig(_Frozen):
         0.05, ge=0, lt=1, description="Share of all steps with rising rate; then cosine to zero."
     )
     weight_decay: float = Field(0.0, ge=0)
+    beta2: float = Field(
+        0.999,
+        gt=0,
+        lt=1,
+        description="Of AdamW: how slowly the scale of the gradients is forgotten.",
+    )
     gradient_clip: float | None = Field(1.0, gt=0)
     patience: int = Field(10, ge=1, description="Epochs without a better validation loss.")
     ema: float | None = Field(
@@ -208,15 +224,32 @@ class TrainingConfig(_Frozen):
     loss: Loss = Field(
         "mse", description="What is minimised: mean squared or mean absolute error of the target."
     )
+    lead_decay: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        description="p: in what is minimised, lead k (in steps) counts as k^-p, so that the early "
+        "leads, whose errors are small, are heard; 0: all alike. Validation counts all alike.",
+    )
+    keep: Literal["best", "last"] = Field(
+        "best",
+        description="Weights of the epoch with the best validation loss, or of the last one: where "
+        "the validation block is too short to choose by; there is no patience then.",
+    )
+    freeze: tuple[str, ...] = Field(
+        (),
+        description="Parts that a fine-tuned network keeps as its parent has them: parameters "
+        "whose name begins so.",
+    )
     seed: int = 0
 
     @model_serializer(mode="wrap")
     def _as_before_there_was_a_choice(
         self, handler: SerializerFunctionWrapHandler
     ) -> dict[str, Any]:
-        """Without the default loss, so that versions trained with it keep their names."""
-        dumped: dict[str, Any] = handler(self)
-        return {key: value for key, value in dumped.items() if (key, value) != ("loss", "mse")}
+        return without(
+            handler(self), loss="mse", beta2=0.999, lead_decay=0.0, keep="best", freeze=()
+        )
 
 
 def _network_named(content: object) -> str:
@@ -240,6 +273,24 @@ class NetworkConfig(_Frozen):
     scaling: Scaling = "min-max-01"
     target: Target = "absolute"
     training: TrainingConfig = TrainingConfig()
+    members: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Networks under one version, each fitted with a seed of its own; their mean "
+        "is the forecast. Fit and forecast take so many times longer.",
+    )
+    quantiles: bool = Field(
+        False,
+        description="Beside the forecast its quantiles 0.05, 0.15 … 0.95, calibrated on the "
+        "validation period.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_was_a_choice(
+        self, handler: SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:
+        return without(handler(self), members=1, quantiles=False)
 
     @model_validator(mode="after")
     def _check_target(self) -> Self:

@@ -87,6 +87,18 @@ def window_init_times(domain: Domain, archive: FieldArchive, period: Period) -> 
     return times[np.flatnonzero(complete) + domain.history - 1]
 
 
+def looking_back(domain: Domain, archive: FieldArchive, split: Split, frames: int) -> Split:
+    """Training and validation of those windows that have ``frames`` usable times before them.
+
+    See :func:`with_longer_history` for arguments and errors.
+    """
+    train, validation = (
+        with_longer_history(domain, archive, init_times, frames)
+        for init_times in (split.train, split.validation)
+    )
+    return Split(train, validation, split.test)
+
+
 def with_longer_history(
     domain: Domain, archive: FieldArchive, init_times: Times, frames: int
 ) -> Times:

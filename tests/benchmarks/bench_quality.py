@@ -87,7 +87,7 @@ def measure(domain: Domain, name: str, epochs: int) -> str:
     ]
     torch.manual_seed(training.seed)
     network = untrained_network(config, domain)
-    forecaster = make_forecaster(name, network, config, archive.statistics, domain)
+    forecaster = make_forecaster(name, [network], config, archive.statistics, domain)
     frames = len(forecaster.offsets)
     steps = {"history": frames, "horizon": domain.horizon}
     analysis = open_analysis(domain)
