@@ -199,7 +199,7 @@ class TrainingConfig(_Frozen):
         0.999,
         gt=0,
         lt=1,
-        description="Of AdamW: how slowly the scale of the gradients is forgotten.",
+        description="Of AdamW: how slowly it forgets how large gradients are.",
     )
     gradient_clip: float | None = Field(1.0, gt=0)
     patience: int = Field(10, ge=1, description="Epochs without a better validation loss.")
@@ -247,9 +247,8 @@ class TrainingConfig(_Frozen):
     def _as_before_there_was_a_choice(
         self, handler: SerializerFunctionWrapHandler
     ) -> dict[str, Any]:
-        return without(
-            handler(self), loss="mse", beta2=0.999, lead_decay=0.0, keep="best", freeze=()
-        )
+        dumped = without(handler(self), loss="mse", beta2=0.999, freeze=())
+        return without(dumped, lead_decay=0.0, keep="best")
 
 
 def _network_named(content: object) -> str:

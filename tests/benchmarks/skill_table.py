@@ -6,7 +6,8 @@ What is fair. Every network is fitted with the recipe and the CPU minutes of its
 (:data:`CASES`): the epochs are those that a measured tenth of an epoch says fit into the minutes,
 so that the schedule of the learning rate always ends; never more than ``epochs`` of the case. The
 weights kept are those of the epoch with the best validation loss, unless the domain keeps the last.
-Nothing is chosen by the test block. Errors are over plain cells, of the initial times that all models have a history for.
+Nothing is chosen by the test block. Errors are over plain cells, of the initial times that all
+models have a history for.
 
 What is stored. One file a row and seed under DIR/rows, written when it is done: a killed run,
 started again, does the rest. Rows are done in order of weight; the table is written anew to
@@ -143,7 +144,7 @@ class Result:
         error: forecast less truth (n, K, H, W), K, of the test block.
         parameters: trained numbers.
         epochs: fitted.
-        minutes: of CPU up to the end of each epoch, from the first step on (epochs,).
+        minutes: of CPU up to the validation of each epoch, from the first step on (epochs,).
         validation: the validation loss of each epoch (epochs,), normalised.
     """
 
@@ -288,9 +289,8 @@ class Bench:
                 folder=Path(folder),
                 description=f"{row.name}, seed {recipe.seed}",
             )
-            moments = [*validation.seconds[1:], time.process_time()]
             lines = (Path(folder) / "metrics.csv").read_text().splitlines()[1:]
-        minutes = (np.array(moments) - begin) / 60
+        minutes = (np.array(validation.seconds) - begin) / 60
         return network, forecaster, (minutes, np.array([float(x.split(",")[-1]) for x in lines]))
 
     def _error(self, forecaster: Forecaster) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -305,7 +305,8 @@ def open_parameters(models: Path, name: str) -> int:
 
 
 def order(benches: Sequence[Bench], seeds: int) -> Iterator[tuple[Bench, Row, int]]:
-    """Main rows with every seed first, domain by domain; then the others, seed by seed."""
+    """Main rows with every seed first, the fastest domain first; then the others by seed."""
+    benches = sorted(benches, key=lambda bench: bench.minutes)
     for bench in benches:
         for row in bench.case.rows:
             if row.is_main:
