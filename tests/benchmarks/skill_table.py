@@ -185,9 +185,7 @@ class Bench:
         """The base network with the row's change, and the one recipe of the domain."""
         base = self.domain.networks[row.base].model_dump(mode="json")
         architecture = base["architecture"]
-        if row.change.get("configuration", architecture.get("configuration")) != architecture.get(
-            "configuration", "paper"
-        ):
+        if "configuration" in row.change:  # its switches are those of another preset
             architecture = {"name": "lsntp"}
         recipe = self.domain.networks[PLUS].training
         recipe = recipe.model_copy(update={"seed": seed, "patience": self.case.epochs})
