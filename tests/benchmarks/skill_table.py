@@ -108,7 +108,8 @@ def _rows(matched: int, *, yesterday: bool) -> tuple[Row, ...]:
         Row("official code", "lsntp-absolute", {**small, "configuration": "official"}),
         Row("ConvLSTM, increment", "convlstm", target="increment"),
     ]
-    without = {
+    changed: dict[str, dict[str, Any]] = {
+        "with recurrence": {"recurrence": True},
         "without graph": {"long_range": False, "strength": "one"},
         "without forcings": {"forcings": False},
         "without anomalies": {"anomalies": False},
@@ -116,17 +117,16 @@ def _rows(matched: int, *, yesterday: bool) -> tuple[Row, ...]:
         "without context": {"context": 0},
         "without static fields": {"static": False},
         "without dropout": {"dropout": 0.0},
-        "without own forecast as input": {"decoder_input": "none"},
     }
     if yesterday:
-        without = {"without yesterday": {"yesterday": False}, **without}
-        del without["without static fields"]  # this domain's plus has none
+        changed = {"without yesterday": {"yesterday": False}, **changed}
+        del changed["without static fields"]  # this domain's plus has none
     return (
         Row("plus", PLUS, is_main=True),
         Row("ConvNet", CONVNET, is_main=True),
         *published,
         Row("ConvNet as large as plus", CONVNET, {"width": matched}),
-        *(Row(f"plus {name}", PLUS, change) for name, change in without.items()),
+        *(Row(f"plus {name}", PLUS, change) for name, change in changed.items()),
     )
 
 
