@@ -198,6 +198,12 @@ class TrainingConfig(_Frozen):
         0.05, ge=0, lt=1, description="Share of all steps with rising rate; then cosine to zero."
     )
     weight_decay: float = Field(0.0, ge=0)
+    beta2: float = Field(
+        0.999,
+        gt=0,
+        lt=1,
+        description="Of AdamW: how slowly it forgets how large gradients are.",
+    )
     gradient_clip: float | None = Field(1.0, gt=0)
     patience: int = Field(10, ge=1, description="Epochs without a better validation loss.")
     ema: float | None = Field(
@@ -221,6 +227,18 @@ class TrainingConfig(_Frozen):
     loss: Loss = Field(
         "mse", description="What is minimised: mean squared or mean absolute error of the target."
     )
+    lead_decay: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        description="p: in what is minimised, lead k (in steps) counts as k^-p, so that the early "
+        "leads, whose errors are small, are heard; 0: all alike. Validation counts all alike.",
+    )
+    keep: Literal["best", "last"] = Field(
+        "best",
+        description="Weights of the epoch with the best validation loss, or of the last one: where "
+        "the validation block is too short to choose by; there is no patience then.",
+    )
     freeze: tuple[str, ...] = Field(
         (),
         description="Parts that a fine-tuned network keeps as its parent has them: parameters "
@@ -232,7 +250,8 @@ class TrainingConfig(_Frozen):
     def _as_before_there_was_a_choice(
         self, handler: SerializerFunctionWrapHandler
     ) -> dict[str, Any]:
-        return without(handler(self), loss="mse", freeze=())
+        dumped = without(handler(self), loss="mse", beta2=0.999, freeze=())
+        return without(dumped, lead_decay=0.0, keep="best")
 
 
 def _network_named(content: object) -> str:

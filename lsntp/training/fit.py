@@ -40,7 +40,7 @@ from lsntp.training.versions import (
 )
 from lsntp.training_data.archive import TrainingArchive, build_training_archive
 from lsntp.training_data.blocks import usable_at
-from lsntp.training_data.splits import Split, make_split
+from lsntp.training_data.splits import Split, looking_back, make_split
 from lsntp.workspace import Workspace
 
 BASELINE_SCALING: Scaling = "standard"
@@ -240,13 +240,14 @@ class _Workshop:
     def _fit_network(self, recipe: Recipe, archive: TrainingArchive, work: Path) -> _Fit:
         from lsntp.training.calibrating import calibrated
         from lsntp.training.fit_members import fit_members
-        from lsntp.training.network import network_tensors
+        from lsntp.training.network import frames_needed, network_tensors
 
+        frames = frames_needed(self.domain.networks[recipe.model], self.domain)
         fitted = fit_members(
             self.domain,
             recipe.model,
             archive,
-            self.split,
+            looking_back(self.domain, self.analysis, self.split, frames),
             parent=self.parent,
             work=work,
             identity=recipe.version,

@@ -82,9 +82,10 @@ def fit_members(
     """
     config = domain.networks[model]
     forecaster = make_forecaster(model, (), config, archive.statistics, domain)
+    frames = len(forecaster.offsets)
     cache = FrameCache(
         archive,
-        span=domain.history + domain.horizon,
+        span=frames + domain.horizon,
         max_bytes=window_bytes(config.training),
         needs_climatology=forecaster.transform.needs_climatology,
     )
@@ -93,7 +94,7 @@ def fit_members(
             archive,
             init_times,
             forecaster.transform,
-            history=domain.history,
+            history=frames,
             horizon=domain.horizon,
             cache=cache,
         )
