@@ -62,7 +62,7 @@ def lease_storage() -> str:
 
 def unknown_variables(names: set[str]) -> set[str]:
     """Those that neither our code, nor Prefect, nor a library reads."""
-    prefects = {name for name in _get_settings_fields(Settings)}
+    prefects = set(_get_settings_fields(Settings))
     return names - prefects - OF_LIBRARIES - our_variables()
 
 

@@ -151,7 +151,9 @@ def test_the_server_keeps_leases_and_data_over_a_restart() -> None:
     assert server["environment"]["PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE"] == lease_storage()
     assert "server:/var/lib/lsntp" in server["volumes"]
     database = SERVICES["database"]["environment"]
-    told = {name: server["environment"][f"PREFECT_SERVER_DATABASE_{name}"] for name in ("NAME", "USER")}
+    told = {
+        name: server["environment"][f"PREFECT_SERVER_DATABASE_{name}"] for name in ("NAME", "USER")
+    }
     assert told == {"NAME": database["POSTGRES_DB"], "USER": database["POSTGRES_USER"]}
     assert server["environment"]["PREFECT_SERVER_DATABASE_HOST"] in SERVICES
 

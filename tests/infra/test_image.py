@@ -119,7 +119,12 @@ def test_what_it_runs_by_default_is_a_worker_whose_health_is_asked() -> None:
 def test_the_context_holds_what_is_copied_and_nothing_else(tmp_path: Path) -> None:
     made = ["infra/secrets/cds-key", "infra/.env", "lsntp-data/x", ".git/config", ".cdsapirc"]
     kept = ["constraints.txt", "pyproject.toml", "lsntp/__init__.py", "lsntp/presets/demo.yaml"]
-    kept += ["tasks/ingest.py", "flows/ingest.py", "infra/prefect.yaml", "infra/image/entrypoint.sh"]
+    kept += [
+        "tasks/ingest.py",
+        "flows/ingest.py",
+        "infra/prefect.yaml",
+        "infra/image/entrypoint.sh",
+    ]
     for name in [*made, *kept, "lsntp/__pycache__/x.pyc", "tests/test_x.py"]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -128,9 +133,7 @@ def test_the_context_holds_what_is_copied_and_nothing_else(tmp_path: Path) -> No
         for line in (PROJECT / ".dockerignore").read_text("utf-8").splitlines()
         if line and not line.startswith("#")
     ]
-    sent = {
-        name for name in exclude_paths(str(tmp_path), rules) if (tmp_path / name).is_file()
-    }
+    sent = {name for name in exclude_paths(str(tmp_path), rules) if (tmp_path / name).is_file()}
     assert sent == set(kept)
     copied = [value for stage in stages() for name, value in stage if name == "COPY"]
     for one in copied:
@@ -200,7 +203,7 @@ def answering(status: int) -> Iterator[int]:
             self.send_response(status)
             self.end_headers()
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_: object) -> None:
             """Nothing."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
