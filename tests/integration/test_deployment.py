@@ -41,6 +41,7 @@ schedule:
   reconcile: "0 0 29 2 *"
   forecast: "0 0 29 2 *"
   evaluate: "0 0 29 2 *"
+  watch: "0 0 29 2 *"
   train: "0 0 29 2 *"
 retrain: {pool: cpu}
 """
@@ -299,7 +300,7 @@ def test_the_doctor_sees_the_worker_and_what_is_paused(server: Server) -> None:
     wait_for(lambda: health()["prefect workers"].startswith("ok"), "the worker to be seen")
     found = health()
     assert found["prefect ticks"].startswith("ok")
-    assert found["prefect schedule"].startswith("ok 6 deployments of steady, 5 with a schedule")
+    assert found["prefect schedule"].startswith("ok 7 deployments of steady, 6 with a schedule")
     forecast = server.deployment("forecast/steady")["id"]
     server.request("PATCH", f"/deployments/{forecast}", {"paused": True})
     assert health()["prefect schedule"] == "warning paused: forecast/steady"

@@ -42,7 +42,8 @@ from tests.standins.s3 import S3Server
 FAR_OFF = f"7 {(dt.datetime.now(dt.UTC).hour + 12) % 24} * * *"
 """Nothing ticks by itself while a test runs; the tests let the ticks begin when they want."""
 SCHEDULE = "schedule:\n" + "".join(
-    f'  {flow}: "{FAR_OFF}"\n' for flow in ("ingest", "reconcile", "forecast", "evaluate", "train")
+    f'  {flow}: "{FAR_OFF}"\n'
+    for flow in ("ingest", "reconcile", "forecast", "evaluate", "watch", "train")
 )
 AMERICA = """
 domain: america

@@ -13,7 +13,7 @@ from flows.deployment.plan import AUTOMATIONS_FILE, PREFECT_FILE, plan_for
 from lsntp.config import load_domain
 from lsntp.errors import DeploymentError
 
-FLOWS = {"ingest", "reconcile", "forecast", "evaluate", "train", "backfill"}
+FLOWS = {"ingest", "reconcile", "forecast", "evaluate", "watch", "train", "backfill"}
 SHIPPED = ("demo", "era5-hourly", "gfs-6hourly", "ncep-6hourly")
 
 
