@@ -247,7 +247,7 @@ def live(system: System, chance: random.Random) -> Story:
             time.sleep(delay_s)
             strike(system, kind, run, story, pause_s)
         if run not in story.zombies:
-            story.ends[server.finish(run, 300)["state"]["type"]] += 1
+            story.ends[server.finish(run, 900)["state"]["type"]] += 1
         if number % EVALUATED_EVERY == EVALUATED_EVERY - 1:
             server.trigger("forecast/soak")
             server.trigger("evaluate/soak")
@@ -269,9 +269,9 @@ def settle(server: Server, name: str) -> None:
     """Ticks, as the schedule goes on making them, until one has completed."""
 
     def completes() -> bool:
-        return server.finish(server.trigger(name), 300)["state"]["type"] == "COMPLETED"
+        return server.finish(server.trigger(name), 900)["state"]["type"] == "COMPLETED"
 
-    wait_for(completes, f"a tick of {name} to complete", 600)
+    wait_for(completes, f"a tick of {name} to complete", 1200)
 
 
 @pytest.fixture(scope="module")
