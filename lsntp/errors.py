@@ -86,6 +86,12 @@ class EvaluationError(LsntpError, ValueError):
     exit_code = 11
 
 
+class HardwareError(LsntpError, RuntimeError):
+    """The machine lacks what the run was told to use; on another one it would do."""
+
+    exit_code = 10
+
+
 class DeploymentError(LsntpError):
     """The scheduler is unreachable or refuses what was asked of it."""
 

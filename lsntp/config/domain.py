@@ -303,6 +303,7 @@ class ScheduleConfig(_Frozen):
     reconcile: Cron = "20 3 * * *"
     forecast: Cron = "50 * * * *"
     evaluate: Cron = "55 * * * *"
+    train: Cron = "30 1 * * 1"
 
 
 class Domain(_Frozen):

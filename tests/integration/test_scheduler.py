@@ -30,6 +30,8 @@ schedule:
   reconcile: "0 0 29 2 *"
   forecast: "0 0 29 2 *"
   evaluate: "0 0 29 2 *"
+  train: "0 0 29 2 *"
+retrain: {pool: cpu}
 """
 """Nothing ticks while a test runs: that would cancel the run of the test, or be cancelled."""
 
@@ -64,9 +66,9 @@ def test_deploying_creates_what_is_missing_and_a_second_time_nothing(
     flows = ("ingest", "reconcile", "backfill", "forecast", "evaluate", "train")
     for name in (*(f"{flow}/tiny" for flow in flows), "cpu"):
         assert name in deployed
-    assert "already there" not in deployed
+    assert "unchanged" not in deployed
     again = lsntp_deploy(server, domain)
-    assert "already there" in again
+    assert "unchanged" in again
     assert "created" not in again
     limits = server.post("/v2/concurrency_limits/filter", {})
     assert {limit["limit"] for limit in limits} == {1}
@@ -87,8 +89,7 @@ def test_the_scheduler_creates_runs_at_the_domains_own_minutes(server: Server) -
     for flow, strategy in (("ingest", "CANCEL_NEW"), ("backfill", "ENQUEUE")):
         options = server.deployment(f"{flow}/tiny")["concurrency_options"]
         assert options["collision_strategy"] == strategy
-    for name in ("train/tiny", "backfill/tiny"):
-        assert server.deployment(name)["schedules"] == []
+    assert server.deployment("backfill/tiny")["schedules"] == []
 
 
 @pytest.mark.usefixtures("deployed")
@@ -98,6 +99,7 @@ def test_a_deployment_carries_all_that_its_runs_need_elsewhere(
     train = server.deployment("train/tiny")
     assert train["parameters"] == {
         "domain": str(domain),
+        "require_gpu": False,
         "overrides": {"ridge_penalty": 2, "root": server.environment["LSNTP_ROOT"]},
     }
     assert train["job_variables"]["env"]["OMP_WAIT_POLICY"] == "PASSIVE"
@@ -110,6 +112,7 @@ def test_a_deployment_carries_all_that_its_runs_need_elsewhere(
 
 @pytest.mark.usefixtures("deployed")
 def test_prefects_own_command_deploys_the_file_as_written(server: Server) -> None:
+    server.post("/work_pools/", {"name": "gpu", "type": "process"})
     command = ("deploy", "--all", "--prefect-file", "infra/prefect.yaml")
     done = subprocess.run(
         [str(BIN / "prefect"), "--no-prompt", *command],
@@ -121,15 +124,27 @@ def test_prefects_own_command_deploys_the_file_as_written(server: Server) -> Non
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    flows = ("ingest", "reconcile", "backfill", "forecast", "evaluate", "train")
-    for name in (f"{flow}/demo" for flow in flows):
-        found = server.deployment(name)
-        assert found["parameters"] == {"domain": "demo"}
-        assert found["job_variables"]["env"]["OMP_WAIT_POLICY"] == "PASSIVE"
-        (step,) = found["pull_steps"]
+    deployed = [one for one in server.post("/deployments/filter", {}) if "tiny" not in one["tags"]]
+    # Their ticks would take the source's slot from the runs of the next test.
+    for one in deployed:
+        server.request("DELETE", f"/deployments/{one['id']}")
+    domains = {"demo", "era5-hourly", "gfs-6hourly", "ncep-6hourly"}
+    assert len(deployed) == 6 * len(domains)
+    for one in deployed:
+        assert one["parameters"]["domain"] == one["name"]
+        assert one["tags"] == ["lsntp", one["name"]]
+        assert one["job_variables"]["env"]["OMP_WAIT_POLICY"] == "PASSIVE"
+        (step,) = one["pull_steps"]
         assert list(step.values()) == [{"directory": str(PROJECT)}]
-        # Its ticks would take the source's slot from the runs of the next test.
-        server.api.delete(f"/deployments/{found['id']}").raise_for_status()
+    assert {one["name"] for one in deployed if one["work_pool_name"] == "gpu"} == domains - {"demo"}
+    events = server.post("/automations/filter", {})
+    for one in sorted(domains):
+        for name in (
+            f"forecast/{one} on new analyses",
+            f"evaluate/{one} on new forecasts",
+            f"train/{one} on drift",
+        ):
+            assert name in {automation["name"] for automation in events}
 
 
 @pytest.mark.usefixtures("worker")
@@ -142,11 +157,10 @@ def test_a_worker_completes_ingest_retraining_forecast_and_evaluation(
         ("reconcile/tiny", {}),
         ("train/tiny", {"models": ["persistence", "ridge"]}),
         ("forecast/tiny", {}),
-        ("evaluate/tiny", {}),
     ]
     for name, parameters in runs:
-        run = server.trigger(name, parameters)
-        assert server.finish(run)["state"]["type"] == "COMPLETED", server.log(run)
+        server.complete(server.trigger(name, parameters))
+    server.complete(server.started_by_event("evaluate/tiny", since=()))
 
     root = Path(server.environment["LSNTP_ROOT"])
     analysis = xr.open_zarr(root / "analysis" / "tiny.zarr")
@@ -184,7 +198,7 @@ def test_the_doctor_finds_runs_to_come_and_a_domain_without_deployments(
     assert sound["prefect api"]["health"] == "ok"
     # The others tick on 29 February only.
     assert (
-        "nothing soon of evaluate/tiny, forecast/tiny, reconcile/tiny"
+        "nothing soon of evaluate/tiny, forecast/tiny, reconcile/tiny, train/tiny"
         in (sound["prefect schedule"]["found"])
     )
     other = doctor(domain.name, "--set=domain=other")["prefect schedule"]
