@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -217,18 +217,16 @@ class Server:
         self.post(f"/flow_runs/{run}/set_state", {"state": state, "force": True})
         return str(run)
 
-    def started_by_event(self, name: str, since: Iterable[str]) -> str:
-        """The run of a deployment that an automation has made, beside those in ``since``; its id.
-
-        The scheduler's own are not meant. It may have ended already, or wait.
-        """
-        known = set(since)
+    def started_by_event(self, name: str) -> str:
+        """The newest run of a deployment that an automation has made; its id."""
 
         def found() -> list[str]:
             runs = self.runs(name)
-            return [r["id"] for r in runs if r["id"] not in known and not r["auto_scheduled"]]
+            return [
+                run["id"] for run in runs if (run["created_by"] or {}).get("type") == "AUTOMATION"
+            ]
 
-        return str(wait_for(found, f"an event to start {name}")[0])
+        return str(wait_for(found, f"an event to start {name}")[-1])
 
     def state(self, run: str) -> dict[str, Any]:
         return dict(self.request("GET", f"/flow_runs/{run}")["state"])

@@ -41,8 +41,9 @@ from tests.standins.s3 import S3Server
 
 FAR_OFF = f"7 {(dt.datetime.now(dt.UTC).hour + 12) % 24} * * *"
 """Nothing ticks by itself while a test runs; the tests let the ticks begin when they want."""
-SCHEDULE = "schedule:\n" + "".join(
-    f'  {flow}: "{FAR_OFF}"\n' for flow in ("ingest", "reconcile", "forecast", "evaluate")
+FLOWS = ("ingest", "reconcile", "forecast", "evaluate", "train")
+SCHEDULE = "retrain: {pool: cpu}\nschedule:\n" + "".join(
+    f'  {flow}: "{FAR_OFF}"\n' for flow in FLOWS
 )
 AMERICA = """
 domain: america
@@ -160,7 +161,10 @@ def bucket(upstream: Runs, folder: Path, server: Server) -> Place:
     text = BUCKET.format(
         bucket=upstream.bucket.bucket, start=start, middle=middle, late=late, end=end
     )
-    return make_place(folder, server, "bucket", text)
+    place = make_place(folder, server, "bucket", text)
+    for flow in ("forecast", "evaluate"):  # no more than ingests are wanted of this domain
+        server.request("DELETE", f"/deployments/{server.deployment(f'{flow}/bucket')['id']}")
+    return place
 
 
 @pytest.fixture(scope="module")
@@ -232,9 +236,9 @@ def test_new_analyses_are_forecast_and_scored_and_a_retraining_takes_parameters(
 ) -> None:
     frames.write("later", 120, 160)
     server.complete(server.tick("ingest/america"))
-    server.complete(server.tick("forecast/america"))
+    server.complete(server.started_by_event("forecast/america"))
     retraining = server.trigger("train/america", {"models": ["ridge"], "force": True})
-    server.complete(server.tick("evaluate/america"))
+    server.complete(server.started_by_event("evaluate/america"))
     server.complete(retraining)
 
     workspace = Workspace.of(america.domain())
@@ -255,6 +259,9 @@ def test_new_analyses_are_forecast_and_scored_and_a_retraining_takes_parameters(
 
     keys = {artifact["key"] for artifact in server.post("/artifacts/filter", {})}
     assert {"coverage-america", "skill-america"} <= keys
+    about = {"resource": {"id": ["lsntp.domain.america"]}}
+    events = server.post("/events/filter", {"filter": about})["events"]
+    assert {"lsntp.new-analysis", "lsntp.new-forecast"} <= {event["event"] for event in events}
 
 
 def test_the_tick_after_a_killed_flow_completes_its_work_and_leaks_no_slot(

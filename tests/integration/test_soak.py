@@ -79,7 +79,9 @@ split:
 baselines: [persistence]
 bootstrap_samples: 100
 dask: {{cluster: "{dask}"}}
-schedule: {{ingest: "{rare}", reconcile: "{rare}", forecast: "{rare}", evaluate: "{rare}"}}
+retrain: {{pool: cpu}}
+schedule:
+  {{ingest: "{rare}", reconcile: "{rare}", forecast: "{rare}", evaluate: "{rare}", train: "{rare}"}}
 """
 
 
