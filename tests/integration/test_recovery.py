@@ -6,6 +6,7 @@ ingested in one go and undisturbed.
 """
 
 import datetime as dt
+import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -257,8 +258,11 @@ def test_new_analyses_are_forecast_and_scored_and_a_retraining_takes_parameters(
     found, expected = read(workspace.evaluation), read(undisturbed.evaluation)
     xr.testing.assert_identical(found["absolute_error_sum"], expected["absolute_error_sum"])
 
-    keys = {artifact["key"] for artifact in server.post("/artifacts/filter", {})}
-    assert {"coverage-america", "skill-america"} <= keys
+    artifacts = {one["key"]: one["data"] for one in server.post("/artifacts/filter", {})}
+    assert json.loads(artifacts["coverage-america"])[0]["start"] == "2013-01-01T00:00Z"
+    scores = json.loads(artifacts["skill-america"])
+    assert {row["model"] for row in scores} == {"persistence", "ridge"}
+    assert all(row["mae"] == round(row["mae"], 3) for row in scores)
     about = {"resource": {"id": ["lsntp.domain.america"]}}
     events = server.post("/events/filter", {"filter": about})["events"]
     assert {"lsntp.new-analysis", "lsntp.new-forecast"} <= {event["event"] for event in events}
