@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from flows import runtime
 from flows.commands import analyse, archives, look, models, quarantine, run
+from flows.commands.alarms import alarms
 from flows.commands.compare import compare
 from flows.commands.deploy import deploy
 from flows.commands.doctor import doctor
@@ -46,6 +47,7 @@ PANELS = {
     LOOK: (look.status, compare),
     AFTER: (
         doctor,
+        alarms,
         archives.verify,
         archives.repair,
         static,

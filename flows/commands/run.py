@@ -212,7 +212,7 @@ def demo(
     if root is not None:
         overrides["root"] = str(root)
     resolved = load_domain("demo", overrides=overrides)
-    runtime.use_private_server(Workspace.of(resolved).root)
+    runtime.use_private_server(Workspace.of(resolved).machine)
     runtime.ensure_limits(resolved)
     from flows.pipeline import pipeline
 

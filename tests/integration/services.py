@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -217,11 +217,12 @@ class Server:
         self.post(f"/flow_runs/{run}/set_state", {"state": state, "force": True})
         return str(run)
 
-    def started_by_event(self, name: str) -> str:
-        """The newest run of a deployment that an automation has made; its id."""
+    def started_by_event(self, name: str, since: Iterable[str] = ()) -> str:
+        """The newest run of a deployment that an automation has made, beside ``since``; its id."""
+        known = set(since)
 
         def found() -> list[str]:
-            runs = self.runs(name)
+            runs = [run for run in self.runs(name) if run["id"] not in known]
             return [
                 run["id"] for run in runs if (run["created_by"] or {}).get("type") == "AUTOMATION"
             ]
