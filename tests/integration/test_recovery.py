@@ -81,6 +81,8 @@ SLOTS = (
     "lsntp-america-analysis",
 )
 
+pytestmark = pytest.mark.timeout(1800)  # a busy machine starts a process in a minute
+
 DATA = [
     pytest.param("real"),
     pytest.param("made", marks=[pytest.mark.slow] if SHARED_DATA.is_dir() else []),
