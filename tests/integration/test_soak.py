@@ -224,12 +224,8 @@ def strike(system: System, kind: str, run: str, story: Story, pause_s: float) ->
         time.sleep(pause_s)
         system.gateway.start()
     elif kind == "dask":
-        workers = [
-            one for one in system.cluster.tree[1:] if "spawn_main" in " ".join(one.cmdline())
-        ]
-        if not workers:
-            return
         with suppress(psutil.NoSuchProcess):
+            workers = [p for p in system.cluster.tree[1:] if "spawn_main" in " ".join(p.cmdline())]
             workers[0].kill()
     story.kills[kind] += 1
 
