@@ -60,7 +60,6 @@ KILLS = ("flow", "worker", "server", "s3", "dask")
 KILL_SHARE = 0.8
 """Of the rounds; in the last two fifths of them server and worker live, and must not grow."""
 GROWTH = 1.10
-EVALUATED_EVERY = 10
 DOMAIN = """
 domain: soak
 source:
@@ -231,7 +230,10 @@ def strike(system: System, kind: str, run: str, story: Story, pause_s: float) ->
 
 
 def live(system: System, chance: random.Random) -> Story:
-    """Publish, tick, kill, round after round; then ticks without kills until all is done."""
+    """Publish, tick, kill, round after round; then ticks without kills until all is done.
+
+    Forecasts and scores follow on the events of the ingests.
+    """
     story, server = Story(), system.server
     rounds = SLOTS // BATCH
     began = time.monotonic()
@@ -246,9 +248,6 @@ def live(system: System, chance: random.Random) -> Story:
             strike(system, kind, run, story, pause_s)
         if run not in story.zombies:
             story.ends[server.finish(run, 900)["state"]["type"]] += 1
-        if number % EVALUATED_EVERY == EVALUATED_EVERY - 1:
-            server.trigger("forecast/soak")
-            server.trigger("evaluate/soak")
         if is_measured:
             long_lived = {
                 "server": server.service,
