@@ -305,8 +305,8 @@ class Staging:
         chunk = _chunk_shape(self._arrays[name])
         objects: dict[str, Buffer] = {}
         objects[f"{name}/{ROOT_KEY}"] = _buffer({**self._arrays[name], "shape": list(chunk)})
-        config = {"write_empty_chunks": True}
-        array = zarr.open_array(MemoryStore(objects), path=name, mode="r+", config=config)
+        with zarr.config.set({"array.write_empty_chunks": True}):
+            array = zarr.open_array(MemoryStore(objects), path=name, mode="r+")
         array[...] = array.fill_value
         return next(value for stored, value in objects.items() if _is_chunk(stored))
 
