@@ -175,6 +175,16 @@ class S3:
 
         self.cues.append(Cue(method, ".", act, times=2**31))
 
+    def answer(
+        self,
+        method: str,
+        path: str,
+        act: Callable[[Answer, Environ, StartResponse], Iterable[bytes]],
+        times: int = 1,
+    ) -> None:
+        """Answer in a way of the test's own."""
+        self.cues.append(Cue(method, path, act, times))
+
     def before(self, method: str, path: str, event: Callable[[], object], times: int = 1) -> None:
         """Let something happen first, then answer as ever."""
 
