@@ -93,10 +93,23 @@ class EvaluationError(LsntpError, ValueError):
     exit_code = 11
 
 
+class HardwareError(LsntpError, RuntimeError):
+    """The machine lacks what the run was told to use; on another one it would do."""
+
+    exit_code = 10
+
+
 class DeploymentError(LsntpError):
     """The scheduler is unreachable or refuses what was asked of it."""
 
     exit_code = 12
+
+
+class DeliveryError(LsntpError, ConnectionError):
+    """Nobody took an alarm that was told; the next watch tells it again."""
+
+    exit_code = 12
+    is_transient = True
 
 
 class ClusterError(LsntpError, ConnectionError):

@@ -22,7 +22,12 @@ from lsntp.archives import layout
 from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.evaluation import COUNT, INPUTS, MODEL, MONTH, TRUTH_STATUS, EvaluationArchive
 from lsntp.archives.findings import Fault, Finding, Kind
-from lsntp.archives.forecast import MODEL_VERSION, WRITTEN_LEADS, ForecastArchive
+from lsntp.archives.forecast import (
+    MODEL_VERSION,
+    WRITTEN_LEADS,
+    WRITTEN_QUANTILES,
+    ForecastArchive,
+)
 from lsntp.archives.inspection import Document, Flags, Metadata, read_metadata, sizes
 from lsntp.archives.lease import writer_lease
 from lsntp.archives.rules import (
@@ -45,7 +50,17 @@ from lsntp.archives.staging import (
 from lsntp.archives.verification import verify_archive
 from lsntp.config import Domain
 from lsntp.errors import LsntpError
-from lsntp.names import INGESTED_AT, INIT_TIME, LEAD_TIME, SOURCE_DIGEST, STATUS, T2M, TIME, Status
+from lsntp.names import (
+    INGESTED_AT,
+    INIT_TIME,
+    LEAD_TIME,
+    SOURCE_DIGEST,
+    STATUS,
+    T2M,
+    T2M_QUANTILE,
+    TIME,
+    Status,
+)
 from lsntp.places import Place
 from lsntp.times import Instant, Times
 
@@ -305,6 +320,7 @@ def _recover_written_leads(damage: _Damage, store: Store) -> Flags:
 def _mend_forecast(damage: _Damage, store: Store) -> Withdrawn:
     recovered = _recover_written_leads(damage, store)
     own = [name for name in REQUIRED["forecast"] if name not in (*STATIC, *DERIVED, WRITTEN_LEADS)]
+    own += [T2M_QUANTILE, WRITTEN_QUANTILES]
     lost = np.any([damage.slots(name, INIT_TIME) for name in own], axis=0)
     if lost.any():
         archive = ForecastArchive.open(damage.path)

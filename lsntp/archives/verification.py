@@ -160,7 +160,7 @@ def _look_at(
         return ArchiveReport(path, kind, 0, 0, 0, tuple(findings)), None
     look = Look(snapshot)
     for name, values in (static_values(domain, kind) if domain else {}).items():
-        if snapshot.arrays[name]["shape"] == list(values.shape):
+        if snapshot.arrays.get(name, {}).get("shape") == list(values.shape):
             look.expect_values(name, values)
     for name in set(STATIC) & snapshot.arrays.keys():
         look.expect_chunks(name, look.whole(name).known)

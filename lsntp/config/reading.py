@@ -108,13 +108,16 @@ def _set(content: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _resolve_paths(content: dict[str, Any], folder: Path) -> None:
-    """Make globs of files absolute, so that a stored configuration means the same anywhere."""
+    """Make paths and globs absolute, so that a stored configuration means the same anywhere."""
     for section in (content.get("source"), content.get("static")):
         if isinstance(section, dict) and isinstance(section.get("paths"), list):
             section["paths"] = [
                 _absolute(path, folder) if isinstance(path, str) else path
                 for path in section["paths"]
             ]
+    alarms = content.get("alarms")
+    if isinstance(alarms, dict) and isinstance(file := alarms.get("webhook_file"), str):
+        alarms["webhook_file"] = file if "://" in file else str(folder / Path(file).expanduser())
 
 
 def _absolute(path: str, folder: Path) -> str:

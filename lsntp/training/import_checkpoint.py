@@ -84,7 +84,7 @@ def import_checkpoint(
     if is_stored(workspace.models / recipe.version):
         return ModelVersion.open(workspace.models / recipe.version)
     started = time.perf_counter()
-    forecaster = make_forecaster(model, network, config, archive.statistics, domain)
+    forecaster = make_forecaster(model, [network], config, archive.statistics, domain)
     scores = (
         validation_scores(forecaster, analysis, split.validation, domain.lead_times)
         if score
@@ -103,7 +103,7 @@ def import_checkpoint(
             durations_s={"validation": round(time.perf_counter() - started, 3)},
             created_at=now_utc(),
         ),
-        tensors=network_tensors(network, archive.statistics),
+        tensors=network_tensors([network], archive.statistics),
         config=domain.to_yaml(),
         statistics=archive.statistics.to_dict(),
         scores=scores.to_dict() if scores else {"windows": 0},
