@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from lsntp.config.alarms import AlarmsConfig
 from lsntp.config.architecture import LsntpConfig
 from lsntp.config.comparators import ConvlstmConfig, ConvnetConfig
 from lsntp.config.quality import QualityConfig
@@ -29,9 +30,11 @@ from lsntp.config.static import StaticConfig
 from lsntp.config.upkeep import DriftConfig, GateConfig, RetrainConfig
 from lsntp.grid import Grid, gaussian_grid, regular_grid
 from lsntp.names import CHAMPION
+from lsntp.places import is_place
 from lsntp.times import Duration, Instant, Period, hours, in_hours, parse_time
 
 ROOT_VARIABLE = "LSNTP_ROOT"
+WORK_VARIABLE = "LSNTP_WORK"
 DEFAULT_ROOT = "lsntp-data"
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
 
@@ -276,8 +279,8 @@ class NetworkConfig(_Frozen):
         1,
         ge=1,
         le=64,
-        description="Networks under one version, each fitted with a seed of its own; their mean "
-        "is the forecast. Fit and forecast take so many times longer.",
+        description="Networks under one version, each with a seed of its own and so much more time "
+        "to fit and to forecast; their mean is the forecast.",
     )
     quantiles: bool = Field(
         False,
@@ -353,6 +356,8 @@ class ScheduleConfig(_Frozen):
     reconcile: Cron = "20 3 * * *"
     forecast: Cron = "50 * * * *"
     evaluate: Cron = "55 * * * *"
+    train: Cron = "30 1 * * 1"
+    watch: Cron = "*/15 * * * *"
 
 
 class Domain(_Frozen):
@@ -383,6 +388,7 @@ class Domain(_Frozen):
     gate: GateConfig = GateConfig()
     retrain: RetrainConfig = RetrainConfig()
     drift: DriftConfig = DriftConfig()
+    alarms: AlarmsConfig = AlarmsConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     dask: DaskConfig = DaskConfig()
     place: tuple[float, float] | None = Field(
@@ -391,7 +397,17 @@ class Domain(_Frozen):
     regions: dict[Name, RegionConfig] = Field(
         default_factory=dict, description="Where scores are also taken; land and sea are known."
     )
-    root: str = Field(DEFAULT_ROOT, description=f"Archive root; {ROOT_VARIABLE} beats the file.")
+    root: str = Field(
+        DEFAULT_ROOT,
+        description=f"Archive root, a folder or s3://bucket/prefix; {ROOT_VARIABLE} beats the "
+        "file.",
+    )
+    work: str | None = Field(
+        None,
+        description="Folder of this machine for partial files, checkpoints and the embedded "
+        f"scheduler; the root where that is a folder, else one in ~/.cache; {WORK_VARIABLE} "
+        "beats the file.",
+    )
 
     @field_validator("cadence_h")
     @classmethod
@@ -409,8 +425,15 @@ class Domain(_Frozen):
 
     @field_validator("root")
     @classmethod
-    def _root_is_local(cls, value: str) -> str:
-        if "://" in value:
+    def _root_is_a_place(cls, value: str) -> str:
+        if not is_place(value):
+            raise ValueError("expected a folder of this machine, or s3://bucket/prefix")
+        return value
+
+    @field_validator("work")
+    @classmethod
+    def _work_is_local(cls, value: str | None) -> str | None:
+        if value is not None and "://" in value:
             raise ValueError("expected a folder of this machine")
         return value
 

@@ -14,6 +14,7 @@ from lsntp.models.base import Forecaster
 from lsntp.models.baselines import make_baseline
 from lsntp.models.calibration import check_days
 from lsntp.models.ridge import Ridge, fit_ridge
+from lsntp.places import Place
 from lsntp.times import Times
 from lsntp.training.contents import baseline_tensors
 from lsntp.training.history import open_analysis
@@ -31,6 +32,7 @@ from lsntp.training.unfinished import begin, finish
 from lsntp.training.versions import (
     ModelVersion,
     Tensors,
+    is_stored,
     lineage,
     open_version,
     save_version,
@@ -163,14 +165,14 @@ class _Workshop:
             network.scaling if network else BASELINE_SCALING,
         )
         recipe = self._recipe(model, archive)
-        while force and self._path(recipe).exists():
+        while force and is_stored(self._path(recipe)):
             recipe = recipe.model_copy(update={"repeat": recipe.repeat + 1})
         work = self.workspace.work / "training" / recipe.version
-        if self._path(recipe).exists():
+        if is_stored(self._path(recipe)):
             finish(work)  # a run may have been killed between storing the version and this
             return _report(ModelVersion.open(self._path(recipe)), created=False)
         with writer_lease(work):
-            if self._path(recipe).exists():
+            if is_stored(self._path(recipe)):
                 return _report(ModelVersion.open(self._path(recipe)), created=False)
             version = self._make(recipe, archive, work)
             finish(work)
@@ -278,7 +280,7 @@ class _Workshop:
             parent=self.parent.version if self.parent else None,
         )
 
-    def _path(self, recipe: Recipe) -> Path:
+    def _path(self, recipe: Recipe) -> Place:
         return self.workspace.models / recipe.version
 
 
