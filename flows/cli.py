@@ -12,7 +12,9 @@ from flows import runtime
 from flows.commands import analyse, archives, look, models, quarantine, run
 from flows.commands.alarms import alarms
 from flows.commands.compare import compare
+from flows.commands.deploy import deploy
 from flows.commands.doctor import doctor
+from flows.commands.export import export
 from flows.commands.static import static
 from flows.console import err
 from lsntp.errors import LsntpError
@@ -20,7 +22,8 @@ from lsntp.errors import LsntpError
 EXIT_CODES = """\
 Exit codes: 0 done, 1 unexpected, 2 configuration or usage, 3 grid or period, 4 bad data,
 5 source unavailable, 6 archive, 7 archive busy, 8 storage (full, read-only), 9 training data,
-10 model, 11 evaluation, 12 scheduler, 13 key or licence, 130 interrupted, 143 ended. 5 and 7 are
+10 model or GPU, 11 evaluation, 12 scheduler, 13 key or licence, 14 server and files differ
+(deploy --check), 130 interrupted, 143 ended. 5 and 7 are
 worth a retry."""
 
 UNEXPECTED = 1
@@ -42,14 +45,14 @@ KEEP = "Keep the analyses complete"
 PANELS = {
     JOB: (run.demo, run.ingest, run.prepare, run.train, run.forecast, run.evaluate, run.report),
     KEEP: (run.reconcile, run.backfill),
-    LOOK: (look.status, compare),
+    LOOK: (look.status, compare, export),
     AFTER: (
         doctor,
         alarms,
         archives.verify,
         archives.repair,
         static,
-        run.deploy,
+        deploy,
         models.import_checkpoint,
     ),
 }

@@ -68,6 +68,13 @@ class StorageError(ArchiveError, OSError):
     exit_code = 8
 
 
+class StorageUnavailableError(StorageError, ConnectionError):
+    """The storage cannot be reached or is overloaded; worth a retry. Nothing stored changed."""
+
+    exit_code = 5
+    is_transient = True
+
+
 class TrainingDataError(LsntpError, ValueError):
     """Too little, overlapping or incomplete data to train or split on."""
 
@@ -84,6 +91,12 @@ class EvaluationError(LsntpError, ValueError):
     """There is nothing to score or compare, or the pieces do not belong together."""
 
     exit_code = 11
+
+
+class HardwareError(LsntpError, RuntimeError):
+    """The machine lacks what the run was told to use; on another one it would do."""
+
+    exit_code = 10
 
 
 class DeploymentError(LsntpError):

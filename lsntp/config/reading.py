@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from lsntp.config.domain import NAME_PATTERN, ROOT_VARIABLE, Domain
+from lsntp.config.domain import NAME_PATTERN, ROOT_VARIABLE, WORK_VARIABLE, Domain
 from lsntp.errors import ConfigError, DomainError
 
 
@@ -41,9 +41,10 @@ def load_domain(name_or_path: str | Path, *, overrides: dict[str, Any] | None = 
         raise ConfigError(f"Expected key: value lines in {label}, found {type(content).__name__}.")
     for key, value in (overrides or {}).items():
         _set(content, key, value)
-    root = os.environ.get(ROOT_VARIABLE)
-    if root and "root" not in (overrides or {}):
-        content["root"] = root
+    for key, variable in (("root", ROOT_VARIABLE), ("work", WORK_VARIABLE)):
+        value = os.environ.get(variable)
+        if value and key not in (overrides or {}):
+            content[key] = value
     _resolve_paths(content, folder)
     try:
         domain = Domain.model_validate(content)

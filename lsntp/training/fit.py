@@ -12,7 +12,9 @@ from lsntp.config import Domain, NetworkConfig, Scaling
 from lsntp.errors import ModelError
 from lsntp.models.base import Forecaster
 from lsntp.models.baselines import make_baseline
+from lsntp.models.calibration import check_days
 from lsntp.models.ridge import Ridge, fit_ridge
+from lsntp.places import Place
 from lsntp.times import Times
 from lsntp.training.contents import baseline_tensors
 from lsntp.training.history import open_analysis
@@ -30,6 +32,7 @@ from lsntp.training.unfinished import begin, finish
 from lsntp.training.versions import (
     ModelVersion,
     Tensors,
+    is_stored,
     lineage,
     open_version,
     save_version,
@@ -37,7 +40,7 @@ from lsntp.training.versions import (
 )
 from lsntp.training_data.archive import TrainingArchive, build_training_archive
 from lsntp.training_data.blocks import usable_at
-from lsntp.training_data.splits import Split, make_split
+from lsntp.training_data.splits import Split, looking_back, make_split
 from lsntp.workspace import Workspace
 
 BASELINE_SCALING: Scaling = "standard"
@@ -123,7 +126,10 @@ def train(
         }
         for ancestor in lineage(workspace.models, parent):
             ancestor.check_has_not_seen(**blocks)
-    workshop = _Workshop(domain, workspace, analysis, make_split(domain, analysis), parent)
+    split = make_split(domain, analysis)
+    if any(network.quantiles for name, network in domain.networks.items() if name in names):
+        check_days(split.validation)
+    workshop = _Workshop(domain, workspace, analysis, split, parent)
     return [workshop.train(name, force=force) for name in names]
 
 
@@ -159,14 +165,14 @@ class _Workshop:
             network.scaling if network else BASELINE_SCALING,
         )
         recipe = self._recipe(model, archive)
-        while force and self._path(recipe).exists():
+        while force and is_stored(self._path(recipe)):
             recipe = recipe.model_copy(update={"repeat": recipe.repeat + 1})
         work = self.workspace.work / "training" / recipe.version
-        if self._path(recipe).exists():
+        if is_stored(self._path(recipe)):
             finish(work)  # a run may have been killed between storing the version and this
             return _report(ModelVersion.open(self._path(recipe)), created=False)
         with writer_lease(work):
-            if self._path(recipe).exists():
+            if is_stored(self._path(recipe)):
                 return _report(ModelVersion.open(self._path(recipe)), created=False)
             version = self._make(recipe, archive, work)
             finish(work)
@@ -232,57 +238,30 @@ class _Workshop:
         return times[usable_at(self.analysis, times)]
 
     def _fit_network(self, recipe: Recipe, archive: TrainingArchive, work: Path) -> _Fit:
-        from lightning import seed_everything
+        from lsntp.training.calibrating import calibrated
+        from lsntp.training.fit_members import fit_members
+        from lsntp.training.network import frames_needed, network_tensors
 
-        from lsntp.models.registry import parameter_count
-        from lsntp.training import network as networks
-        from lsntp.training.devices import window_bytes
-        from lsntp.training.network_fit import fit_network
-        from lsntp.training_data.forced_windows import ForcedWindows
-        from lsntp.training_data.frame_cache import FrameCache
-        from lsntp.training_data.windows import Windows
-
-        model = recipe.model
-        domain, config = self.domain, self.domain.networks[model]
-        seed_everything(config.training.seed, verbose=False)
-        network = networks.untrained_network(config, domain)
-        if self.parent is not None:
-            networks.load_weights(network, self.parent, domain)
-        forecaster = networks.make_forecaster(model, network, config, archive.statistics, domain)
-        cache = FrameCache(
+        frames = frames_needed(self.domain.networks[recipe.model], self.domain)
+        fitted = fit_members(
+            self.domain,
+            recipe.model,
             archive,
-            span=domain.history + domain.horizon,
-            max_bytes=window_bytes(config.training),
-            needs_climatology=forecaster.transform.needs_climatology,
-        )
-        training, validation = (
-            Windows(
-                archive,
-                init_times,
-                forecaster.transform,
-                history=domain.history,
-                horizon=domain.horizon,
-                cache=cache,
-            )
-            for init_times in (self.split.train, self.split.validation)
-        )
-        forcings = forecaster.forcings
-        fitted = fit_network(
-            network,
-            ForcedWindows(training, forcings) if forcings else training,
-            ForcedWindows(validation, forcings) if forcings else validation,
-            config=config.training,
-            folder=work,
-            description=f"train {model}",
+            looking_back(self.domain, self.analysis, self.split, frames),
+            parent=self.parent,
+            work=work,
             identity=recipe.version,
         )
+        forecaster = fitted.forecaster
+        if self.domain.networks[recipe.model].quantiles:
+            forecaster = calibrated(forecaster, self.analysis, self.split.validation)
         return _Fit(
             forecaster,
-            networks.network_tensors(network, archive.statistics),
-            parameter_count(network),
-            fitted.seconds,
-            fitted.accelerator,
-            {"epochs": fitted.epochs, "validation_loss": fitted.validation_loss},
+            network_tensors(forecaster.networks, archive.statistics, forecaster.calibration),
+            fitted.parameters,
+            sum(fit.seconds for fit in fitted.fits),
+            fitted.fits[0].accelerator,
+            fitted.notes,
         )
 
     def _recipe(self, model: str, archive: TrainingArchive) -> Recipe:
@@ -301,7 +280,7 @@ class _Workshop:
             parent=self.parent.version if self.parent else None,
         )
 
-    def _path(self, recipe: Recipe) -> Path:
+    def _path(self, recipe: Recipe) -> Place:
         return self.workspace.models / recipe.version
 
 
@@ -342,7 +321,20 @@ def _chosen(
         parent.check_fits(domain)
         for name in models:
             _check_same_units(domain.networks[name], name, parent)
+    _check_frozen(domain, models, parent)
     return models
+
+
+def _check_frozen(domain: Domain, models: Sequence[str], parent: ModelVersion | None) -> None:
+    """Refuse to keep weights that no training made."""
+    frozen = [
+        name for name, net in domain.networks.items() if name in models and net.training.freeze
+    ]
+    if frozen and parent is None:
+        raise ModelError(
+            f"Expected a version to fine-tune, since networks.{frozen[0]}.training.freeze keeps "
+            "parts of it, found none; name one with --fine-tune, or freeze nothing."
+        )
 
 
 def _check_same_units(network: NetworkConfig, name: str, parent: ModelVersion) -> None:

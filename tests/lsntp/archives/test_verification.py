@@ -13,6 +13,7 @@ import zarr
 from lsntp.archives import verification
 from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.evaluation import (
+    BELOW_SUM,
     CELL_SUMS,
     COUNT,
     ENSEMBLE_SUMS,
@@ -387,6 +388,7 @@ def test_sums_of_members_come_together_or_not_at_all(scores):
     archive = EvaluationArchive.open(scores)
     shape = (1, archive.lead_times.size)
     sums = {name: np.ones(shape) for name in (*FRAME_SUMS, *ENSEMBLE_SUMS)}
+    sums[BELOW_SUM] = np.ones((*shape, 10))
     one = ScoredFrames(
         init_times=archive.init_times[:1],
         is_scored=np.ones(shape, bool),
