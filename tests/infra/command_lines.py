@@ -53,8 +53,10 @@ def _of_prefect(words: list[str]) -> dict[str, Any]:
 
 
 def _of_dask(words: list[str]) -> dict[str, Any]:
-    commands = {"scheduler": dask_scheduler.main, "worker": dask_worker.main}
-    taken = dict(commands[words[0]].make_context(words[0], words[1:]).params)
-    if unknown := taken.pop("preload_argv", ()):  # it keeps for --preload what it does not know
+    command = {"scheduler": dask_scheduler.main, "worker": dask_worker.main}[words[0]]
+    taken = dict(command.make_context(words[0], words[1:]).params)
+    # Words that the parser does not know it takes for an address, or keeps for --preload.
+    odd = [taken.get("scheduler") or "", *taken.pop("preload_argv", ())]
+    if unknown := [word for word in odd if word.startswith("-")]:
         raise ValueError(f"unknown {unknown}")
     return taken

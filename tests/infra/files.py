@@ -19,7 +19,7 @@ ENTRYPOINT = INFRA / "image" / "entrypoint.sh"
 POOLS = {"cpu", "gpu"}
 # Read by botocore, and by every program at its start.
 OF_LIBRARIES = {
-    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_ENDPOINT_URL"),
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SHARED_CREDENTIALS_FILE", "AWS_REGION"),
     *("CDSAPI_URL", "CDSAPI_KEY", "DO_NOT_TRACK", "OMP_WAIT_POLICY", "MPLCONFIGDIR"),
     *("HOME", "PATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED"),
 }
@@ -70,7 +70,7 @@ def our_variables() -> set[str]:
     """Every LSNTP_... that stands as a text in the code."""
     rooms = (PROJECT / room for room in ("lsntp", "tasks", "flows"))
     texts = (path.read_text("utf-8") for room in rooms for path in room.rglob("*.py"))
-    return {name for text in texts for name in re.findall(r'"(LSNTP_[A-Z_]+)"', text)}
+    return {name for text in texts for name in re.findall(r'"(LSNTP_[A-Z0-9_]+)"', text)}
 
 
 def from_files() -> set[str]:

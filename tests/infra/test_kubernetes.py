@@ -127,7 +127,12 @@ def test_secrets_are_only_referred_to_and_the_notes_name_them_all() -> None:
                 reference = one["valueFrom"]["secretKeyRef"]
                 used.setdefault(reference["name"], set()).add(reference["key"])
             else:
+                assert "value" in one
                 assert not re.search(r"KEY|PASSWORD|SECRET|AUTH|TOKEN", one["name"])
+    for pod in PODS.values():
+        for volume in pod["spec"]["volumes"]:
+            if "secret" in volume:
+                used.setdefault(volume["secret"]["secretName"], {"credentials"})
     assert used == {name: set(keys.split(", ")) for name, keys in told.items()}
 
 
