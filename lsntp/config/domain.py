@@ -71,7 +71,7 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def without(dumped: dict[str, Any], **defaults: object) -> dict[str, Any]:
+def _without(dumped: dict[str, Any], **defaults: object) -> dict[str, Any]:
     """Without what is as before there was a choice, so that older versions keep their names."""
     return {
         key: value
@@ -229,7 +229,7 @@ class TrainingConfig(_Frozen):
     def _as_before_there_was_a_choice(
         self, handler: SerializerFunctionWrapHandler
     ) -> dict[str, Any]:
-        return without(handler(self), loss="mse", freeze=())
+        return _without(handler(self), loss="mse", freeze=())
 
 
 def _network_named(content: object) -> str:
@@ -270,7 +270,7 @@ class NetworkConfig(_Frozen):
     def _as_before_there_was_a_choice(
         self, handler: SerializerFunctionWrapHandler
     ) -> dict[str, Any]:
-        return without(handler(self), members=1, quantiles=False)
+        return _without(handler(self), members=1, quantiles=False)
 
     @model_validator(mode="after")
     def _check_target(self) -> Self:

@@ -15,7 +15,7 @@ from lsntp.report.curves import Chart, Curves, Style, line_chart, styles_of
 from lsntp.report.html import NumberTable
 from lsntp.report.scores import fixed
 
-IDEAL = "as promised"
+IDEAL = "ideal"
 _IDEAL_STYLE = Style("#8a8f98", (1.5, 2), "", 1.4)
 
 
@@ -48,7 +48,7 @@ def _curves(scores: xr.Dataset, table: SkillTable, sure: list[str]) -> Curves:
     levels = np.array(QUANTILES)
     hours, leads = table.lead_hours, "lead time, hours"
     return Curves(
-        [(name, styles[name]) for name in (*crps, IDEAL)],
+        [(name, styles[name]) for name in crps],
         [
             Chart(
                 "crps",
