@@ -12,7 +12,15 @@ import zarr
 from lsntp.archives.staging import ArraySpec, Staging, as_slots
 from lsntp.errors import ArchiveError
 from lsntp.grid import Grid
-from lsntp.names import KELVIN, LATITUDE, LEAD_TIME, LONGITUDE, T2M_STANDARD_NAME, Status
+from lsntp.names import (
+    KELVIN,
+    LATITUDE,
+    LEAD_TIME,
+    LONGITUDE,
+    QUANTILE,
+    T2M_STANDARD_NAME,
+    Status,
+)
 from lsntp.times import Duration, Instant, Times, format_duration_h, format_time, hours, parse_time
 
 INDEX_CHUNK: Final = 2**17
@@ -279,6 +287,6 @@ def open_dataset(path: Path) -> xr.Dataset:
         if "flag_values" in variable.attrs:
             flags = np.asarray(variable.attrs["flag_values"], variable.dtype)
             variable.attrs["flag_values"] = flags
-    for name in (LATITUDE, LONGITUDE):
+    for name in {LATITUDE, LONGITUDE, QUANTILE} & dataset.variables.keys():
         dataset[name].encoding["_FillValue"] = None
     return dataset

@@ -248,3 +248,11 @@ def test_a_killed_publish_never_claims_quantiles_that_are_not_there(
     publish(archive, inits(1), values[1:], quantiles=spread_out(values[1:]))
     np.testing.assert_array_equal(archive.read_quantiles(inits(1)), spread_out(values[1:]))
     assert archive.dataset()["written_quantiles"].values.tolist() == [0, 10]
+
+
+def test_quantiles_are_cf_and_survive_netcdf(archive, inits, cf_faults, tmp_path):
+    publish(archive, inits(0), forecasts(1), quantiles=spread_out(forecasts(1)))
+    assert cf_faults(archive.dataset()) == []
+    archive.dataset().load().to_netcdf(tmp_path / "copy.nc")
+    with xr.open_dataset(tmp_path / "copy.nc") as copy:
+        np.testing.assert_array_equal(copy["t2m_quantile"].values, spread_out(forecasts(1)))
