@@ -2,7 +2,6 @@
 
 import json
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,6 +13,7 @@ from flows.console import out
 from lsntp.config import ROOT_VARIABLE, load_domain
 from lsntp.config.domain import DEFAULT_ROOT
 from lsntp.doctor.check import Check, Health, skipped
+from lsntp.places import place_of
 
 FAILED = 1
 _MARKS = {
@@ -44,7 +44,7 @@ def doctor(
     from lsntp.doctor.examination import examine
 
     resolved = load_domain(domain, overrides=overrides_from(override)) if domain else None
-    checks = examine(resolved, Path(os.environ.get(ROOT_VARIABLE, DEFAULT_ROOT)))
+    checks = examine(resolved, place_of(os.environ.get(ROOT_VARIABLE, DEFAULT_ROOT)))
     checks += _scheduler(resolved.domain if resolved else None)
     if as_json:
         found = {"ok": not _any_failed(checks), "checks": [check.to_json() for check in checks]}

@@ -49,6 +49,7 @@ from lsntp.archives.staging import (
 )
 from lsntp.archives.verification import verify_archive
 from lsntp.config import Domain
+from lsntp.errors import LsntpError
 from lsntp.names import (
     INGESTED_AT,
     INIT_TIME,
@@ -60,6 +61,7 @@ from lsntp.names import (
     TIME,
     Status,
 )
+from lsntp.places import Place
 from lsntp.times import Instant, Times
 
 _CHECKSUM: Final = {"name": "crc32c"}
@@ -93,7 +95,7 @@ def is_mendable(finding: Finding, kind: Kind) -> bool:
     return finding.fault != Fault.FOREIGN and not is_names
 
 
-def mend_metadata(domain: Domain, path: Path, kind: Kind) -> None:
+def mend_metadata(domain: Domain, path: Place, kind: Kind) -> None:
     """Write damaged metadata again: from its sound copy, else as a new archive would have it.
 
     Two copies may differ in an octet that decides how chunks are read; that of a new archive
@@ -166,7 +168,7 @@ def _reach(store: Store, coordinate: Document) -> int:
     return 1 + int(np.flatnonzero(values != staging.fill_value(name)).max(initial=0))
 
 
-def mend(domain: Domain, path: Path, kind: Kind, *, now: Instant | None = None) -> Withdrawn:
+def mend(domain: Domain, path: Place, kind: Kind, *, now: Instant | None = None) -> Withdrawn:
     """Cure an archive whose metadata is whole; returns the slots to be made again.
 
     What is damaged is looked up under the lease, so no other writer can have cured it meanwhile.
@@ -194,7 +196,9 @@ def mend(domain: Domain, path: Path, kind: Kind, *, now: Instant | None = None) 
 class _Damage:
     """The findings of one archive, asked for by array and slot."""
 
-    def __init__(self, domain: Domain, path: Path, kind: Kind, findings: Sequence[Finding]) -> None:
+    def __init__(
+        self, domain: Domain, path: Place, kind: Kind, findings: Sequence[Finding]
+    ) -> None:
         self.domain = domain
         self.path = path
         self.kind = kind
@@ -281,7 +285,7 @@ def _mend_analysis(damage: _Damage, store: Store, now_s: int) -> Withdrawn:
     return Withdrawn(damage.axis.times(due.size)[due], digests=digests[due])
 
 
-def _finite(path: Path, slots: npt.NDArray[np.int64], size: int) -> Flags:
+def _finite(path: Place, slots: npt.NDArray[np.int64], size: int) -> Flags:
     """Which of some slots (of n) hold a whole field, read chunk by chunk."""
     flags = np.zeros(size, np.bool_)
     source = layout.array(open_published(path), T2M)
@@ -375,12 +379,14 @@ def _blank(staging: Staging, name: str, flags: Flags, month_of: npt.NDArray[np.i
         staging.write(name, (*where, *rest), blank)
 
 
-def _salvaged_attributes(path: Path) -> dict[str, Any]:
+def _salvaged_attributes(path: Place) -> dict[str, Any]:
     """The attributes of a root that was cut short behind them; empty where they are gone."""
     try:
         text = (path / ROOT_KEY).read_text("utf-8")
         start = text.index("{", text.index('"attributes"'))
         attributes: dict[str, Any] = json.JSONDecoder().raw_decode(text, start)[0]
+    except LsntpError:
+        raise
     except (OSError, ValueError):
         return {}
     return attributes

@@ -25,7 +25,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import ceil
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -37,8 +36,10 @@ from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.core.sync import collect_aiterator, sync
 from zarr.storage import LocalStore, MemoryStore
 
+from lsntp.archives.s3_store import S3Store
 from lsntp.errors import ArchiveError, ArchiveNotFoundError, LsntpError, StorageError
 from lsntp.names import LATITUDE, LEAD_TIME, LONGITUDE
+from lsntp.places import Place, S3Path
 
 Slots = slice | npt.NDArray[np.int64]
 """Positions along one axis: a slice with start and stop, or ascending indices."""
@@ -46,6 +47,8 @@ Slots = slice | npt.NDArray[np.int64]
 ROOT_KEY: Final = "zarr.json"
 PARTIAL_SUFFIX: Final = ".partial"
 _CONCURRENT_PUTS: Final = 16
+_STRAY: Final = b""
+"""In place of the content of a stored chunk that counts for nothing: no chunk is that short."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,14 @@ class ArraySpec:
     attrs: Mapping[str, Any] = field(default_factory=dict)
 
 
-def local_store(path: Path, *, read_only: bool = False) -> Store:
-    """The store at a local path; its puts are atomic by rename."""
+def open_store(path: Place, *, read_only: bool = False) -> Store:
+    """The store at a place; its puts are atomic: by rename on disk, by themselves in a bucket."""
+    if isinstance(path, S3Path):
+        return S3Store(path, read_only=read_only)
     return LocalStore(path, read_only=read_only)
 
 
-def open_published(path: Path) -> zarr.Group:
+def open_published(path: Place) -> zarr.Group:
     """The archive as it is published now, read-only.
 
     Raises:
@@ -79,7 +84,10 @@ def open_published(path: Path) -> zarr.Group:
         ArchiveError: if its root metadata is damaged or lost.
     """
     try:
-        return zarr.open_group(local_store(path, read_only=True), mode="r", use_consolidated=True)
+        store = open_store(path, read_only=True)
+        return zarr.open_group(store, mode="r", zarr_format=3, use_consolidated=True)
+    except LsntpError:
+        raise
     except FileNotFoundError as error:
         refuse_remains(path)
         raise ArchiveNotFoundError(
@@ -90,7 +98,7 @@ def open_published(path: Path) -> zarr.Group:
         raise _damaged_root(path, str(error)) from error
 
 
-def refuse_remains(path: Path) -> None:
+def refuse_remains(path: Place) -> None:
     """Refuse a place that is no archive any more, though it was one: it is not to start anew.
 
     The first publish puts metadata and the coordinates that never grow, nothing else; any other
@@ -106,7 +114,7 @@ def refuse_remains(path: Path) -> None:
             raise _damaged_root(path, f"{chunks}, but no {ROOT_KEY}")
 
 
-def _damaged_root(path: Path, found: str) -> ArchiveError:
+def _damaged_root(path: Place, found: str) -> ArchiveError:
     return ArchiveError(
         f"Expected a readable archive at {path}, found: {found}; `lsntp repair` rebuilds "
         f"{ROOT_KEY} from the rest of the archive. Nothing was changed."
@@ -192,7 +200,7 @@ class Staging:
         sizes = zip(spec.dims, spec.shape, strict=True)
         shape = tuple(extents.get(dim, size) for dim, size in sizes)
         # Whatever a writer killed before its first publish left under this name is nobody's.
-        sync(self._store.delete_dir(f"{spec.name}/c"))
+        self._drop(f"{spec.name}/c", is_chunk=False)
         zarr.create_array(
             MemoryStore(self._staged),
             name=spec.name,
@@ -272,7 +280,7 @@ class Staging:
         """Objects to put (None: to delete) by rank; unchanged ones are left alone."""
         chunk_keys = sorted({key for key in (*self._staged, *self._stored) if _is_chunk(key)})
         changed = [
-            (key, self._staged.get(key))
+            (key, self._staged[key] if key in self._staged else self._blank(key))
             for key in chunk_keys
             if _content(self._staged.get(key)) != self._stored.get(key)
         ]
@@ -288,6 +296,19 @@ class Staging:
                 for key, value in stage
                 if _content(_get(self._store, key)) != value.to_bytes()
             ]
+
+    def _blank(self, key: str) -> Buffer | None:
+        """In place of a chunk that goes: nothing, or fill values where nothing can be deleted."""
+        if self._store.supports_deletes:
+            return None
+        name = key.split("/", 1)[0]
+        chunk = _chunk_shape(self._arrays[name])
+        objects: dict[str, Buffer] = {}
+        objects[f"{name}/{ROOT_KEY}"] = _buffer({**self._arrays[name], "shape": list(chunk)})
+        config = {"write_empty_chunks": True}
+        array = zarr.open_array(MemoryStore(objects), path=name, mode="r+", config=config)
+        array[...] = array.fill_value
+        return next(value for stored, value in objects.items() if _is_chunk(stored))
 
     def _rank(self, key: str) -> int:
         name = key.split("/", 1)[0]
@@ -329,14 +350,22 @@ class Staging:
     def _drop_objects(self, name: str, axis: int, *, first: int) -> None:
         """Delete stored chunks at or after index ``first`` along ``axis``."""
         is_last_axis = axis == len(self._arrays[name]["shape"]) - 1
-        remove = self._store.delete if is_last_axis else self._store.delete_dir
         prefixes = [f"{name}/c"]
         for _ in range(axis):
             prefixes = [f"{prefix}/{entry}" for prefix in prefixes for entry in self._list(prefix)]
         for prefix in prefixes:
             for entry in self._list(prefix):
                 if entry.isdigit() and int(entry) >= first:
-                    sync(remove(f"{prefix}/{entry}"))
+                    self._drop(f"{prefix}/{entry}", is_chunk=is_last_axis)
+
+    def _drop(self, key: str, *, is_chunk: bool) -> None:
+        """Delete a chunk, or those below a prefix; where nothing can be deleted, blank them."""
+        if self._store.supports_deletes:
+            sync(self._store.delete(key) if is_chunk else self._store.delete_dir(key))
+            return
+        for stray in collect_aiterator(self._store.list_prefix(key)):
+            if stray == key or stray.startswith(f"{key}/"):
+                self._stored[stray] = _STRAY
 
     def _list(self, prefix: str) -> tuple[str, ...]:
         return collect_aiterator(self._store.list_dir(prefix))

@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from lsntp.config.alarms import AlarmsConfig
 from lsntp.config.architecture import LsntpConfig
 from lsntp.config.comparators import ConvlstmConfig, ConvnetConfig
 from lsntp.config.quality import QualityConfig
@@ -29,9 +30,11 @@ from lsntp.config.static import StaticConfig
 from lsntp.config.upkeep import DriftConfig, GateConfig, RetrainConfig
 from lsntp.grid import Grid, gaussian_grid, regular_grid
 from lsntp.names import CHAMPION
+from lsntp.places import is_place
 from lsntp.times import Duration, Instant, Period, hours, in_hours, parse_time
 
 ROOT_VARIABLE = "LSNTP_ROOT"
+WORK_VARIABLE = "LSNTP_WORK"
 DEFAULT_ROOT = "lsntp-data"
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
 
@@ -71,7 +74,7 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def _without(dumped: dict[str, Any], **defaults: object) -> dict[str, Any]:
+def without(dumped: dict[str, Any], **defaults: object) -> dict[str, Any]:
     """Without what is as before there was a choice, so that older versions keep their names."""
     return {
         key: value
@@ -195,6 +198,12 @@ class TrainingConfig(_Frozen):
         0.05, ge=0, lt=1, description="Share of all steps with rising rate; then cosine to zero."
     )
     weight_decay: float = Field(0.0, ge=0)
+    beta2: float = Field(
+        0.999,
+        gt=0,
+        lt=1,
+        description="Of AdamW: how slowly it forgets how large gradients are.",
+    )
     gradient_clip: float | None = Field(1.0, gt=0)
     patience: int = Field(10, ge=1, description="Epochs without a better validation loss.")
     ema: float | None = Field(
@@ -218,6 +227,18 @@ class TrainingConfig(_Frozen):
     loss: Loss = Field(
         "mse", description="What is minimised: mean squared or mean absolute error of the target."
     )
+    lead_decay: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        description="p: in what is minimised, lead k (in steps) counts as k^-p, so that the early "
+        "leads, whose errors are small, are heard; 0: all alike. Validation counts all alike.",
+    )
+    keep: Literal["best", "last"] = Field(
+        "best",
+        description="Weights of the epoch with the best validation loss, or of the last one: where "
+        "the validation block is too short to choose by; there is no patience then.",
+    )
     freeze: tuple[str, ...] = Field(
         (),
         description="Parts that a fine-tuned network keeps as its parent has them: parameters "
@@ -229,7 +250,8 @@ class TrainingConfig(_Frozen):
     def _as_before_there_was_a_choice(
         self, handler: SerializerFunctionWrapHandler
     ) -> dict[str, Any]:
-        return _without(handler(self), loss="mse", freeze=())
+        dumped = without(handler(self), loss="mse", beta2=0.999, freeze=())
+        return without(dumped, lead_decay=0.0, keep="best")
 
 
 def _network_named(content: object) -> str:
@@ -270,7 +292,7 @@ class NetworkConfig(_Frozen):
     def _as_before_there_was_a_choice(
         self, handler: SerializerFunctionWrapHandler
     ) -> dict[str, Any]:
-        return _without(handler(self), members=1, quantiles=False)
+        return without(handler(self), members=1, quantiles=False)
 
     @model_validator(mode="after")
     def _check_target(self) -> Self:
@@ -334,6 +356,8 @@ class ScheduleConfig(_Frozen):
     reconcile: Cron = "20 3 * * *"
     forecast: Cron = "50 * * * *"
     evaluate: Cron = "55 * * * *"
+    train: Cron = "30 1 * * 1"
+    watch: Cron = "*/15 * * * *"
 
 
 class Domain(_Frozen):
@@ -364,6 +388,7 @@ class Domain(_Frozen):
     gate: GateConfig = GateConfig()
     retrain: RetrainConfig = RetrainConfig()
     drift: DriftConfig = DriftConfig()
+    alarms: AlarmsConfig = AlarmsConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     dask: DaskConfig = DaskConfig()
     place: tuple[float, float] | None = Field(
@@ -372,7 +397,17 @@ class Domain(_Frozen):
     regions: dict[Name, RegionConfig] = Field(
         default_factory=dict, description="Where scores are also taken; land and sea are known."
     )
-    root: str = Field(DEFAULT_ROOT, description=f"Archive root; {ROOT_VARIABLE} beats the file.")
+    root: str = Field(
+        DEFAULT_ROOT,
+        description=f"Archive root, a folder or s3://bucket/prefix; {ROOT_VARIABLE} beats the "
+        "file.",
+    )
+    work: str | None = Field(
+        None,
+        description="Folder of this machine for partial files, checkpoints and the embedded "
+        f"scheduler; the root where that is a folder, else one in ~/.cache; {WORK_VARIABLE} "
+        "beats the file.",
+    )
 
     @field_validator("cadence_h")
     @classmethod
@@ -390,8 +425,15 @@ class Domain(_Frozen):
 
     @field_validator("root")
     @classmethod
-    def _root_is_local(cls, value: str) -> str:
-        if "://" in value:
+    def _root_is_a_place(cls, value: str) -> str:
+        if not is_place(value):
+            raise ValueError("expected a folder of this machine, or s3://bucket/prefix")
+        return value
+
+    @field_validator("work")
+    @classmethod
+    def _work_is_local(cls, value: str | None) -> str | None:
+        if value is not None and "://" in value:
             raise ValueError("expected a folder of this machine")
         return value
 

@@ -44,7 +44,7 @@ def write_report(domain: Domain) -> Path:
     workspace = Workspace.of(domain)
     with writer_lease(workspace.work / "report"):
         publish_pages(render_pages(domain), workspace.report.parent)
-    refresh_index(workspace.root)
+    refresh_index(workspace.root, workspace.work_root)
     return workspace.report
 
 

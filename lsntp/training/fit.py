@@ -16,6 +16,7 @@ from lsntp.models.base import Forecaster
 from lsntp.models.baselines import make_baseline
 from lsntp.models.calibration import check_days
 from lsntp.models.ridge import Ridge, fit_ridge
+from lsntp.places import Place
 from lsntp.times import Times
 from lsntp.training.contents import baseline_tensors
 from lsntp.training.history import open_analysis
@@ -33,6 +34,7 @@ from lsntp.training.unfinished import begin, finish
 from lsntp.training.versions import (
     ModelVersion,
     Tensors,
+    is_stored,
     lineage,
     open_version,
     save_version,
@@ -41,7 +43,7 @@ from lsntp.training.versions import (
 from lsntp.training_data.archive import TrainingArchive, build_training_archive
 from lsntp.training_data.blocks import usable_at
 from lsntp.training_data.ground import known_land
-from lsntp.training_data.splits import Split, make_split
+from lsntp.training_data.splits import Split, looking_back, make_split
 from lsntp.workspace import Workspace
 
 BASELINE_SCALING: Scaling = "standard"
@@ -169,14 +171,14 @@ class _Workshop:
             network.scaling if network else BASELINE_SCALING,
         )
         recipe = self._recipe(model, archive)
-        while force and self._path(recipe).exists():
+        while force and is_stored(self._path(recipe)):
             recipe = recipe.model_copy(update={"repeat": recipe.repeat + 1})
         work = self.workspace.work / "training" / recipe.version
-        if self._path(recipe).exists():
+        if is_stored(self._path(recipe)):
             finish(work)  # a run may have been killed between storing the version and this
             return _report(ModelVersion.open(self._path(recipe)), created=False)
         with writer_lease(work):
-            if self._path(recipe).exists():
+            if is_stored(self._path(recipe)):
                 return _report(ModelVersion.open(self._path(recipe)), created=False)
             version = self._make(recipe, archive, work)
             finish(work)
@@ -244,13 +246,14 @@ class _Workshop:
     def _fit_network(self, recipe: Recipe, archive: TrainingArchive, work: Path) -> _Fit:
         from lsntp.training.calibrating import calibrated
         from lsntp.training.fit_members import fit_members
-        from lsntp.training.network import network_tensors
+        from lsntp.training.network import frames_needed, network_tensors
 
+        frames = frames_needed(self.domain.networks[recipe.model], self.domain)
         fitted = fit_members(
             self.domain,
             recipe.model,
             archive,
-            self.split,
+            looking_back(self.domain, self.analysis, self.split, frames),
             parent=self.parent,
             work=work,
             identity=recipe.version,
@@ -286,7 +289,7 @@ class _Workshop:
             parent=self.parent.version if self.parent else None,
         )
 
-    def _path(self, recipe: Recipe) -> Path:
+    def _path(self, recipe: Recipe) -> Place:
         return self.workspace.models / recipe.version
 
 

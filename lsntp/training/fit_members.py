@@ -85,9 +85,10 @@ def fit_members(
     """
     config = domain.networks[model]
     forecaster = make_forecaster(model, (), config, archive.statistics, domain, land)
+    frames = len(forecaster.offsets)
     cache = FrameCache(
         archive,
-        span=domain.history + domain.horizon,
+        span=frames + domain.horizon,
         max_bytes=window_bytes(config.training),
         needs_climatology=forecaster.transform.needs_climatology,
     )
@@ -96,7 +97,7 @@ def fit_members(
             archive,
             init_times,
             forecaster.transform,
-            history=domain.history,
+            history=frames,
             horizon=domain.horizon,
             cache=cache,
         )

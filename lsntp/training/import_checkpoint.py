@@ -23,7 +23,7 @@ from lsntp.training.provenance import (
     source_commit,
 )
 from lsntp.training.scores import validation_scores
-from lsntp.training.versions import ModelVersion, save_version
+from lsntp.training.versions import ModelVersion, is_stored, save_version
 from lsntp.training_data.archive import build_training_archive
 from lsntp.training_data.splits import make_split
 from lsntp.workspace import Workspace
@@ -81,7 +81,7 @@ def import_checkpoint(
             "imported_from_sha256": source,
         },
     )
-    if (workspace.models / recipe.version).exists():
+    if is_stored(workspace.models / recipe.version):
         return ModelVersion.open(workspace.models / recipe.version)
     started = time.perf_counter()
     forecaster = make_forecaster(model, [network], config, archive.statistics, domain)

@@ -15,7 +15,7 @@ from lsntp.errors import ModelError, TrainingDataError
 from lsntp.grid import Fields
 from lsntp.models.base import check_history
 from lsntp.models.calibration import Calibration
-from lsntp.models.registry import build_network, is_told
+from lsntp.models.registry import build_network, frames_of, is_told
 from lsntp.times import LeadTimes, Times
 from lsntp.training.contents import (
     LAND,
@@ -134,6 +134,16 @@ def _predict(
         return np.asarray(prediction[:, :, 0].cpu().numpy(), np.float32)
 
 
+def frames_needed(config: NetworkConfig, domain: Domain) -> int:
+    """How many analyses in a row the network starts from."""
+    return frames_of(
+        config.architecture,
+        history=domain.history,
+        horizon=domain.horizon,
+        day=domain.steps_per_day,
+    )
+
+
 def make_forecaster(
     name: str,
     networks: Sequence[nn.Module],
@@ -147,19 +157,20 @@ def make_forecaster(
     It is told of ``land`` (H, W), the share of it; of that of :mod:`lsntp.land` for None.
     """
     transform = TargetTransform(config.target, Scaler(config.scaling, statistics), statistics)
-    offsets = tuple(range(1 - domain.history, 1))
+    frames = frames_needed(config, domain)
+    offsets = tuple(range(1 - frames, 1))
     return NetworkForecaster(
         name,
         networks,
         transform,
         domain.lead_times,
         offsets,
-        _forcings(config, transform.scaler, domain, land),
+        _forcings(config, transform.scaler, domain, frames, land),
     )
 
 
 def _forcings(
-    config: NetworkConfig, scaler: Scaler, domain: Domain, land: Fields | None
+    config: NetworkConfig, scaler: Scaler, domain: Domain, frames: int, land: Fields | None
 ) -> Forcings | None:
     """What the network is told beside the history, if it asks for any of it."""
     known, static = is_told(config.architecture)
@@ -169,7 +180,7 @@ def _forcings(
         domain.target_grid,
         scaler,
         domain.cadence,
-        domain.history,
+        frames,
         domain.horizon,
         is_known=known,
         is_static=static,
@@ -185,6 +196,7 @@ def untrained_network(config: NetworkConfig, domain: Domain) -> nn.Module:
         history=domain.history,
         horizon=domain.horizon,
         grid=domain.target_grid,
+        day=domain.steps_per_day,
     )
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from lsntp.archives.layout import as_xarray_opens
 from lsntp.config import Domain
 from lsntp.errors import TrainingDataError
 from lsntp.grid import COORDINATE_TOLERANCE_DEG, Fields
@@ -26,7 +27,7 @@ def known_land(domain: Domain) -> Fields:
     path = Workspace.of(domain).static
     remedy = f"run `lsntp static {domain.domain}`, or set static: null"
     try:
-        with xr.open_zarr(path, chunks=None) as stored:
+        with xr.open_zarr(as_xarray_opens(path), chunks=None) as stored:
             found = stored[[LAND_FRACTION]].load()
     except (OSError, ValueError, LookupError, TypeError, RuntimeError) as error:
         raise TrainingDataError(

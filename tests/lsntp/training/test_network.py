@@ -104,6 +104,7 @@ TOLD = {
         "context": 1,
     },
     "convnet": {"name": "convnet", "width": 3, "blocks": 1},
+    "yesterday": {"name": "convnet", "width": 3, "blocks": 1, "yesterday": True},
     "convlstm": {"name": "convlstm", "hidden": 2, "kernel": 3},
 }
 
