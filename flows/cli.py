@@ -14,6 +14,7 @@ from flows.commands.alarms import alarms
 from flows.commands.compare import compare
 from flows.commands.deploy import deploy
 from flows.commands.doctor import doctor
+from flows.commands.export import export
 from flows.commands.static import static
 from flows.console import err
 from lsntp.errors import LsntpError
@@ -44,7 +45,7 @@ KEEP = "Keep the analyses complete"
 PANELS = {
     JOB: (run.demo, run.ingest, run.prepare, run.train, run.forecast, run.evaluate, run.report),
     KEEP: (run.reconcile, run.backfill),
-    LOOK: (look.status, compare),
+    LOOK: (look.status, compare, export),
     AFTER: (
         doctor,
         alarms,

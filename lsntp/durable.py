@@ -25,12 +25,16 @@ def replace_file(path: Path, content: bytes | memoryview) -> None:
     except OSError:
         aside.unlink(missing_ok=True)
         raise
-    _flush_folder(path.parent)
+    flush(path.parent)
 
 
-def _flush_folder(folder: Path) -> None:
-    """Make a rename survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
+def flush(path: Path) -> None:
+    """Make the content of a file, or the renames in a folder, survive a power cut.
+
+    Raises:
+        OSError: if the storage refuses.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -1,9 +1,12 @@
 """Objects of S3 buckets: read, listed, and put under a condition, each by one request.
 
 Endpoint, region and credentials come from the usual variables (``AWS_ENDPOINT_URL``,
-``AWS_REGION``, ``AWS_ACCESS_KEY_ID`` ...) or whatever else botocore knows. Nothing is cached,
-listings least of all: a process that runs for weeks sees what others write. Failures that pass
-are tried again here and nowhere else; a refusal never is.
+``AWS_REGION``, ``AWS_ACCESS_KEY_ID`` ...) or whatever else botocore knows. Those, though, are also
+the variables of a public bucket that is a source: ``LSNTP_S3_ENDPOINT_URL`` and
+``LSNTP_S3_PROFILE`` are for the archives alone.
+
+Nothing is cached, listings least of all: a process that runs for weeks sees what others write.
+Failures that pass are tried again here and nowhere else; a refusal never is.
 """
 
 import asyncio
@@ -46,7 +49,7 @@ _BAD_KEY: Final = ("ExpiredToken", "InvalidToken", "TokenRefreshRequired", "Auth
 _PASSING: Final = (
     *(HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS),
 )
-_VARIABLES: Final = ("AWS_", "NO_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "HOME")
+_VARIABLES: Final = ("AWS_", "LSNTP_S3_", "NO_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "HOME")
 
 Result = TypeVar("Result")
 
@@ -304,6 +307,8 @@ def _client(_process: int, _variables: frozenset[tuple[str, str]]) -> "s3fs.S3Fi
     import s3fs  # half a second, and only remote archives need it
 
     files = s3fs.S3FileSystem(
+        endpoint_url=os.environ.get("LSNTP_S3_ENDPOINT_URL"),
+        profile=os.environ.get("LSNTP_S3_PROFILE"),
         config_kwargs={
             "connect_timeout": CONNECT_TIMEOUT_S,
             "read_timeout": TIMEOUT_S,

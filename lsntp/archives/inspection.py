@@ -20,7 +20,8 @@ from zarr.core.metadata import ArrayV3Metadata
 from zarr.core.sync import collect_aiterator
 
 from lsntp.archives.findings import Fault, Finding, runs
-from lsntp.archives.staging import ROOT_KEY, open_store
+from lsntp.archives.staging import ROOT_KEY
+from lsntp.archives.stores import open_store
 from lsntp.errors import LsntpError
 from lsntp.grid import COORDINATE_TOLERANCE_DEG
 from lsntp.places import Place

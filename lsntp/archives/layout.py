@@ -10,7 +10,8 @@ import xarray as xr
 import zarr
 from zarr.abc.store import Store
 
-from lsntp.archives.staging import ArraySpec, Staging, as_slots, open_store
+from lsntp.archives.staging import ArraySpec, Staging, as_slots
+from lsntp.archives.stores import open_store
 from lsntp.errors import ArchiveError
 from lsntp.grid import Grid
 from lsntp.names import (

@@ -21,7 +21,8 @@ from zarr.storage import WrapperStore
 
 from lsntp.archives.right import Lease
 from lsntp.archives.s3_lease import is_leased, s3_lease
-from lsntp.archives.staging import open_store, storage_errors, sweep
+from lsntp.archives.staging import storage_errors
+from lsntp.archives.stores import open_store, sweep
 from lsntp.durable import replace_file
 from lsntp.errors import ArchiveBusyError
 from lsntp.places import Place, S3Path

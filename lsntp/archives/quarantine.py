@@ -18,7 +18,8 @@ import xarray as xr
 
 from lsntp.archives.lease import writer_lease
 from lsntp.archives.right import Lease
-from lsntp.archives.staging import PARTIAL_SUFFIX, storage_errors
+from lsntp.archives.staging import storage_errors
+from lsntp.archives.stores import PARTIAL_SUFFIX
 from lsntp.errors import ArchiveError, ArchiveNotFoundError, LsntpError, StorageError
 from lsntp.names import SOURCE_DIGEST, STATUS, T2M, TIME, Status
 from lsntp.places import Place, S3Path, matching

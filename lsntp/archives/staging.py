@@ -34,18 +34,17 @@ from zarr.abc.store import Store
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.core.sync import collect_aiterator, sync
-from zarr.storage import LocalStore, MemoryStore
+from zarr.storage import MemoryStore
 
-from lsntp.archives.s3_store import S3Store
+from lsntp.archives.stores import open_store
 from lsntp.errors import ArchiveError, ArchiveNotFoundError, LsntpError, StorageError
 from lsntp.names import LATITUDE, LEAD_TIME, LONGITUDE
-from lsntp.places import Place, S3Path
+from lsntp.places import Place
 
 Slots = slice | npt.NDArray[np.int64]
 """Positions along one axis: a slice with start and stop, or ascending indices."""
 
 ROOT_KEY: Final = "zarr.json"
-PARTIAL_SUFFIX: Final = ".partial"
 _CONCURRENT_PUTS: Final = 16
 _STRAY: Final = b""
 """In place of the content of a stored chunk that counts for nothing: no chunk is that short."""
@@ -67,13 +66,6 @@ class ArraySpec:
     dtype: str
     fill_value: float | str = 0
     attrs: Mapping[str, Any] = field(default_factory=dict)
-
-
-def open_store(path: Place, *, read_only: bool = False) -> Store:
-    """The store at a place; its puts are atomic: by rename on disk, by themselves in a bucket."""
-    if isinstance(path, S3Path):
-        return S3Store(path, read_only=read_only)
-    return LocalStore(path, read_only=read_only)
 
 
 def open_published(path: Place) -> zarr.Group:
@@ -305,8 +297,8 @@ class Staging:
         chunk = _chunk_shape(self._arrays[name])
         objects: dict[str, Buffer] = {}
         objects[f"{name}/{ROOT_KEY}"] = _buffer({**self._arrays[name], "shape": list(chunk)})
-        config = {"write_empty_chunks": True}
-        array = zarr.open_array(MemoryStore(objects), path=name, mode="r+", config=config)
+        with zarr.config.set({"array.write_empty_chunks": True}):
+            array = zarr.open_array(MemoryStore(objects), path=name, mode="r+")
         array[...] = array.fill_value
         return next(value for stored, value in objects.items() if _is_chunk(stored))
 
@@ -422,14 +414,6 @@ def as_slots(slots: npt.NDArray[np.int64]) -> Slots:
     if slots.size and slots[-1] - slots[0] == slots.size - 1:
         return slice(int(slots[0]), int(slots[-1]) + 1)
     return slots
-
-
-def sweep(store: Store) -> int:
-    """Remove the partial objects that a killed writer left; returns how many."""
-    strays = [key for key in collect_aiterator(store.list()) if key.endswith(PARTIAL_SUFFIX)]
-    for key in strays:
-        sync(store.delete(key))
-    return len(strays)
 
 
 def _whole_rows(array: zarr.Array[Any], slots: npt.NDArray[np.int64]) -> tuple[Slots, ...]:

@@ -55,6 +55,8 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "width": 64,
             "context": 4,
             "anomalies": True,
+            "gain": 1.8,
+            "climatology": "change",
             "residual": True,
             "forcings": True,
             "static": True,
@@ -86,6 +88,8 @@ INGREDIENTS: Mapping[str, Any] = MappingProxyType(
         "width": 0,
         "context": 0,
         "anomalies": False,
+        "gain": 1.0,
+        "climatology": "level",
         "residual": False,
         "forcings": False,
         "static": False,
@@ -218,6 +222,17 @@ class LsntpConfig(BaseModel):
     width: int = Field(0, ge=0, le=512, description="plus: channels of the context.")
     anomalies: bool = Field(
         False, description="plus: the network sees and makes anomalies from the climatology."
+    )
+    gain: float = Field(
+        1.0,
+        gt=0,
+        description="plus: what anomalies are multiplied by inside the network; the standard "
+        "deviation of the fields over that of their anomalies makes them vary by one.",
+    )
+    climatology: Literal["level", "change"] = Field(
+        "level",
+        description="plus: the climatology among the forcings: as it is, or less its mean over the "
+        "steps of the window and times gain, which tells the time of day but not the place.",
     )
     residual: bool = Field(
         False,

@@ -45,12 +45,19 @@ class ConvnetConfig(BaseModel):
         description="Told the analyses of the same hours a day before, and given a learned share "
         "of their change, as LS-NTP plus.",
     )
+    gain: float = Field(
+        1.0, gt=0, description="What anomalies are multiplied by inside the network, as in plus."
+    )
+    climatology: Literal["level", "change"] = Field(
+        "level", description="How it is among the forcings, as in plus."
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="Share of channels dropped in blocks.")
 
     @model_serializer(mode="wrap")
     def _as_before_there_was_a_choice(
         self, handler: SerializerFunctionWrapHandler
     ) -> dict[str, Any]:
-        """Without ``yesterday`` where it is off, so that versions keep their names."""
+        """Without what is as before there was a choice, so that versions keep their names."""
         dumped: dict[str, Any] = handler(self)
-        return {key: value for key, value in dumped.items() if (key, value) != ("yesterday", False)}
+        before = {"yesterday": False, "gain": 1.0, "climatology": "level"}
+        return {key: value for key, value in dumped.items() if before.get(key) != value}

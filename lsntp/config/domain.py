@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 import numpy as np
 import yaml
+from cronsim import CronSim, CronSimError
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -65,7 +66,20 @@ def _to_utc(moment: dt.datetime) -> dt.datetime:
 UtcTime = Annotated[dt.datetime, BeforeValidator(_to_moment), AfterValidator(_to_utc)]
 """A date or time to the minute; with an offset it is converted, without one it is UTC."""
 
-Cron = Annotated[str, Field(pattern=r"^\S+( \S+){4}$", description="Five fields, UTC.")]
+
+def _to_cron(line: str) -> str:
+    try:
+        CronSim(line, dt.datetime(2000, 1, 1, tzinfo=dt.UTC))
+    except CronSimError as error:
+        raise ValueError(f"expected a cron line such as 40 */6 * * *: {error}") from error
+    return line
+
+
+Cron = Annotated[
+    str,
+    Field(pattern=r"^\S+( \S+){4}$", description="Five fields, UTC."),
+    AfterValidator(_to_cron),
+]
 
 
 class _Frozen(BaseModel):

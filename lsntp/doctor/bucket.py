@@ -40,7 +40,7 @@ def check_bucket(root: S3Path) -> Check:
             NAME,
             expected=f"to read, list and put objects at {root}",
             found=str(error),
-            remedy="see above",
+            remedy="cure what was found, then run the doctor again",
         )
     if ignored:
         return failed(

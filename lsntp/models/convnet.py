@@ -12,6 +12,7 @@ from lsntp.models.forced import (
     Share,
     Told,
     day_before,
+    forcings_of,
     frames_needed,
     residual_blocks,
     zero_at_first,
@@ -82,9 +83,10 @@ class ConvNet(nn.Module):
         frames = history[:, :, 0]
         channels: list[Tensor] = []
         if known_future is not None and static is not None:
-            frames = frames - known_future[:, : self.frames, 0]
+            frames = (frames - known_future[:, : self.frames, 0]) * self.architecture.gain
             recent = known_future[:, self.frames - self.history :]
-            channels = [recent.flatten(1, 2), static.expand(len(history), *static.shape)]
+            told = forcings_of(recent, self.architecture)
+            channels = [told.flatten(1, 2), static.expand(len(history), *static.shape)]
         if self.day_before is not None:
             channels.append(self.day_before.of(frames))
         x = self.stem(torch.cat([frames[:, -self.history :], *channels], dim=1))
@@ -92,5 +94,5 @@ class ConvNet(nn.Module):
         if self.day_before is not None and self.share is not None:
             forecast = forecast + self.share(self.day_before.changes(frames))
         if known_future is not None:
-            forecast = forecast + known_future[:, self.frames :, 0]
+            forecast = forecast / self.architecture.gain + known_future[:, self.frames :, 0]
         return forecast[:, :, None]

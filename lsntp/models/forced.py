@@ -68,6 +68,22 @@ class Told:
             )
 
 
+def forcings_of(known_future: Tensor, architecture: LsntpConfig | ConvnetConfig) -> Tensor:
+    """The forcings (b, T + K, f, H, W) as a network sees them.
+
+    With ``climatology: change`` that channel is less its mean over the steps, times ``gain``.
+
+    Args:
+        known_future: (b, T + K, f, H, W), the climatology first.
+        architecture: its ``climatology`` and ``gain`` count here.
+    """
+    if architecture.climatology == "level":
+        return known_future
+    usual = known_future[:, :, :1]
+    change = (usual - usual.mean(dim=1, keepdim=True)) * architecture.gain
+    return torch.cat([change, known_future[:, :, 1:]], dim=2)
+
+
 @dataclass(frozen=True)
 class DayBefore:
     """The analyses of the same hours a day before a forecast, which its history holds.

@@ -12,7 +12,14 @@ from torch import Tensor, nn
 from lsntp.config import LsntpConfig
 from lsntp.grid import Grid
 from lsntp.models.context import Context
-from lsntp.models.forced import Share, Told, day_before, frames_needed, zero_at_first
+from lsntp.models.forced import (
+    Share,
+    Told,
+    day_before,
+    forcings_of,
+    frames_needed,
+    zero_at_first,
+)
 from lsntp.models.graph import Graph
 from lsntp.models.learned_graph import LearnedGraph, check_buildable, nearest_node
 from lsntp.models.recurrence import Recurrence
@@ -47,8 +54,8 @@ class WeighedGraph:
 class LSNTPPlus(LearnedGraph):
     """LS-Conv on coarse nodes in the middle of a residual network; every change is a switch.
 
-    With a_t the normalised field of step t (its anomaly from the climatology with ``anomalies``)
-    and U all that is given, history, forcings and static fields:
+    With a_t the normalised field of step t (with ``anomalies`` its anomaly from the climatology
+    times ``gain``) and U all that is given, history, forcings and static fields:
 
         g   = GELU(Blocks(Nodes(Blocks(Conv(U))))), the ``context``, with LS-Conv on ``nodes`` in
               its middle (:class:`lsntp.models.context.Context`),
@@ -149,21 +156,23 @@ class LSNTPPlus(LearnedGraph):
         usual = None
         if self.architecture.anomalies and known_future is not None:
             usual = known_future[:, :, 0]
-            earlier = earlier - usual[:, : self.frames]
+            earlier = (earlier - usual[:, : self.frames]) * self.architecture.gain
         if known_future is not None:
-            known_future = known_future[:, self.frames - self.history :]
+            recent = known_future[:, self.frames - self.history :]
+            known_future = forcings_of(recent, self.architecture)
         context = self._context(earlier, known_future, static, graph)
         changes = self._changes(context, earlier)
         if self.recurrence is not None:
             frames = earlier[:, -self.history :, None]
             beside = self._beside(known_future, static, len(history))
-            forecast = self.recurrence(frames, beside, changes, context, graph)
+            forecast: Tensor = self.recurrence(frames, beside, changes, context, graph)
         else:
-            first = earlier[:, -1:] if self.architecture.residual else 0.0
-            forecast = first + changes
+            forecast = changes
+            if self.architecture.residual:
+                forecast = forecast + earlier[:, -1:]
         if usual is not None:
-            forecast = forecast + usual[:, self.frames :]
-        return torch.as_tensor(forecast[:, :, None])
+            forecast = forecast / self.architecture.gain + usual[:, self.frames :]
+        return forecast[:, :, None]
 
     def node_of(self, row: int, column: int) -> int:
         """The node nearest to a cell of the grid; of two, the one before it."""
@@ -208,14 +217,14 @@ class LSNTPPlus(LearnedGraph):
         context: Tensor = self.context(torch.cat(parts, dim=1), graph)
         return context
 
-    def _changes(self, context: Tensor | None, earlier: Tensor) -> Tensor | None:
+    def _changes(self, context: Tensor | None, earlier: Tensor) -> Tensor:
         """Conv(g) and the shares of yesterday (b, K, H, W): of every frame, or from the last."""
-        parts = []
+        changes = earlier.new_zeros(len(earlier), self.horizon, *self.shape)
         if context is not None and self.context_head is not None:
-            parts.append(self.context_head(context).float())  # sums stay exact under autocast
+            changes = changes + self.context_head(context)  # float32: exact under autocast
         if self.day_before is not None and self.share is not None:
-            shares = self.share(self.day_before.changes(earlier))
+            shares: Tensor = self.share(self.day_before.changes(earlier))
             if self.recurrence is not None and self.architecture.residual:
                 shares = torch.diff(shares, dim=1, prepend=torch.zeros_like(shares[:, :1]))
-            parts.append(shares)
-        return sum(parts[1:], parts[0]) if parts else None
+            changes = changes + shares
+        return changes

@@ -61,7 +61,7 @@ class Recurrence(nn.Module):
         self,
         frames: Tensor,
         beside: list[Tensor],
-        changes: Tensor | None,
+        changes: Tensor,
         context: Tensor | None,
         graph: Graph,
     ) -> Tensor:
@@ -70,7 +70,7 @@ class Recurrence(nn.Module):
         Args:
             frames: a_{-(T-1)} … a_0 (b, T, 1, H, W).
             beside: what u_t holds beside the frame: parts (b, T + K - 1, c, H, W).
-            changes: r (b, K, H, W), if there is any.
+            changes: r (b, K, H, W).
             context: g (b, w, H, W), if there is one.
             graph: of the nodes.
         """
@@ -96,9 +96,7 @@ class Recurrence(nn.Module):
             merged = self.merge(torch.cat([details, raised], dim=1))
             if aside is not None:
                 merged = merged + aside
-            change = self.head(functional.gelu(merged)).float()  # sums stay exact under autocast
-            if changes is not None:
-                change = change + changes[:, step : step + 1]
+            change = self.head(functional.gelu(merged)) + changes[:, step : step + 1]  # float32
             frame = frame + change if self.architecture.residual else change
             forecast.append(frame)
         return torch.cat(forecast, dim=1)

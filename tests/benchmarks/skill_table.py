@@ -3,9 +3,11 @@
 Run: OMP_NUM_THREADS=1 python tests/benchmarks/skill_table.py --data DIR --out DIR [--seeds 3]
 
 What is fair. Every network is fitted with the recipe and the CPU minutes of its domain
-(:data:`CASES`): the epochs are those that a measured tenth of an epoch says fit into the minutes,
-so that the schedule of the learning rate always ends; never more than ``epochs`` of the case. The
-weights kept are those of the epoch with the best validation loss, unless the domain keeps the last.
+(:data:`CASES`): the epochs are those that fit into the minutes at the pace of the row, so that the
+schedule of the learning rate always ends; never more than ``epochs`` of the case. The pace is
+measured once a row, for all its seeds, and kept in DIR/pace.json: a busy machine makes it slow, so
+start on a quiet one, or take the file of another. The weights kept are those of the epoch with
+the best validation loss, unless the domain keeps the last.
 Nothing is chosen by the test block. Errors are over plain cells, of the initial times that all
 models have a history for.
 
@@ -58,6 +60,7 @@ from tests.benchmarks.bench_quality import clock
 
 SAMPLES = 2000
 """Of the bootstrap."""
+PACE = "pace.json"
 PLUS, CONVNET = "lsntp-plus", "convnet"
 
 
@@ -223,7 +226,7 @@ class Bench:
     def fit(self, row: Row, seed: int) -> None:
         """Train one row, forecast the test block, store it."""
         config = self.network(row, seed)
-        epochs = min(self.case.epochs, self._epochs_within(row, config))
+        epochs = min(self.case.epochs, max(1, int(self.minutes / self._pace(row, config))))
         network, forecaster, curves = self._train(row, config, epochs)
         result = Result(
             self._error(forecaster), parameter_count(network), epochs, curves[0], curves[1]
@@ -253,10 +256,18 @@ class Bench:
             for name in BASELINES
         }
 
-    def _epochs_within(self, row: Row, config: NetworkConfig) -> int:
-        """How many epochs fit into the minutes: the second of two tenths of one, times ten."""
-        _, _, (minutes, _) = self._train(row, config, 2, every=10)
-        return max(1, int(self.minutes / (10 * (minutes[1] - minutes[0]))))
+    def _pace(self, row: Row, config: NetworkConfig) -> float:
+        """CPU minutes an epoch: the second of two tenths of one, times ten; measured once a row."""
+        path = self.out / PACE
+        paces = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        name = f"{self.case.domain}: {row.name}"
+        if name not in paces:
+            _, _, (minutes, _) = self._train(row, config, 2, every=10)
+            paces[name] = 10 * (minutes[1] - minutes[0])
+            aside = path.with_suffix(".part")
+            aside.write_text(json.dumps(paces, indent=1), "utf-8")
+            aside.replace(path)
+        return float(paces[name])
 
     def _train(
         self, row: Row, config: NetworkConfig, epochs: int, every: int = 1

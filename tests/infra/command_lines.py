@@ -54,4 +54,7 @@ def _of_prefect(words: list[str]) -> dict[str, Any]:
 
 def _of_dask(words: list[str]) -> dict[str, Any]:
     commands = {"scheduler": dask_scheduler.main, "worker": dask_worker.main}
-    return dict(commands[words[0]].make_context(words[0], words[1:]).params)
+    taken = dict(commands[words[0]].make_context(words[0], words[1:]).params)
+    if unknown := taken.pop("preload_argv", ()):  # it keeps for --preload what it does not know
+        raise ValueError(f"unknown {unknown}")
+    return taken

@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ COMPOSE = read("compose.yaml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: one for name, one in SERVICES.items() if one["image"].startswith("lsntp:")}
 ONCE = {"deploy", "bucket"}
+CONFIGURATION = Path(__file__).parent / "yamllint.yaml"
 
 each_service = pytest.mark.parametrize("name", SERVICES)
 each_of_ours = pytest.mark.parametrize("name", OURS)
@@ -45,7 +47,7 @@ def test_it_is_what_the_schema_of_compose_allows() -> None:
 
 
 def test_every_yaml_file_is_tidy() -> None:
-    assert complaints(tool("yamllint"), "--config-file", INFRA / ".yamllint.yaml", INFRA) == ""
+    assert complaints(tool("yamllint"), "--config-file", CONFIGURATION, INFRA) == ""
 
 
 @each_service

@@ -122,6 +122,7 @@ def test_the_context_holds_what_is_copied_and_nothing_else(tmp_path: Path) -> No
     kept += [
         "tasks/ingest.py",
         "flows/ingest.py",
+        "infra/automations.yaml",
         "infra/prefect.yaml",
         "infra/image/entrypoint.sh",
     ]
@@ -267,7 +268,7 @@ def test_the_steps_of_the_recipe_make_an_environment_that_works(tmp_path: Path) 
             check=False,
         )
         assert done.returncode == 0, done.stderr
-    says = "import flows.bootstrap as b; print(b.PREFECT_FILE, b.PREFECT_FILE.exists())"
+    says = "import flows.deployment.plan as p; print(p.AUTOMATIONS_FILE, p.PREFECT_FILE.exists())"
     done = subprocess.run(
         [environment / "bin" / "python", "-c", says],
         cwd="/",
@@ -276,4 +277,4 @@ def test_the_steps_of_the_recipe_make_an_environment_that_works(tmp_path: Path) 
         text=True,
         check=True,
     )
-    assert done.stdout.split() == [str(app / "infra" / "prefect.yaml"), "True"]
+    assert done.stdout.split() == [str(app / "infra" / "automations.yaml"), "True"]

@@ -217,18 +217,17 @@ class Server:
         self.post(f"/flow_runs/{run}/set_state", {"state": state, "force": True})
         return str(run)
 
-    def started_by_event(self, name: str, since: Iterable[str]) -> str:
-        """The run of a deployment that an automation has made, beside those in ``since``; its id.
-
-        The scheduler's own are not meant. It may have ended already, or wait.
-        """
+    def started_by_event(self, name: str, since: Iterable[str] = ()) -> str:
+        """The newest run of a deployment that an automation has made, beside ``since``; its id."""
         known = set(since)
 
         def found() -> list[str]:
-            runs = self.runs(name)
-            return [r["id"] for r in runs if r["id"] not in known and not r["auto_scheduled"]]
+            runs = [run for run in self.runs(name) if run["id"] not in known]
+            return [
+                run["id"] for run in runs if (run["created_by"] or {}).get("type") == "AUTOMATION"
+            ]
 
-        return str(wait_for(found, f"an event to start {name}")[0])
+        return str(wait_for(found, f"an event to start {name}")[-1])
 
     def state(self, run: str) -> dict[str, Any]:
         return dict(self.request("GET", f"/flow_runs/{run}")["state"])

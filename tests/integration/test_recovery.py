@@ -6,6 +6,7 @@ ingested in one go and undisturbed.
 """
 
 import datetime as dt
+import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -41,8 +42,9 @@ from tests.standins.s3 import S3Server
 
 FAR_OFF = f"7 {(dt.datetime.now(dt.UTC).hour + 12) % 24} * * *"
 """Nothing ticks by itself while a test runs; the tests let the ticks begin when they want."""
-SCHEDULE = "schedule:\n" + "".join(
-    f'  {flow}: "{FAR_OFF}"\n' for flow in ("ingest", "reconcile", "forecast", "evaluate")
+FLOWS = ("ingest", "reconcile", "forecast", "evaluate", "watch", "train")
+SCHEDULE = "retrain: {pool: cpu}\nschedule:\n" + "".join(
+    f'  {flow}: "{FAR_OFF}"\n' for flow in FLOWS
 )
 AMERICA = """
 domain: america
@@ -79,6 +81,8 @@ SLOTS = (
     "lsntp-america-analysis",
 )
 
+pytestmark = pytest.mark.timeout(1800)  # a busy machine starts a process in a minute
+
 DATA = [
     pytest.param("real"),
     pytest.param("made", marks=[pytest.mark.slow] if SHARED_DATA.is_dir() else []),
@@ -107,7 +111,7 @@ class Place:
 
 def make_place(folder: Path, server: Server, name: str, text: str) -> Place:
     path = folder / f"{name}.yaml"
-    path.write_text(text + SCHEDULE)
+    path.write_text(text + SCHEDULE + "retrain: {pool: cpu}\n")
     root = folder / "root"
     run_lsntp(server, "deploy", str(path), f"--set=root={root}")
     return Place(path, root, folder / "oracle")
@@ -160,7 +164,10 @@ def bucket(upstream: Runs, folder: Path, server: Server) -> Place:
     text = BUCKET.format(
         bucket=upstream.bucket.bucket, start=start, middle=middle, late=late, end=end
     )
-    return make_place(folder, server, "bucket", text)
+    place = make_place(folder, server, "bucket", text)
+    for flow in ("forecast", "evaluate"):  # no more than ingests are wanted of this domain
+        server.request("DELETE", f"/deployments/{server.deployment(f'{flow}/bucket')['id']}")
+    return place
 
 
 @pytest.fixture(scope="module")
@@ -232,9 +239,9 @@ def test_new_analyses_are_forecast_and_scored_and_a_retraining_takes_parameters(
 ) -> None:
     frames.write("later", 120, 160)
     server.complete(server.tick("ingest/america"))
-    server.complete(server.tick("forecast/america"))
+    server.complete(server.started_by_event("forecast/america"))
     retraining = server.trigger("train/america", {"models": ["ridge"], "force": True})
-    server.complete(server.tick("evaluate/america"))
+    server.complete(server.started_by_event("evaluate/america"))
     server.complete(retraining)
 
     workspace = Workspace.of(america.domain())
@@ -253,8 +260,14 @@ def test_new_analyses_are_forecast_and_scored_and_a_retraining_takes_parameters(
     found, expected = read(workspace.evaluation), read(undisturbed.evaluation)
     xr.testing.assert_identical(found["absolute_error_sum"], expected["absolute_error_sum"])
 
-    keys = {artifact["key"] for artifact in server.post("/artifacts/filter", {})}
-    assert {"coverage-america", "skill-america"} <= keys
+    artifacts = {one["key"]: one["data"] for one in server.post("/artifacts/filter", {})}
+    assert json.loads(artifacts["coverage-america"])[0]["start"] == "2013-01-01T00:00Z"
+    scores = json.loads(artifacts["skill-america"])
+    assert {row["model"] for row in scores} == {"persistence", "ridge"}
+    assert all(row["mae"] == round(row["mae"], 3) for row in scores)
+    about = {"resource": {"id": ["lsntp.domain.america"]}}
+    events = server.post("/events/filter", {"filter": about})["events"]
+    assert {"lsntp.new-analysis", "lsntp.new-forecast"} <= {event["event"] for event in events}
 
 
 def test_the_tick_after_a_killed_flow_completes_its_work_and_leaks_no_slot(

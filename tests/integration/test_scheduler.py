@@ -30,6 +30,7 @@ schedule:
   reconcile: "0 0 29 2 *"
   forecast: "0 0 29 2 *"
   evaluate: "0 0 29 2 *"
+  watch: "0 0 29 2 *"
   train: "0 0 29 2 *"
 retrain: {pool: cpu}
 """
@@ -129,7 +130,7 @@ def test_prefects_own_command_deploys_the_file_as_written(server: Server) -> Non
     for one in deployed:
         server.request("DELETE", f"/deployments/{one['id']}")
     domains = {"demo", "era5-hourly", "gfs-6hourly", "ncep-6hourly"}
-    assert len(deployed) == 6 * len(domains)
+    assert len(deployed) == 7 * len(domains)
     for one in deployed:
         assert one["parameters"]["domain"] == one["name"]
         assert one["tags"] == ["lsntp", one["name"]]
@@ -198,7 +199,7 @@ def test_the_doctor_finds_runs_to_come_and_a_domain_without_deployments(
     assert sound["prefect api"]["health"] == "ok"
     # The others tick on 29 February only.
     assert (
-        "nothing soon of evaluate/tiny, forecast/tiny, reconcile/tiny, train/tiny"
+        "nothing soon of evaluate/tiny, forecast/tiny, reconcile/tiny, train/tiny, watch/tiny"
         in (sound["prefect schedule"]["found"])
     )
     other = doctor(domain.name, "--set=domain=other")["prefect schedule"]

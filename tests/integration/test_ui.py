@@ -16,6 +16,7 @@ from tests.lsntp.report.browser import CHROMIUM, chromium
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(1800),
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
 ]
 DOMAIN = """

@@ -6,7 +6,8 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import MemoryStore
 
-from lsntp.archives.staging import ArraySpec, Staging, as_slots, open_store
+from lsntp.archives.staging import ArraySpec, Staging, as_slots
+from lsntp.archives.stores import open_store
 from lsntp.errors import ArchiveError
 
 TABLE = ArraySpec("table", ("model", "time"), (0, 0), (2, 4), "int32", -1)

@@ -94,3 +94,17 @@ def test_an_input_that_is_not_asked_for_is_refused():
     history, known, _ = inputs()
     with pytest.raises(ModelError, match="known_future of none"):
         build(forced=False)(history, known)
+
+
+def test_gain_and_climatology_act_as_in_plus():
+    history, known, static = inputs()
+    untrained = build(gain=2.0, climatology="change")
+    expected = history[:, -1:] + known[:, T:, :1] - known[:, T - 1 : T, :1]
+    torch.testing.assert_close(untrained(history, known, static), expected)
+    network = shake(untrained)
+    seen = []
+    network.stem.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    network(history, known, static)
+    torch.testing.assert_close(seen[0][:, :T], 2 * (history - known[:, :T, :1])[:, :, 0])
+    usual = known[:, :, 0]
+    torch.testing.assert_close(seen[0][:, T:-2:2], 2 * (usual - usual.mean(dim=1, keepdim=True)))

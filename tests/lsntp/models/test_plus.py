@@ -13,6 +13,7 @@ from lsntp.models.registry import build_network, is_told, parameter_count
 T, K, H, W = 3, 4, 6, 9
 DAY = 3  # steps: lead 4 lies beyond it
 SMALL = {"hidden": 4, "embedding": 3, "stem": 3, "width": 5, "context": 1, "stride": 2}
+SMALL |= {"gain": 1.0, "climatology": "level"}
 RECURRENT = {"recurrence": True, "nodes": 0}
 
 
@@ -61,7 +62,9 @@ BOTH = pytest.mark.parametrize("parts", [{}, RECURRENT], ids=["nodes", "recurren
 def test_untrained_it_is_persistence_with_the_climatological_increment(parts):
     history, known, static = inputs()
     expected = history[:, -1:] + known[:, T:, :1] - known[:, T - 1 : T, :1]
-    torch.testing.assert_close(build(**parts)(history, known, static), expected)
+    for settings in ({}, {"gain": 2.5, "climatology": "change"}):
+        network = build(**parts, **settings)
+        torch.testing.assert_close(network(history, known, static), expected)
 
 
 @BOTH
@@ -211,6 +214,8 @@ def test_a_step_sees_the_forcings_of_itself_and_the_next_one():
         ({"strength": "one"}, 1),
         ({"long_range": False}, 1 + 3 * 5 * 3),
         ({"anomalies": False}, 0),
+        ({"gain": 2.0}, 0),
+        ({"climatology": "change"}, 0),
         ({"residual": False}, 0),
         ({"dropout": 0.0}, 0),
         ({"forget_bias": 0.0}, 0),
@@ -324,6 +329,8 @@ def test_yesterday_without_the_length_of_a_day_is_refused():
     [
         {"anomalies": False},
         {"residual": False},
+        {"gain": 2.0},
+        {"climatology": "change"},
         {"reach_km": 0},
         {**RECURRENT, "anomalies": False},
         {**RECURRENT, "residual": False},
@@ -473,3 +480,20 @@ def test_nodes_add_nothing_at_first_and_act_when_trained():
     torch.testing.assert_close(path(x, graph), x)
     shake(network)
     assert not torch.allclose(path(x, graph), x)
+
+
+def test_inside_an_anomaly_is_larger_by_the_gain_and_the_climatology_has_no_place():
+    network = build(gain=3.0, climatology="change")
+    history, known, static = inputs()
+    seen = []
+    network.context.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    plain = network(history, known, static)
+    anomalies = (history - known[:, :T, :1])[:, :, 0]
+    torch.testing.assert_close(seen[0][:, :T], 3 * anomalies)
+    told = seen[0][:, T : T + 2 * (T + K)].unflatten(1, (T + K, 2))
+    usual = known[:, :, 0]
+    torch.testing.assert_close(told[:, :, 0], 3 * (usual - usual.mean(dim=1, keepdim=True)))
+    torch.testing.assert_close(told[:, :, 1], known[:, :, 1])
+    # Warmer everywhere and always, climatology too: the forecast is warmer by as much, no more.
+    warmer = known + torch.tensor([7.0, 0.0]).view(2, 1, 1)
+    torch.testing.assert_close(network(history + 7, warmer, static), plain + 7)

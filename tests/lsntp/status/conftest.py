@@ -93,8 +93,8 @@ def troubled(**changes):
     judgements[6] = judgement(
         AlarmName.DISK_SPACE, Level.RED, open_since=since, found="1.2 GB free"
     )
-    content = {"level": Level.RED, "judgements": tuple(judgements)}
-    return status("era5-hourly", **content | changes)
+    content = {"domain": "era5-hourly", "level": Level.RED, "judgements": tuple(judgements)}
+    return status(**content | changes)
 
 
 def new(**changes):

@@ -6,70 +6,55 @@ import numpy as np
 import pytest
 
 from lsntp.alarms import AlarmName, Level, findings
-from lsntp.evaluation.breakdown import skill_through_time
+from lsntp.evaluation.scoring import evaluate
 from lsntp.names import Status as HourStatus
-from lsntp.status.collect import moment, status_of
-from lsntp.times import Period, hours, parse_time
-from lsntp.training.champion import promote
-from lsntp.training.versions import latest_version
+from lsntp.status.collect import status_of
+from lsntp.times import hours, parse_time
 from lsntp.workspace import Workspace
+from tests.lsntp.evaluation.conftest import make_world
 
 NOW = parse_time("2021-01-16T02")
 SINCE = dt.datetime(2021, 1, 15, tzinfo=dt.UTC)
 
 
 @pytest.fixture(scope="module")
-def scored(_trained_root, make_domain, tmp_path_factory):
-    """The small domain with ridge as champion, its last forecasts scored."""
-    import shutil
-
-    from lsntp.evaluation.scoring import evaluate
-    from lsntp.forecasting import forecast
-
-    root = tmp_path_factory.mktemp("scored") / "root"
-    shutil.copytree(_trained_root, root)
-    domain = make_domain(root, bootstrap_samples=100)
-    ridge = latest_version(Workspace.of(domain).models, "ridge")
-    promote(domain, ridge.version, by="test", reason="test")
-    forecast(
-        domain, models=["persistence", "ridge"], period=Period.parse("2021-01-13", "2021-01-16")
-    )
-    evaluate(domain)
-    return domain
+def scored(tmp_path_factory):
+    """Six-hourly to 2024-02-02T18; the champion misses by 1 K since 29 January, persistence 2 K."""
+    world = make_world(tmp_path_factory.mktemp("scored"))
+    world.ingest(world.times[:56])
+    world.prepare()
+    world.forecast("persistence", world.times[36:56], 2.0)
+    world.forecast("champion", world.times[36:56], 1.0, version="net-0123456789ab")
+    evaluate(world.domain)
+    return world.domain
 
 
 def test_a_document_says_what_the_archives_hold(scored):
-    found = findings(scored, NOW)
-    status = status_of(scored, found, {AlarmName.DISK_SPACE: SINCE}, NOW)
-    assert status.analysis.time == dt.datetime(2021, 1, 15, 23, tzinfo=dt.UTC)
+    now = parse_time("2024-02-02T21")
+    status = status_of(scored, findings(scored, now), {AlarmName.DISK_SPACE: SINCE}, now)
+    assert status.analysis.time == dt.datetime(2024, 2, 2, 18, tzinfo=dt.UTC)
     assert (status.analysis.status, status.analysis.age_h) == ("final", 3.0)
     assert status.forecast.init_time == status.analysis.time
-    assert status.forecast.valid_until == dt.datetime(2021, 1, 16, 2, tzinfo=dt.UTC)
-    assert status.forecast.model_version.startswith("ridge-")
-    assert (status.coverage.expected, status.coverage.final) == (168, 168)
+    assert status.forecast.valid_until == dt.datetime(2024, 2, 3, 6, tzinfo=dt.UTC)
+    assert status.forecast.model_version == "net-0123456789ab"
+    assert (status.coverage.expected, status.coverage.final) == (28, 28)
     assert status.disk.total_gb >= status.disk.free_gb > 0
-    assert (status.made_at, status.good_until) == (
-        moment(NOW),
-        moment(NOW) + dt.timedelta(minutes=60),
-    )
+    assert status.made_at == dt.datetime(2024, 2, 2, 21, tzinfo=dt.UTC)
+    assert status.good_until - status.made_at == dt.timedelta(minutes=60)
     since = {one.name: one.open_since for one in status.judgements}
     assert since.pop(AlarmName.DISK_SPACE) == SINCE
     assert set(since.values()) == {None}
 
 
 def test_the_skill_is_that_of_the_champion_against_persistence(scored):
-    status = status_of(scored, findings(scored, NOW), {}, NOW)
-    whole = skill_through_time(
-        scored,
-        window_days=3,
-        baseline="persistence",
-        models=["champion"],
-        period=Period.parse("2021-01-13", "2021-01-16"),
-    ).sel(model="champion")
-    assert status.skill.skill == pytest.approx(float(whole["skill"][-1]), abs=1e-4)
-    assert status.skill.init_times == int(whole["init_times"][-1])
-    assert [day.day for day in status.skill.daily] == ["2021-01-13", "2021-01-14", "2021-01-15"]
-    assert status.why_no_skill == ""
+    skill = status_of(scored, [], {}, NOW).skill
+    assert skill.skill == pytest.approx(0.5, abs=1e-3)  # 1 - 1 K / 2 K
+    assert skill.mae_k == pytest.approx(1.0, abs=1e-3)
+    assert skill.init_times == 18  # the last two have no truth for their last lead
+    assert skill.until == "2024-02-02"
+    days = [f"2024-{day}" for day in ("01-29", "01-30", "01-31", "02-01", "02-02")]
+    assert [one.day for one in skill.daily] == days
+    assert [one.skill for one in skill.daily] == pytest.approx([0.5] * 5, abs=1e-3)
 
 
 def test_an_empty_root_has_nothing_and_says_why(make_domain, tmp_path):

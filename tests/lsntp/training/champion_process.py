@@ -33,7 +33,7 @@ def main() -> None:
     if role == "die-renaming":
         Path.replace = die  # type: ignore[assignment, method-assign]
     if role == "die-renamed":
-        durable._flush_folder = die
+        durable.flush = die
     print("ready", flush=True)
     sys.stdin.readline()
     if role == "offer":

@@ -87,7 +87,7 @@ def test_bfloat16_keeps_weights_in_float32_and_ends_near_the_fit_in_float32(
 
 def test_a_traced_step_of_plus_equals_the_plain_one(toys, traced):
     # Fed with nothing, a decoder runs all its steps in one call, which can be compiled.
-    fed_with_nothing = PLUS.model_copy(update={"decoder_input": "none"})
+    fed_with_nothing = PLUS.model_copy(update={"decoder_input": "none", "recurrence": True})
     network, windows = untrained(fed_with_nothing, toys), toys.ToldNoise(4)
     config = TrainingConfig(batch_size=4, compile=True)
 
