@@ -54,7 +54,7 @@ def main() -> None:
         with ExitStack() as stack:
             address = "local"
             if place != "threads":
-                cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+                cluster = LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
                 address = stack.enter_context(cluster).scheduler_address
             stack.enter_context(on_cluster(DaskConfig(cluster=address)))
             for name, way in ways.items():

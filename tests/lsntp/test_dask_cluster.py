@@ -43,7 +43,7 @@ def spawned(*words: str) -> Iterator[subprocess.Popen[str]]:
 @contextmanager
 def processes(*worker_options: str) -> Iterator[tuple[str, list[subprocess.Popen[str]]]]:
     """A scheduler and two workers, each an OS process; the scheduler's address and the workers."""
-    quiet = ("--no-dashboard",)
+    quiet = ("--dashboard-address", ":0")
     with ExitStack() as stack:
         scheduler = stack.enter_context(
             spawned("dask_scheduler", "--host", "127.0.0.1", "--port", "0", *quiet)
@@ -114,7 +114,7 @@ def test_a_block_that_ends_every_worker_is_named_and_the_others_can_be_computed(
     poison = Doubling(tmp_path, fatal=7.0, always=True)
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 1}),
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         on_cluster(on(cluster.scheduler_address)),
     ):
         with pytest.raises(
@@ -148,7 +148,7 @@ def test_a_block_that_raises_is_named(blocks: dict[str, np.ndarray], where: str)
         address = "local"
         if where == "cluster":
             cluster = LocalCluster(
-                n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+                n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
             )
             address = stack.enter_context(cluster).scheduler_address
         stack.enter_context(on_cluster(on(address)))
@@ -158,7 +158,7 @@ def test_a_block_that_raises_is_named(blocks: dict[str, np.ndarray], where: str)
 
 def test_a_scheduler_without_workers_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lsntp.dask_cluster, "WITHOUT_WORKERS_S", 0.5)
-    with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as cluster:
         address = cluster.scheduler_address
         with pytest.raises(ClusterError, match=r"Expected workers.*found none.*dask worker"):
             on_cluster(on(address)).__enter__()
@@ -175,7 +175,7 @@ def test_workers_of_other_versions_are_named(
     monkeypatch.setattr(Client, "get_versions", versions)
     with (
         caplog.at_level(logging.WARNING, "lsntp.dask_cluster"),
-        LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as cluster,
         on_cluster(on(cluster.scheduler_address)),
     ):
         pass
@@ -187,7 +187,7 @@ def test_workers_of_other_versions_are_named(
 def test_workers_of_the_same_versions_are_no_news(caplog: pytest.LogCaptureFixture) -> None:
     with (
         caplog.at_level(logging.WARNING, "lsntp.dask_cluster"),
-        LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=1, processes=False, dashboard_address=":0") as cluster,
         on_cluster(on(cluster.scheduler_address)),
     ):
         pass
