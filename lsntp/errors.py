@@ -119,6 +119,12 @@ class ClusterError(LsntpError, ConnectionError):
     is_transient = True
 
 
+class BlockError(LsntpError, RuntimeError):
+    """A block of a computation fails wherever it is tried; the message names it."""
+
+    exit_code = 12
+
+
 class RankLostError(LsntpError, ChildProcessError):
     """A process of a fit on several devices was lost; run again, it goes on: worth a retry."""
 

@@ -1,6 +1,7 @@
 """Fetch, judge, regrid, publish: what every run does with the hours it chose to ask for."""
 
 import json
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any, Final
@@ -15,13 +16,13 @@ from lsntp.archives.layout import CONFIGURATION, frames_per_chunk
 from lsntp.archives.ledger import HourLedger
 from lsntp.archives.quarantine import DIGEST_LENGTH, LIMITS, Quarantine, Rejection
 from lsntp.config import Domain
-from lsntp.dask_cluster import on_cluster
-from lsntp.errors import ArchiveNotFoundError, SourceDataError, SourceUnavailableError
+from lsntp.dask_cluster import compute_blocks, on_cluster
+from lsntp.errors import ArchiveNotFoundError, BlockError, SourceDataError, SourceUnavailableError
 from lsntp.grid import Grid
-from lsntp.names import LATITUDE, LONGITUDE, SOURCE_DIGEST, STATUS, T2M, TIME, Status
+from lsntp.names import FIELD_DIMS, LATITUDE, LONGITUDE, SOURCE_DIGEST, STATUS, T2M, TIME, Status
 from lsntp.progress import open_bar
 from lsntp.quality import History, assess
-from lsntp.regrid import conservative_weights, regrid
+from lsntp.regrid import conservative_weights
 from lsntp.sources import Source, Upstream
 from lsntp.times import Instant, Period, Times, format_time
 from lsntp.workspace import Workspace
@@ -35,6 +36,7 @@ HISTORY_MARGIN = np.timedelta64(8, "D")
 """Stored fields this far around a block are what its fields are compared with."""
 During = Callable[[], AbstractContextManager[None]]
 """Makes what holds while one piece is taken, such as the right to ask the source and to write."""
+_log = logging.getLogger(__name__)
 _NONE: Final[Times] = np.array([], "datetime64[ns]")
 USABLE: Final = [int(status) for status in Status if status.is_usable]
 
@@ -260,7 +262,7 @@ class Intake:
 
     def _publish(self, accepted: xr.Dataset, native: Grid) -> None:
         chunk = frames_per_chunk(self._domain.cadence)
-        fields = regrid(accepted[T2M].chunk({TIME: chunk}), self._grid).compute()
+        fields = _regridded(accepted[T2M], self._grid, chunk, accepted.attrs.get("files"))
         frames = xr.Dataset(
             {T2M: fields, STATUS: accepted[STATUS], SOURCE_DIGEST: accepted[SOURCE_DIGEST]}
         )
@@ -366,6 +368,28 @@ def _days(times: Times) -> Sequence[Times]:
     return np.split(
         times, np.flatnonzero(np.diff(times.astype("datetime64[D]").astype(np.int64))) + 1
     )
+
+
+def _regridded(fields: xr.DataArray, grid: Grid, chunk: int, files: str | None) -> xr.DataArray:
+    """Fields on the domain's grid, computed ``chunk`` frames a block.
+
+    Raises:
+        SourceDataError: if a block cannot be computed; says which times and files it is of.
+    """
+    native = Grid(fields[LATITUDE].to_numpy(), fields[LONGITUDE].to_numpy())
+    times, values = fields[TIME].to_numpy(), fields.to_numpy()
+    blocks = {}
+    for first in range(0, times.size, chunk):
+        span = times[first : first + chunk]
+        name = f"{format_time(span[0])}..{format_time(span[-1])} of {files or T2M} ({first})"
+        blocks[name] = values[first : first + chunk]
+    try:
+        computed = compute_blocks(conservative_weights(native, grid).apply, blocks)
+    except BlockError as error:
+        _log.warning("%s", error)
+        raise SourceDataError(str(error)) from error
+    coords = {TIME: times, LATITUDE: grid.latitude, LONGITUDE: grid.longitude}
+    return xr.DataArray(np.concatenate(list(computed.values())), coords, FIELD_DIMS, T2M)
 
 
 def _to_json(grid: Grid) -> str:

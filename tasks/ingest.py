@@ -48,10 +48,11 @@ def publish_coverage(domain: Domain) -> dict[str, int]:
     """Show what every expected hour is as a table artifact; returns the count of each state."""
     found = life_cycle(domain)
     spans = found.spans()
+    earlier = max(0, len(spans) - MAX_SPANS)
     create_table_artifact(
         key=f"coverage-{domain.domain}",
         table=[span.to_json() for span in spans[-MAX_SPANS:]],
-        description=f"Expected hours of {domain.domain}; {max(0, len(spans) - MAX_SPANS)} earlier "
-        "spans are in `lsntp status --json`",
+        description=f"Expected hours of {domain.domain}"
+        + (f"; {earlier} earlier spans are in `lsntp status --json`" if earlier else ""),
     )
     return {state.value: count for state, count in found.counts.items()}

@@ -1,5 +1,8 @@
 """Automations on a server: what it does by itself when an event comes, or fails to."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -8,10 +11,11 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.events import DeploymentTriggerTypes
 from prefect.events.schemas.automations import Automation, AutomationCore
 from prefect.exceptions import ObjectNotFound
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from flows.deployment.change import Fields
 from flows.deployment.deployments import PlannedDeployment
+from lsntp.errors import DeploymentError
 
 BLOCK = "block"
 """The key of an action that names a block as ``type/name``; the server wants its id."""
@@ -20,13 +24,33 @@ _TRIGGER: TypeAdapter[DeploymentTriggerTypes] = TypeAdapter(DeploymentTriggerTyp
 _COMPARED = ("description", "enabled", "trigger", "actions")
 
 
-class _Named:
-    """What automations have in common: they are found by their name."""
+@dataclass(frozen=True)
+class _Named(ABC):
+    """What automations have in common: they are found by their name.
 
-    name: str
+    Attributes:
+        spec: the entry of the file, the domain's name filled in.
+    """
 
+    spec: dict[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """What it is."""
+        return "automation"
+
+    @property
+    def name(self) -> str:
+        """As in the file."""
+        return str(self.spec["name"])
+
+    @abstractmethod
     def core(self, client: SyncPrefectClient) -> AutomationCore:
-        raise NotImplementedError
+        """The automation, with ids of this server.
+
+        Raises:
+            DeploymentError: if Prefect takes the entry for none.
+        """
 
     def expected(self, client: SyncPrefectClient) -> Fields:
         """What decides when it acts, and how."""
@@ -57,47 +81,29 @@ class Trigger(_Named):
     """A deployment that runs on an event, made as ``prefect deploy`` makes it.
 
     Attributes:
-        spec: of ``triggers`` in infra/prefect.yaml.
         deployment: what it runs.
     """
 
-    spec: dict[str, Any]
     deployment: PlannedDeployment
-    kind: str = "automation"
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        """As in the file."""
-        return str(self.spec["name"])
 
     def core(self, client: SyncPrefectClient) -> AutomationCore:
         """The automation, for the deployment as it is on the server now."""
         there = self.deployment.read(client)
-        trigger = _TRIGGER.validate_python(self.spec)
+        with _understood(self.name):
+            trigger = _TRIGGER.validate_python(self.spec)
         trigger.set_deployment_id(there.id if there else UUID(int=0))
         return trigger.as_automation()
 
 
 @dataclass(frozen=True)
 class Standing(_Named):
-    """An automation of infra/automations.yaml.
-
-    Attributes:
-        spec: the entry, the domain's name filled in.
-    """
-
-    spec: dict[str, Any]
-    kind: str = "automation"
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        """As in the file."""
-        return str(self.spec["name"])
+    """An automation of infra/automations.yaml."""
 
     def core(self, client: SyncPrefectClient) -> AutomationCore:
         """The automation, the ids of its blocks filled in."""
         actions = [_with_block_id(client, action) for action in self.spec["actions"]]
-        return AutomationCore.model_validate({**self.spec, "actions": actions})
+        with _understood(self.name):
+            return AutomationCore.model_validate({**self.spec, "actions": actions})
 
     def lacks(self, client: SyncPrefectClient) -> str | None:
         """The first block it names that is not on the server."""
@@ -105,6 +111,20 @@ class Standing(_Named):
             if BLOCK in action and _block_id(client, action[BLOCK]) is None:
                 return str(action[BLOCK])
         return None
+
+
+@contextmanager
+def _understood(name: str) -> Iterator[None]:
+    """Prefect's refusal of an entry, in one line."""
+    try:
+        yield
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise DeploymentError(
+            f"Expected the entry {name!r} in infra/ to be an automation of Prefect, found at "
+            f"{where}: {first['msg']}; correct it there."
+        ) from error
 
 
 def _fields(automation: AutomationCore) -> Fields:

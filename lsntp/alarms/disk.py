@@ -12,8 +12,8 @@ GB: Final = 1e9
 
 
 def place_of(domain: Domain) -> Path:
-    """The archive root, or the nearest folder above it that is there."""
-    root = Workspace.of(domain).root
+    """The archive root (of a bucket the work folder), or the nearest folder that is there."""
+    root = Workspace.of(domain).machine
     return next(folder for folder in (root, *root.parents) if folder.exists())
 
 
@@ -23,7 +23,7 @@ def disk_space(domain: Domain) -> Finding:
     Raises:
         OSError: if the disk cannot be asked.
     """
-    rule, root = domain.alarms, Workspace.of(domain).root
+    rule, root = domain.alarms, Workspace.of(domain).machine
     free = shutil.disk_usage(place_of(domain)).free / GB
     return Finding(
         AlarmName.DISK_SPACE,

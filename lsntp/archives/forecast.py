@@ -213,11 +213,12 @@ class ForecastArchive(LeadTimeArchive):
         if not np.all(init_times[1:] > init_times[:-1]):
             faults.append("initial times ascending, each once, found others")
         wanted = (shape[0], len(QUANTILES), *shape[1:])
+        is_finite = np.isfinite(t2m).all() and (quantiles is None or np.isfinite(quantiles).all())
         if quantiles is not None and quantiles.shape != wanted:
             faults.append(f"quantiles of shape {wanted}, found {quantiles.shape}")
-        elif quantiles is not None and not (np.diff(quantiles, axis=1) >= 0).all():
+        elif quantiles is not None and is_finite and not (np.diff(quantiles, axis=1) >= 0).all():
             faults.append("quantiles that ascend, found others")
-        if not np.isfinite(t2m).all() or not (quantiles is None or np.isfinite(quantiles).all()):
+        if not is_finite:
             faults.append("finite values, found NaN or infinity")
         if faults:
             raise ArchiveError(

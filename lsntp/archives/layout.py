@@ -14,7 +14,15 @@ from lsntp.archives.staging import ArraySpec, Staging, as_slots
 from lsntp.archives.stores import open_store
 from lsntp.errors import ArchiveError
 from lsntp.grid import Grid
-from lsntp.names import KELVIN, LATITUDE, LEAD_TIME, LONGITUDE, T2M_STANDARD_NAME, Status
+from lsntp.names import (
+    KELVIN,
+    LATITUDE,
+    LEAD_TIME,
+    LONGITUDE,
+    QUANTILE,
+    T2M_STANDARD_NAME,
+    Status,
+)
 from lsntp.places import Place
 from lsntp.times import Duration, Instant, Times, format_duration_h, format_time, hours, parse_time
 
@@ -287,6 +295,6 @@ def open_dataset(path: Place) -> xr.Dataset:
         if "flag_values" in variable.attrs:
             flags = np.asarray(variable.attrs["flag_values"], variable.dtype)
             variable.attrs["flag_values"] = flags
-    for name in (LATITUDE, LONGITUDE):
+    for name in {LATITUDE, LONGITUDE, QUANTILE} & dataset.variables.keys():
         dataset[name].encoding["_FillValue"] = None
     return dataset

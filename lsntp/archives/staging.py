@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import ceil
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -46,6 +46,7 @@ Slots = slice | npt.NDArray[np.int64]
 
 ROOT_KEY: Final = "zarr.json"
 _CONCURRENT_PUTS: Final = 16
+T = TypeVar("T")
 _STRAY: Final = b""
 """In place of the content of a stored chunk that counts for nothing: no chunk is that short."""
 
@@ -138,6 +139,7 @@ class Staging:
         self._staged: dict[str, Buffer] = {}
         self._stored: dict[str, bytes | None] = {}
         self._memory = MemoryStore(self._staged)
+        self._listing: tuple[str, ...] | None = None
         stored = _get(store, ROOT_KEY)
         self._is_new = stored is None and root is None
         document = copy.deepcopy(dict(root)) if root else _parsed(stored, store) if stored else {}
@@ -282,6 +284,7 @@ class Staging:
         metadata = [
             (f"{name}/{ROOT_KEY}", self._staged[f"{name}/{ROOT_KEY}"]) for name in self.names
         ]
+        self._fetch(key for key, _ in metadata)
         for stage in (metadata, [(ROOT_KEY, root)]):
             yield [
                 (key, value)
@@ -355,7 +358,10 @@ class Staging:
         if self._store.supports_deletes:
             sync(self._store.delete(key) if is_chunk else self._store.delete_dir(key))
             return
-        for stray in collect_aiterator(self._store.list_prefix(key)):
+        if self._is_new and self._listing is None:  # one request, not one an array
+            self._listing = collect_aiterator(self._store.list())
+        found = self._listing if self._is_new else collect_aiterator(self._store.list_prefix(key))
+        for stray in found or ():
             if stray == key or stray.startswith(f"{key}/"):
                 self._stored[stray] = _STRAY
 
@@ -366,14 +372,20 @@ class Staging:
         """Bring the published chunks that a region touches into memory, once."""
         chunks = _chunk_shape(self._arrays[name])
         touched = (_touched(slots, chunk) for slots, chunk in zip(selection, chunks, strict=True))
-        for index in itertools.product(*touched):
-            key = "/".join((name, "c", *map(str, index)))
-            if key in self._stored:
-                continue
+        keys = ["/".join((name, "c", *map(str, index))) for index in itertools.product(*touched)]
+        keys = [key for key in keys if key not in self._stored]
+        self._fetch(() if self._is_new else keys)
+        for key in keys:
             stored = _get(self._store, key) if not self._is_new else None
             self._stored[key] = _content(stored)
             if stored is not None:
                 self._staged[key] = stored
+
+    def _fetch(self, keys: Iterable[str]) -> None:
+        """From a bucket, side by side what is about to be asked for: its store remembers."""
+        if not self._store.supports_deletes:
+            for batch in _batches(list(keys), _CONCURRENT_PUTS):
+                sync(_get_all(self._store, batch))
 
     def _array(self, name: str) -> zarr.Array[Any]:
         return zarr.open_array(self._memory, path=name, mode="r+")
@@ -442,9 +454,11 @@ async def _put_all(store: Store, objects: Sequence[tuple[str, Buffer | None]]) -
             raise outcome
 
 
-def _batches(
-    objects: list[tuple[str, Buffer | None]], size: int
-) -> Iterable[list[tuple[str, Buffer | None]]]:
+async def _get_all(store: Store, keys: Sequence[str]) -> None:
+    await asyncio.gather(*(store.get(key, default_buffer_prototype()) for key in keys))
+
+
+def _batches(objects: list[T], size: int) -> Iterable[list[T]]:
     return (objects[start : start + size] for start in range(0, len(objects), size))
 
 

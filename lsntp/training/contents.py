@@ -20,6 +20,7 @@ from lsntp.training_data.statistics import Statistics
 CLIMATOLOGY = "climatology.coefficients"
 HOURS_OF_DAY = "climatology.hours_of_day"
 NETWORK = "network."
+LAND = "static.land_fraction"
 RIDGE = "ridge.coefficients"
 CELL_VARIANCE = "calibration.cell_variance"
 VARIANCE_WEIGHTS = "calibration.weights"

@@ -1,5 +1,6 @@
 """From the analysis archive to model versions: baselines and networks that do not exist yet."""
 
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.lease import writer_lease
 from lsntp.config import Domain, NetworkConfig, Scaling
 from lsntp.errors import ModelError
+from lsntp.grid import Fields
 from lsntp.models.base import Forecaster
 from lsntp.models.baselines import make_baseline
 from lsntp.models.calibration import check_days
@@ -40,6 +42,7 @@ from lsntp.training.versions import (
 )
 from lsntp.training_data.archive import TrainingArchive, build_training_archive
 from lsntp.training_data.blocks import usable_at
+from lsntp.training_data.ground import known_land
 from lsntp.training_data.splits import Split, looking_back, make_split
 from lsntp.workspace import Workspace
 
@@ -109,7 +112,8 @@ def train(
 
     Raises:
         ModelError: if a name is unknown, the parent does not fit, or a loss is not finite.
-        TrainingDataError: if there are too few analyses to train or validate on.
+        TrainingDataError: if there are too few analyses to train, validate or calibrate on, or
+            the static fields that a network is told cannot be used.
         ArchiveError: if there is no analysis archive, or it has another grid.
         ArchiveBusyError: if another process is training the same version.
         StorageError: if the storage refuses.
@@ -129,7 +133,8 @@ def train(
     split = make_split(domain, analysis)
     if any(network.quantiles for name, network in domain.networks.items() if name in names):
         check_days(split.validation)
-    workshop = _Workshop(domain, workspace, analysis, split, parent)
+    land = _told_land(domain, names)
+    workshop = _Workshop(domain, workspace, analysis, split, parent, land)
     return [workshop.train(name, force=force) for name in names]
 
 
@@ -154,6 +159,7 @@ class _Workshop:
     analysis: AnalysisArchive
     split: Split
     parent: ModelVersion | None
+    land: Fields | None
 
     def train(self, model: str, *, force: bool) -> TrainReport:
         """Make the version of one model unless it is there."""
@@ -251,13 +257,14 @@ class _Workshop:
             parent=self.parent,
             work=work,
             identity=recipe.version,
+            land=self.land,
         )
         forecaster = fitted.forecaster
         if self.domain.networks[recipe.model].quantiles:
             forecaster = calibrated(forecaster, self.analysis, self.split.validation)
         return _Fit(
             forecaster,
-            network_tensors(forecaster.networks, archive.statistics, forecaster.calibration),
+            network_tensors(forecaster),
             fitted.parameters,
             sum(fit.seconds for fit in fitted.fits),
             fitted.fits[0].accelerator,
@@ -270,6 +277,8 @@ class _Workshop:
         settings = _deciding_settings(network) if network else {}
         if model == Ridge.name:
             settings = {"penalty": domain.ridge_penalty}
+        if self.land is not None and _is_told_land(domain, model):
+            settings["land"] = hashlib.sha256(self.land.tobytes()).hexdigest()
         return recipe_for(
             domain,
             model=model,
@@ -291,6 +300,19 @@ def _deciding_settings(network: NetworkConfig) -> dict[str, Any]:
     settings = network.model_dump(mode="json", exclude={"training": set(UNDECISIVE)})
     settings["training"]["batch_size"] = step_windows(network.training)
     return settings
+
+
+def _told_land(domain: Domain, names: Sequence[str]) -> Fields | None:
+    """The domain's own share of land, if it names static fields and a network is told them."""
+    if domain.static is None or not any(_is_told_land(domain, name) for name in names):
+        return None
+    return known_land(domain)
+
+
+def _is_told_land(domain: Domain, model: str) -> bool:
+    from lsntp.models.registry import is_told
+
+    return model in domain.networks and is_told(domain.networks[model].architecture)[1]
 
 
 def _chosen(

@@ -9,6 +9,7 @@ from torch import nn
 
 from lsntp.config import Domain, NetworkConfig
 from lsntp.errors import ModelError
+from lsntp.grid import Fields
 from lsntp.models.registry import parameter_count
 from lsntp.training.devices import window_bytes
 from lsntp.training.network import (
@@ -61,6 +62,7 @@ def fit_members(
     parent: ModelVersion | None,
     work: Path,
     identity: str,
+    land: Fields | None = None,
 ) -> FittedMembers:
     """Fit every member of a network, one after the other; each is resumable by itself.
 
@@ -76,12 +78,13 @@ def fit_members(
         parent: a version to start from.
         work: for checkpoints and logs; with several members, a folder each.
         identity: see :func:`~lsntp.training.network_fit.fit_network`.
+        land: see :func:`~lsntp.training.network.make_forecaster`.
 
     Raises:
         ModelError: if the parent does not fit, a part to freeze is none, or a loss is not finite.
     """
     config = domain.networks[model]
-    forecaster = make_forecaster(model, (), config, archive.statistics, domain)
+    forecaster = make_forecaster(model, (), config, archive.statistics, domain, land)
     frames = len(forecaster.offsets)
     cache = FrameCache(
         archive,

@@ -103,7 +103,7 @@ def import_checkpoint(
             durations_s={"validation": round(time.perf_counter() - started, 3)},
             created_at=now_utc(),
         ),
-        tensors=network_tensors([network], archive.statistics),
+        tensors=network_tensors(forecaster),
         config=domain.to_yaml(),
         statistics=archive.statistics.to_dict(),
         scores=scores.to_dict() if scores else {"windows": 0},

@@ -18,6 +18,7 @@ from lsntp.models.calibration import Calibration
 from lsntp.models.registry import build_network, frames_of, is_told
 from lsntp.times import LeadTimes, Times
 from lsntp.training.contents import (
+    LAND,
     NETWORK,
     calibration_shapes,
     calibration_tensors,
@@ -149,8 +150,12 @@ def make_forecaster(
     config: NetworkConfig,
     statistics: Statistics,
     domain: Domain,
+    land: Fields | None = None,
 ) -> NetworkForecaster:
-    """The forecaster of a model's members, which may still be trained further."""
+    """The forecaster of a model's members, which may still be trained further.
+
+    It is told of ``land`` (H, W), the share of it; of that of :mod:`lsntp.land` for None.
+    """
     transform = TargetTransform(config.target, Scaler(config.scaling, statistics), statistics)
     frames = frames_needed(config, domain)
     offsets = tuple(range(1 - frames, 1))
@@ -160,12 +165,12 @@ def make_forecaster(
         transform,
         domain.lead_times,
         offsets,
-        _forcings(config, transform.scaler, domain, frames),
+        _forcings(config, transform.scaler, domain, frames, land),
     )
 
 
 def _forcings(
-    config: NetworkConfig, scaler: Scaler, domain: Domain, frames: int
+    config: NetworkConfig, scaler: Scaler, domain: Domain, frames: int, land: Fields | None
 ) -> Forcings | None:
     """What the network is told beside the history, if it asks for any of it."""
     known, static = is_told(config.architecture)
@@ -179,6 +184,7 @@ def _forcings(
         domain.horizon,
         is_known=known,
         is_static=static,
+        land=land,
     )
 
 
@@ -194,16 +200,18 @@ def untrained_network(config: NetworkConfig, domain: Domain) -> nn.Module:
     )
 
 
-def network_tensors(
-    networks: Sequence[nn.Module], statistics: Statistics, calibration: Calibration | None = None
-) -> dict[str, npt.NDArray[Any]]:
+def network_tensors(forecaster: NetworkForecaster) -> dict[str, npt.NDArray[Any]]:
     """Everything a network's version needs, by tensor name; of several members also by number."""
-    weights = {
+    tensors = {
         NETWORK + name: tensor.detach().cpu().numpy()
-        for name, tensor in _together(networks).state_dict().items()
+        for name, tensor in _together(forecaster.networks).state_dict().items()
     }
-    calibrated = calibration_tensors(calibration) if calibration else {}
-    return weights | climatology_tensors(statistics.climatology) | calibrated
+    tensors |= climatology_tensors(forecaster.transform.statistics.climatology)
+    if forecaster.calibration is not None:
+        tensors |= calibration_tensors(forecaster.calibration)
+    if forecaster.forcings is not None and forecaster.forcings.land is not None:
+        tensors[LAND] = forecaster.forcings.land
+    return tensors
 
 
 def restore_network(version: ModelVersion, domain: Domain) -> NetworkForecaster:
@@ -217,7 +225,9 @@ def restore_network(version: ModelVersion, domain: Domain) -> NetworkForecaster:
     networks, tensors = _load(version, config, domain)
     statistics = restore_statistics(version, tensors)
     try:
-        forecaster = make_forecaster(version.model, networks, config, statistics, domain)
+        forecaster = make_forecaster(
+            version.model, networks, config, statistics, domain, tensors.get(LAND)
+        )
         return replace(forecaster, calibration=restore_calibration(tensors))
     except TrainingDataError as error:
         raise ModelError(
@@ -247,6 +257,8 @@ def _load(
     tensors = version.tensors()
     shapes = {NETWORK + name: tuple(t.shape) for name, t in module.state_dict().items()}
     others = climatology_shapes(domain, tensors) | calibration_shapes(domain, tensors)
+    if LAND in tensors:
+        others[LAND] = domain.target_grid.shape
     check_tensors(tensors, shapes | others, version.path)
     module.load_state_dict(
         {name.removeprefix(NETWORK): torch.tensor(tensors[name]) for name in shapes}

@@ -47,6 +47,7 @@ class Forcings:
         history: T.
         horizon: K.
         is_known, is_static: which of the two :meth:`of` gives.
+        land: share of land (H, W); None for that of :mod:`lsntp.land`.
     """
 
     grid: Grid
@@ -56,6 +57,7 @@ class Forcings:
     horizon: int
     is_known: bool = True
     is_static: bool = True
+    land: Fields | None = None
 
     def of(self, init_times: Times) -> tuple[Fields | None, Fields | None]:
         """``known_future`` of the windows and ``static``, as a network takes them."""
@@ -85,7 +87,8 @@ class Forcings:
     def static(self) -> Fields:
         """The channels :data:`STATIC`: (2, H, W) float32."""
         sine = np.sin(np.deg2rad(self.grid.latitude))[:, None]
-        fields = [land_fraction(self.grid), np.broadcast_to(sine, self.grid.shape)]
+        land = land_fraction(self.grid) if self.land is None else self.land
+        fields = [land, np.broadcast_to(sine, self.grid.shape)]
         return np.stack(fields).astype(np.float32)
 
 

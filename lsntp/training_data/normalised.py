@@ -25,6 +25,8 @@ from lsntp.training_data.splits import effective_periods
 from lsntp.training_data.statistics import compute_statistics
 
 SHARD_FRAMES = 720
+SHARD_BYTES = 128 * 2**20
+"""A shard is made and written as a whole: no larger, whatever the grid."""
 
 X = "x"
 CHANNEL = "channel"
@@ -64,8 +66,8 @@ def write_normalised(
     period = effective_periods(domain)["train"]
     statistics = compute_statistics(analysis, period, domain.lead_times)
     chunk = layout.frames_per_chunk(domain.cadence)
-    shard = _shard_frames(chunk, times.size)
     height, width = domain.target_grid.shape
+    shard = _shard_frames(chunk, times.size, frame_bytes=4 * height * width)
     x = xr.apply_ufunc(
         partial(_normalised_block, analysis, Scaler(scaling, statistics)),
         xr.DataArray(times, dims=TIME).chunk({TIME: shard}),
@@ -145,6 +147,7 @@ def _normalised_block(analysis: FieldArchive, scaler: Scaler, times: Times) -> F
     return scaler.scale(fields)[:, None]
 
 
-def _shard_frames(chunk: int, frames: int) -> int:
-    """Frames in a shard: whole chunks, about 720, no more than there are."""
-    return chunk * min(max(1, SHARD_FRAMES // chunk), -(-frames // chunk))
+def _shard_frames(chunk: int, frames: int, *, frame_bytes: int) -> int:
+    """Frames in a shard: whole chunks, about 720 in at most 128 MiB, no more than there are."""
+    wanted = min(SHARD_FRAMES, SHARD_BYTES // frame_bytes)
+    return chunk * min(max(1, wanted // chunk), -(-frames // chunk))

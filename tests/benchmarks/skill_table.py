@@ -1,6 +1,6 @@
 """The skill table of the README: every model on the same windows, with the same minutes of CPU.
 
-Run: OMP_NUM_THREADS=1 python tests/benchmarks/skill_table.py --data DIR --out DIR [--seeds 3]
+Run: OMP_NUM_THREADS=1 python -m tests.benchmarks.skill_table --data DIR --out DIR [--seeds 3]
 
 What is fair. Every network is fitted with the recipe and the CPU minutes of its domain
 (:data:`CASES`): the epochs are those that fit into the minutes at the pace of the row, so that the

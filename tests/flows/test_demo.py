@@ -81,7 +81,7 @@ def test_the_readmes_lines_of_xarray_read_the_latest_forecast(
 ) -> None:
     readme = (Path(__file__).resolve().parents[2] / "README.md").read_text()
     section = readme.partition("## Read the forecasts\n")[2].partition("\n## ")[0]
-    (lines,) = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
+    lines = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)[0]
     exec(lines.replace("lsntp-data", str(root)), {})
     values = [float(line.split()[-1]) for line in capsys.readouterr().out.splitlines()[1:7]]
     assert len(values) == 6

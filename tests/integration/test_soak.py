@@ -1,6 +1,7 @@
 """A hundred slots while flow, worker, server, S3 endpoint and Dask workers die at random.
 
-The kills and their instants are drawn from a seed. GFS comes out run by run in a bucket; each
+The kills and their instants are drawn from a seed. GFS comes out run by run in one bucket, and
+the archives live in another, behind an endpoint that dies with connections on it; each
 round publishes four, lets a tick ingest what it finds, and kills something. At the end every slot
 is there once and equals an undisturbed ingest, nobody holds a slot, and what lived long has not
 grown. ``LSNTP_SOAK_SLOTS`` and ``LSNTP_SOAK_SEED`` choose another length and another fate.
@@ -29,6 +30,7 @@ from lsntp.config import Domain, load_domain
 from lsntp.evaluation.scoring import evaluate
 from lsntp.forecasting import forecast
 from lsntp.ingest import ingest
+from lsntp.places import Place
 from lsntp.times import Period, format_time, hours, utc_now
 from lsntp.training import train
 from lsntp.workspace import Workspace
@@ -60,6 +62,11 @@ KILLS = ("flow", "worker", "server", "s3", "dask")
 KILL_SHARE = 0.8
 """Of the rounds; in the last two fifths of them server and worker live, and must not grow."""
 GROWTH = 1.10
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "writer",
+    "AWS_SECRET_ACCESS_KEY": "writer-secret",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
 DOMAIN = """
 domain: soak
 source:
@@ -78,9 +85,12 @@ split:
 baselines: [persistence]
 bootstrap_samples: 100
 dask: {{cluster: "{dask}"}}
+root: s3://archives/soak
+work: {work}
 retrain: {{pool: cpu}}
 schedule:
-  {{ingest: "{rare}", reconcile: "{rare}", forecast: "{rare}", evaluate: "{rare}", train: "{rare}"}}
+  {{ingest: "{rare}", reconcile: "{rare}", forecast: "{rare}", evaluate: "{rare}", train: "{rare}",
+    watch: "{rare}"}}
 """
 
 
@@ -96,7 +106,6 @@ class System:
         cluster: the process above the Dask workers, which restarts them.
         runs: what comes out upstream.
         yaml: the domain.
-        root: its archives.
     """
 
     server: Server
@@ -106,10 +115,9 @@ class System:
     cluster: Service
     runs: Runs
     yaml: Path
-    root: Path
 
     def domain(self, **overrides: Any) -> Domain:
-        return load_domain(str(self.yaml), overrides={"root": str(self.root), **overrides})
+        return load_domain(str(self.yaml), overrides=overrides)
 
 
 @dataclass
@@ -159,14 +167,16 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         workers = ("--nworkers", "2", "--nthreads", "1", "--no-dashboard")
         cluster = service("dask", str(BIN / "dask"), "worker", address, *here, *workers)
 
-        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
-            patch.delenv(name, raising=False)
+        for name, value in CREDENTIALS.items():
+            patch.setenv(name, value)
+        patch.delenv("AWS_PROFILE", raising=False)
         patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
         patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{front}")
         behind = f"http://127.0.0.1:{moto}"
         wait_for(lambda: _answers(behind), "moto")
         owner = boto3.client("s3", endpoint_url=behind, region_name="us-east-1", **OWNER)
-        owner.create_bucket(Bucket="soak")
+        for bucket in ("soak", "archives"):
+            owner.create_bucket(Bucket=bucket)
         newest = (utc_now() - hours(4)).astype("datetime64[D]").astype("datetime64[ns]")
         start = newest - (HISTORY + SLOTS + 3) // 4 * 4 * CYCLE  # both of 00 UTC
         runs = Runs(Season(MadeLibrary(), start), S3(behind, "soak", owner))
@@ -176,6 +186,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         text = DOMAIN.format(
             bucket="soak",
             dask=address,
+            work=folder / "work",
             rare="0 0 29 2 *",
             **dict(zip(("start", "middle", "late", "end"), times, strict=True)),
         )
@@ -185,9 +196,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         run_lsntp(server, "deploy", str(folder / "soak.yaml"))
         environment = server.environment | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{front}"}
         worker = stack.enter_context(worker_of(environment, folder))
-        made = System(
-            server, worker, gateway, scheduler, cluster, runs, folder / "soak.yaml", folder / "root"
-        )
+        made = System(server, worker, gateway, scheduler, cluster, runs, folder / "soak.yaml")
         ingest(made.domain())
         train(made.domain())
         yield made
@@ -288,15 +297,17 @@ def story(system: System) -> Story:
     return story
 
 
-def read(path: Path) -> xr.Dataset:
-    with xr.open_zarr(path) as dataset:
+def read(place: Place) -> xr.Dataset:
+    """An archive, as plain xarray opens it, without what the clock decides."""
+    with xr.open_zarr(str(place)) as dataset:
         return dataset.drop_vars("ingested_at", errors="ignore").drop_attrs().load()
 
 
 @pytest.fixture(scope="module")
 def oracle(system: System, story: Story) -> Domain:
     """The same slots in one go, without Dask and without a fault."""
-    domain = system.domain(root=str(system.root / "oracle"), **{"dask.cluster": "local"})
+    root = str(system.yaml.parent / "oracle")
+    domain = system.domain(root=root, work=f"{root}/work", **{"dask.cluster": "local"})
     times = system.runs.times
     ingest(domain, period=Period(times[0], times[HISTORY - 1] + CYCLE))
     train(domain)

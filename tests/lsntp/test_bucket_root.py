@@ -18,7 +18,7 @@ from lsntp.training import champion_of, list_versions, promote, rollback, train
 from lsntp.workspace import Workspace
 
 NOW = parse_time("2021-02-01")
-FORECAST = Period.parse("2021-01-12T00", "2021-01-12T12")
+FORECAST = Period.parse("2021-01-12T00", "2021-01-12T04")
 MODELS = ("persistence", "ridge")
 
 

@@ -40,7 +40,7 @@ def test_a_dask_cluster_does_the_regridding_and_gives_the_same_bytes(tmp_path, m
     run(make_domain(tmp_path, root=str(tmp_path / "local")))
     places = places_of_regridding(monkeypatch)
     with LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
     ) as cluster:
         domain = make_domain(
             tmp_path,

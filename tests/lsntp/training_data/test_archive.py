@@ -316,7 +316,7 @@ def test_a_final_hour_in_place_of_a_preliminary_one_gives_a_new_archive(
 def test_a_dask_cluster_makes_the_same_training_data(domain, archive, folder, tmp_path):
     local = build_training_archive(domain, archive, folder, "standard")
     with LocalCluster(
-        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
     ) as cluster:
         elsewhere = domain.model_copy(
             update={"dask": DaskConfig(cluster=cluster.scheduler_address)}
