@@ -19,11 +19,12 @@ SHAPES = {
     "a token of a service": r"\b(?:ghp_|github_pat_|xox[abp]-|glpat-|sk-|pnu_|pnb_)\w{10,}",
     "an incoming webhook": r"https://hooks\.\S+/\w{8,}",
 }
-# A name that says secret, given a value that is neither empty, a reference, a path nor a word in
-# capitals that stands for one.
+# A name that says secret, given a value that is neither empty, a reference, a path, a yes or no,
+# nor a word in capitals that stands for one.
 ASSIGNED = re.compile(
     r"(?i)\b[\w-]*(?:password|passwd|secret[_-]?(?:access[_-]?)?key|auth[_-]string|api[_-]?key|"
-    r"cdsapi_key|token)\b[\"']?\s*[:=]\s*[\"']?(?![\"'\s]|$|\$|\{|/|(?-i:[A-Z_:]+)\b)([^\s\"',}]+)"
+    r"cdsapi_key|token)\b[\"']?\s*[:=]\s*[\"']?(?![\"'\s]|$|\$|\{|/|true\b|false\b|"
+    r"infra/secrets/|(?-i:[A-Z_:]+)\b)([^\s\"',}]+)"
 )
 PLANTED = {
     "aws.env": "AWS_ACCESS_KEY_ID=" + "AKIA" + "IOSFODNN7EXAMPLE",
