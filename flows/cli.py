@@ -10,7 +10,9 @@ from rich.markup import escape
 
 from flows import runtime
 from flows.commands import analyse, archives, look, models, quarantine, run
+from flows.commands.alarms import alarms
 from flows.commands.compare import compare
+from flows.commands.deploy import deploy
 from flows.commands.doctor import doctor
 from flows.commands.export import export
 from flows.commands.static import static
@@ -20,7 +22,8 @@ from lsntp.errors import LsntpError
 EXIT_CODES = """\
 Exit codes: 0 done, 1 unexpected, 2 configuration or usage, 3 grid or period, 4 bad data,
 5 source unavailable, 6 archive, 7 archive busy, 8 storage (full, read-only), 9 training data,
-10 model, 11 evaluation, 12 scheduler, 13 key or licence, 130 interrupted, 143 ended. 5 and 7 are
+10 model or GPU, 11 evaluation, 12 scheduler, 13 key or licence, 14 server and files differ
+(deploy --check), 130 interrupted, 143 ended. 5 and 7 are
 worth a retry."""
 
 UNEXPECTED = 1
@@ -45,10 +48,11 @@ PANELS = {
     LOOK: (look.status, compare, export),
     AFTER: (
         doctor,
+        alarms,
         archives.verify,
         archives.repair,
         static,
-        run.deploy,
+        deploy,
         models.import_checkpoint,
     ),
 }

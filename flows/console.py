@@ -101,7 +101,7 @@ def _gap(span: "Span") -> str:
 
 
 def _print_calendar(domain: Domain, hours: "LifeCycle") -> None:
-    from flows.calendar import calendar
+    from flows.hour_calendar import calendar
 
     drawn = calendar(hours)
     _say(f"Analysis times of {domain.domain}; a letter is {drawn.unit}, the gravest of its times")

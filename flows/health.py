@@ -1,11 +1,11 @@
-"""Does the scheduler schedule? A healthy API alone does not say so."""
+"""Does the scheduler schedule, and does somebody do the work? A healthy API does not say so."""
 
-from datetime import UTC, datetime
-from uuid import UUID
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
-import httpx
+from cronsim import CronSim
 from prefect import __version__
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterId,
@@ -13,110 +13,207 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterExpectedStartTime,
     FlowRunFilterState,
+    FlowRunFilterStateName,
     FlowRunFilterStateType,
+    WorkerFilter,
+    WorkerFilterStatus,
 )
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.responses import DeploymentResponse
-from prefect.settings import PREFECT_API_URL
+from prefect.client.schemas.schedules import CronSchedule
 
-from lsntp.doctor.check import Check, failed, passed, skipped
-from lsntp.secrets import shown
+from flows.connection import address, connected, is_embedded
+from flows.deployment.deployments import TAG
+from lsntp.doctor.check import Check, failed, passed, skipped, warned
+from lsntp.errors import CredentialsError, LsntpError
 
-TAG = "lsntp"
-"""Of every deployment; see infra/prefect.yaml."""
+HORIZON = timedelta(days=90)
+"""Within which a tick must have its run: a server makes them up to a hundred days ahead."""
+PATIENCE = timedelta(minutes=15)
+"""For how long a tick may wait for a worker."""
+LATE = "Late"
+
+
+@dataclass(frozen=True)
+class _Deployed:
+    """A deployment with what the server has planned for it.
+
+    Attributes:
+        name: ``<flow>/<domain>``.
+        there: as the server has it.
+        next_tick: of its active schedules; None where it has none.
+        has_run: whether a run to come exists.
+        late_since: when its longest waiting run should have begun; None where none waits.
+    """
+
+    name: str
+    there: DeploymentResponse
+    next_tick: datetime | None
+    has_run: bool
+    late_since: datetime | None
 
 
 def check_scheduler(domain: str | None) -> list[Check]:
-    """Whether the Prefect server answers, is of our version, and has runs to come.
+    """Whether the Prefect server answers, is of our version, has runs to come and workers.
 
     Args:
         domain: whose deployments; None for all of ours.
     """
-    url = PREFECT_API_URL.value()
-    if not url:
+    if is_embedded():
         why = "no server chosen (PREFECT_API_URL); commands start an embedded one"
         return [skipped("prefect api", why)]
+    now = datetime.now(UTC)
+    tags = DeploymentFilterTags(all_=[TAG, *([domain] if domain else [])])
     try:
-        with get_client(sync_client=True) as client:
-            client.hello().raise_for_status()
-            server = client.api_version()
-            deployments = client.read_deployments(
-                deployment_filter=DeploymentFilter(
-                    tags=DeploymentFilterTags(all_=[TAG, *([domain] if domain else [])])
-                )
-            )
-            idle = [one for one in deployments if _is_idle(client, one)]
-            flows = {one.flow_id: client.read_flow(one.flow_id).name for one in idle}
-    except (httpx.HTTPError, RuntimeError) as error:
+        with connected() as client:
+            version = client.api_version()
+            found = client.read_deployments(deployment_filter=DeploymentFilter(tags=tags))
+            deployed = [_looked_at(client, one, now) for one in found]
+            idle_pools = [
+                pool
+                for pool in sorted({one.work_pool_name for one in found if one.work_pool_name})
+                if not _has_worker(client, pool)
+            ]
+    except LsntpError as error:
         return [
             failed(
                 "prefect api",
-                expected=f"an answer of the Prefect server at {shown(url)}",
-                found=shown(str(error)) or type(error).__name__,
-                remedy="start it (prefect server start), or correct PREFECT_API_URL",
+                expected=f"an answer of the Prefect server at {address()}",
+                found=str(error),
+                remedy="set PREFECT_API_AUTH_STRING (or PREFECT_API_KEY)"
+                if isinstance(error, CredentialsError)
+                else "start it (prefect server start), or correct PREFECT_API_URL",
             )
         ]
-    return [_versions(url, server), _schedules(domain, deployments, idle, flows)]
+    if not deployed:
+        return [_version(version), _no_deployments(domain)]
+    return [
+        _version(version),
+        _schedules(domain, deployed, now),
+        _punctuality(deployed, now),
+        _workers(deployed, idle_pools),
+    ]
 
 
-def _versions(url: str, server: str) -> Check:
+def _looked_at(client: SyncPrefectClient, there: DeploymentResponse, now: datetime) -> _Deployed:
+    crons = [one.schedule for one in there.schedules if one.active and not there.paused]
+    ticks = [next(CronSim(one.cron, now)) for one in crons if isinstance(one, CronSchedule)]
+    own = DeploymentFilter(id=DeploymentFilterId(any_=[there.id]))
+    coming = client.read_flow_runs(
+        deployment_filter=own,
+        flow_run_filter=FlowRunFilter(
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
+            expected_start_time=FlowRunFilterExpectedStartTime(after_=now),
+        ),
+        limit=1,
+    )
+    late = client.read_flow_runs(
+        deployment_filter=own,
+        flow_run_filter=FlowRunFilter(
+            state=FlowRunFilterState(name=FlowRunFilterStateName(any_=[LATE])),
+            expected_start_time=FlowRunFilterExpectedStartTime(before_=now - PATIENCE),
+        ),
+    )
+    since = [run.expected_start_time for run in late if run.expected_start_time]
+    return _Deployed(
+        name=f"{client.read_flow(there.flow_id).name}/{there.name}",
+        there=there,
+        next_tick=min(ticks, default=None),
+        has_run=bool(coming),
+        late_since=min(since, default=None),
+    )
+
+
+def _has_worker(client: SyncPrefectClient, pool: str) -> bool:
+    """Whether a worker of the pool has shown itself lately, or it needs none."""
+    there = client.read_work_pool(pool)
+    if there.is_push_pool or there.is_managed_pool:
+        return True
+    online = WorkerFilter(status=WorkerFilterStatus(any_=["ONLINE"]))
+    return bool(client.read_workers_for_work_pool(pool, worker_filter=online))
+
+
+def _version(server: str) -> Check:
     if server == __version__:
-        return passed("prefect api", f"{shown(url)} answers, version {server}")
+        return passed("prefect api", f"{address()} answers, version {server}")
     return failed(
         "prefect api",
         expected=f"a server of version {__version__}, as is installed here",
-        found=f"version {server} at {shown(url)}",
+        found=f"version {server} at {address()}",
         remedy="install the server from constraints.txt, too: "
         "pip install -c constraints.txt prefect",
     )
 
 
-def _schedules(
-    domain: str | None,
-    deployments: list[DeploymentResponse],
-    idle: list[DeploymentResponse],
-    flows: dict[UUID, str],
-) -> Check:
-    whose = domain or "any domain"
-    if not deployments:
+def _no_deployments(domain: str | None) -> Check:
+    return failed(
+        "prefect schedule",
+        expected=f"deployments of {domain or 'any domain'}",
+        found="none",
+        remedy=f"lsntp deploy {domain or 'DOMAIN'}",
+    )
+
+
+def _schedules(domain: str | None, deployed: list[_Deployed], now: datetime) -> Check:
+    scheduled = [one for one in deployed if one.next_tick is not None]
+    without = [one for one in scheduled if not one.has_run]
+    # A schedule whose next tick is months away has no run yet on a sound server.
+    missing = [one for one in without if one.next_tick and one.next_tick <= now + HORIZON]
+    if missing:
         return failed(
             "prefect schedule",
-            expected=f"deployments of {whose}",
-            found="none",
-            remedy=f"lsntp deploy {domain or 'DOMAIN'}",
-        )
-    scheduled = sum(_is_scheduled(one) for one in deployments)
-    if scheduled and len(idle) == scheduled:
-        return failed(
-            "prefect schedule",
-            expected=f"runs to come of the {scheduled} deployments that have a schedule",
-            found="none",
+            expected="runs to come of every deployment that has a schedule",
+            found=f"none of {_names(missing)}",
             remedy="wait a minute after a deploy; else the server's scheduler is at fault: it "
             "needs sqlalchemy below 2.1 (pip install -c constraints.txt prefect) and a restart",
         )
-    # A schedule whose next slot is months away has no run yet on a sound server.
-    names = ", ".join(sorted(f"{flows[one.flow_id]}/{one.name}" for one in idle))
+    paused = [one for one in deployed if _is_paused(one.there)]
+    if paused:
+        return warned(
+            "prefect schedule",
+            expected="no paused deployment",
+            found=f"paused: {_names(paused)}",
+            remedy="prefect deployment resume NAME, or lsntp deploy, which resumes all of a domain",
+        )
     return passed(
         "prefect schedule",
-        f"{len(deployments)} deployments of {whose}, {scheduled} with a schedule"
-        + (f"; nothing soon of {names}" if idle else ", all with runs to come"),
+        f"{len(deployed)} deployments of {domain or 'any domain'}, {len(scheduled)} with a schedule"
+        + (f"; nothing soon of {_names(without)}" if without else ", all with runs to come"),
     )
 
 
-def _is_idle(client: SyncPrefectClient, deployment: DeploymentResponse) -> bool:
-    """Whether a deployment should have runs to come and has none."""
-    if not _is_scheduled(deployment):
-        return False
-    runs = client.read_flow_runs(
-        deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id])),
-        flow_run_filter=FlowRunFilter(
-            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.SCHEDULED])),
-            expected_start_time=FlowRunFilterExpectedStartTime(after_=datetime.now(UTC)),
-        ),
-        limit=1,
+def _punctuality(deployed: list[_Deployed], now: datetime) -> Check:
+    late = [one for one in deployed if one.late_since is not None]
+    if not late:
+        return passed("prefect ticks", "no run waits for a worker")
+    oldest = min(one.late_since for one in late if one.late_since)
+    return failed(
+        "prefect ticks",
+        expected=f"runs that begin within {PATIENCE.total_seconds() / 60:.0f} min of their time",
+        found=f"late: {_names(late)}, for {(now - oldest).total_seconds() / 60:.0f} min",
+        remedy="start a worker, or more, of their pools: prefect worker start --pool cpu",
     )
-    return not runs
 
 
-def _is_scheduled(deployment: DeploymentResponse) -> bool:
-    return not deployment.paused and any(one.active for one in deployment.schedules)
+def _workers(deployed: list[_Deployed], idle_pools: list[str]) -> Check:
+    if not idle_pools:
+        return passed("prefect workers", "every pool has a worker online")
+    idle = [one for one in deployed if one.there.work_pool_name in idle_pools]
+    commands = ", ".join(f"prefect worker start --pool {pool}" for pool in idle_pools)
+    here = "; without a GPU: lsntp deploy DOMAIN --train-on cpu" if "gpu" in idle_pools else ""
+    return failed(
+        "prefect workers",
+        expected="a worker online in every pool",
+        found=f"none in {', '.join(idle_pools)}, for {_names(idle)}",
+        remedy=f"{commands}{here}",
+    )
+
+
+def _is_paused(deployment: DeploymentResponse) -> bool:
+    """Whether somebody stopped what has a schedule."""
+    schedules = deployment.schedules
+    return bool(schedules) and (deployment.paused or not any(one.active for one in schedules))
+
+
+def _names(deployed: list[_Deployed]) -> str:
+    return ", ".join(sorted(one.name for one in deployed))

@@ -63,7 +63,7 @@ def ensure_limits(domain: Domain) -> None:
     archive root.
     """
     if not has_chosen_server():
-        use_private_server(Workspace.of(domain).root)
+        use_private_server(Workspace.of(domain).machine)
     from flows import bootstrap
 
     bootstrap.ensure_limits(domain)

@@ -6,7 +6,7 @@ from prefect import flow
 
 from flows.parameters import Overrides, resolve
 from tasks.gate import pass_gate
-from tasks.train import fit_models, prepare_training_data
+from tasks.train import fit_models, prepare_training_data, refuse_without_gpu
 
 
 @flow(name="prepare")
@@ -21,10 +21,16 @@ def train(
     models: list[str] | None = None,
     fine_tune_from: str | None = None,
     force: bool = False,
+    require_gpu: bool = False,
     overrides: Overrides = None,
 ) -> dict[str, Any]:
-    """Fit every model whose version does not exist yet, and offer what is new to the gate."""
+    """Fit every model whose version does not exist yet, and offer what is new to the gate.
+
+    Uses every visible GPU (``training.devices``); with ``require_gpu`` it refuses to do without.
+    """
     config = resolve(domain, overrides)
+    if require_gpu:
+        refuse_without_gpu()
     prepare_training_data(config)
     versions = fit_models(config, models=models, fine_tune_from=fine_tune_from, force=force)
     judgements = pass_gate(config, [entry["version"] for entry in versions])

@@ -68,6 +68,13 @@ class StorageError(ArchiveError, OSError):
     exit_code = 8
 
 
+class StorageUnavailableError(StorageError, ConnectionError):
+    """The storage cannot be reached or is overloaded; worth a retry. Nothing stored changed."""
+
+    exit_code = 5
+    is_transient = True
+
+
 class TrainingDataError(LsntpError, ValueError):
     """Too little, overlapping or incomplete data to train or split on."""
 
@@ -86,10 +93,23 @@ class EvaluationError(LsntpError, ValueError):
     exit_code = 11
 
 
+class HardwareError(LsntpError, RuntimeError):
+    """The machine lacks what the run was told to use; on another one it would do."""
+
+    exit_code = 10
+
+
 class DeploymentError(LsntpError):
     """The scheduler is unreachable or refuses what was asked of it."""
 
     exit_code = 12
+
+
+class DeliveryError(LsntpError, ConnectionError):
+    """Nobody took an alarm that was told; the next watch tells it again."""
+
+    exit_code = 12
+    is_transient = True
 
 
 class ClusterError(LsntpError, ConnectionError):

@@ -19,7 +19,7 @@ from lsntp.config import Domain
 from lsntp.errors import ArchiveNotFoundError, LsntpError, ModelError, TrainingDataError
 from lsntp.grid import Fields
 from lsntp.guidance import CORRECTED, RAW, correct_guidance, fetch_guidance
-from lsntp.models.base import Forecaster
+from lsntp.models.base import Forecaster, QuantileForecaster
 from lsntp.names import CHAMPION, Status
 from lsntp.progress import track
 from lsntp.publication import ForecastReport, create_forecasts, written_forecasts
@@ -315,24 +315,28 @@ def _write(
     archive = None
     starts = range(0, init_times.size, BATCH)
     for batch in track([slice(i, i + BATCH) for i in starts], f"forecast {name}"):
-        prediction = _predict(forecaster, analysis, init_times[batch], version)
+        t2m, quantiles = _predict(forecaster, analysis, init_times[batch], version)
         archive = archive or create_forecasts(domain, name, _described(name, version))
         if (replaced := np.intersect1d(init_times[batch], redone)).size:
             archive.withdraw(replaced)
         archive.publish(
             init_times[batch],
-            prediction,
+            t2m,
             model_version=version.version,
             analysis_status=analysis_status[batch],
+            quantiles=quantiles,
         )
 
 
 def _predict(
     forecaster: Forecaster, analysis: AnalysisArchive, init_times: Times, version: ModelVersion
-) -> Fields:
-    """Forecasts (n, K, H, W), K, all finite."""
+) -> tuple[Fields, Fields | None]:
+    """Forecasts (n, K, H, W), K, all finite, and their quantiles (n, Q, K, H, W) where known."""
     history = read_fields(analysis, init_times, forecaster.offsets)
-    prediction = forecaster.forecast(history, init_times)
+    if isinstance(forecaster, QuantileForecaster):
+        prediction, quantiles = forecaster.forecast_with_quantiles(history, init_times)
+    else:
+        prediction, quantiles = forecaster.forecast(history, init_times), None
     broken = init_times[~np.isfinite(prediction).all(axis=(1, 2, 3))]
     if broken.size:
         raise ModelError(
@@ -340,7 +344,7 @@ def _predict(
             f"{', '.join(map(format_time, broken))}; none of this batch was published. Train "
             "the model again, or remove the version to return to the one before."
         )
-    return prediction
+    return prediction, quantiles
 
 
 def _worst(status: npt.NDArray[np.int8]) -> npt.NDArray[np.int8]:

@@ -45,6 +45,7 @@ from lsntp.training.provenance import (
 from lsntp.training.versions import (
     ModelVersion,
     check_tensors,
+    is_stored,
     save_version,
     time_of_making,
 )
@@ -249,7 +250,7 @@ def _correction(domain: Domain, analysis: AnalysisArchive) -> ModelVersion:
     workspace = Workspace.of(domain)
     path = workspace.models / recipe.version
     with writer_lease(workspace.work / "training" / recipe.version):
-        if path.exists():
+        if is_stored(path):
             return ModelVersion.open(path)
         started = time.perf_counter()
         mean_error = _mean_error(domain, analysis, pairs)

@@ -15,6 +15,12 @@ STATUS: Final = "status"
 SOURCE_DIGEST: Final = "source_digest"
 INGESTED_AT: Final = "ingested_at"
 
+QUANTILE: Final = "quantile"
+T2M_QUANTILE: Final = "t2m_quantile"
+QUANTILES: Final = tuple((number + 0.5) / 10 for number in range(10))
+"""Of every calibrated forecast: 0.05, 0.15 … 0.95. Equally likely, so that they stand for the
+distribution: their CRPS is that of ten members, their outermost enclose nine times in ten."""
+
 OROGRAPHY: Final = "orography"
 LAND_FRACTION: Final = "land_fraction"
 

@@ -7,7 +7,6 @@ written again only because it is damaged. What cannot be made again stays missin
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -22,11 +21,12 @@ from lsntp.archives.mending import is_mendable, mend, mend_metadata
 from lsntp.archives.quarantine import Quarantine
 from lsntp.archives.verification import archives_of, verify, verify_archive
 from lsntp.config import Domain
-from lsntp.errors import LsntpError, ModelError
+from lsntp.errors import LsntpError, ModelError, StorageUnavailableError
 from lsntp.guidance import RAW
 from lsntp.ingest import ingest
 from lsntp.intake import blocks
 from lsntp.names import CHAMPION, DIGEST_BYTES, SOURCE_DIGEST, STATUS, T2M, TIME, Status
+from lsntp.places import Place
 from lsntp.regrid import regrid
 from lsntp.sources import open_source
 from lsntp.times import Instant, Period, Times, format_time, utc_now
@@ -125,14 +125,14 @@ class _Repair:
     clock: Callable[[], Instant]
     done: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
-    _mended: list[tuple[Kind, Path]] = field(default_factory=list)
+    _mended: list[tuple[Kind, Place]] = field(default_factory=list)
     _hours: Times = field(default_factory=_NONE.copy)
     _digests: Digests = field(default_factory=lambda: np.zeros((0, DIGEST_BYTES), np.uint8))
     _forecasts: dict[str, Times] = field(default_factory=dict)
     _made_by: dict[Instant, str] = field(default_factory=dict)
     _models: set[str] = field(default_factory=set)
 
-    def mend(self, kind: Kind, path: Path) -> None:
+    def mend(self, kind: Kind, path: Place) -> None:
         """Make one archive whole, without what was damaged."""
         before: list[Finding] = []
         for _ in range(_ROUNDS):
@@ -266,7 +266,7 @@ class _Repair:
                 f"{path.name}: {still.size} forecasts, {_span(still)}, are missing now; {remedy}"
             )
 
-    def _refill_by_their_makers(self, path: Path, init_times: Times) -> Times:
+    def _refill_by_their_makers(self, path: Place, init_times: Times) -> Times:
         """Make the champion's again, each by the version it was by; those that stay missing."""
         from lsntp.forecasting import forecast_by
 
@@ -343,12 +343,14 @@ class _Repair:
             )
 
 
-def _versions_in(path: Path) -> dict[Instant, str]:
+def _versions_in(path: Place) -> dict[Instant, str]:
     """Who made each forecast, as far as it can be read."""
     try:
         archive = ForecastArchive.open(path)
         init_times = archive.init_times
         versions = archive.model_versions(init_times)
+    except StorageUnavailableError:
+        raise
     except Exception:  # damaged in whatever way: then nobody knows
         return {}
     return {time: version for time, version in zip(init_times, versions, strict=True) if version}

@@ -81,7 +81,9 @@ def tick(
     rest = np.setdiff1d(wanted, first)
 
     asked_at = ledger.asked_at(rest)
-    is_rested = np.isnat(asked_at) | (now - asked_at >= hours(domain.ingest.retry_h))
+    # A clock that was ahead left questions of the future: nobody waits until then.
+    is_rested = np.isnat(asked_at) | (asked_at > now)
+    is_rested |= now - asked_at >= hours(domain.ingest.retry_h)
     due, due_asked = rest[is_rested], asked_at[is_rested]
     order = np.lexsort((due, np.where(np.isnat(due_asked), np.datetime64(0, "ns"), due_asked)))
     repaired = np.sort(due[order[: budget - first.size]])

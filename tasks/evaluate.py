@@ -20,6 +20,8 @@ from tasks.policy import HOUR_S, OPTIONS
 from tasks.slots import archive_slot, slots
 
 DRIFT_EVENT = "lsntp.skill-drift"
+SHOWN_DECIMALS = 3
+"""In the table for people; all of them are in the evaluation archive."""
 
 
 @task(name="score-forecasts", timeout_seconds=6 * HOUR_S, **OPTIONS)
@@ -39,9 +41,10 @@ def score_forecasts(domain: Domain, *, models: Sequence[str] | None = None) -> d
 def publish_skill(domain: Domain) -> str:
     """Show the skill table as an artifact; returns its one-sentence verdict."""
     table = skill_table(domain)
+    frame = table.to_frame().reset_index()
     create_table_artifact(
         key=f"skill-{domain.domain}",
-        table=json.loads(table.to_frame().reset_index().to_json(orient="records")),
+        table=json.loads(frame.to_json(orient="records", double_precision=SHOWN_DECIMALS)),
         description=table.verdict,
     )
     get_run_logger().info("%s: %s", domain.domain, table.verdict)

@@ -8,6 +8,7 @@ from prefect import get_run_logger, task
 from lsntp.config import Domain
 from lsntp.times import Period
 from lsntp.workspace import Workspace
+from tasks.events import NEW_FORECAST, tell
 from tasks.policy import HOUR_S, OPTIONS
 from tasks.slots import archive_slot, slots, source_slot
 
@@ -64,6 +65,7 @@ def write_guidance(
 
 
 def _told(domain: Domain, reports: "Sequence[ForecastReport]") -> list[dict[str, Any]]:
+    """What was done, logged, and told as :data:`~tasks.events.NEW_FORECAST` if it is new."""
     workspace = Workspace.of(domain)
     outcome = [
         {
@@ -80,4 +82,7 @@ def _told(domain: Domain, reports: "Sequence[ForecastReport]") -> list[dict[str,
         for report in reports
     ]
     get_run_logger().info("%s: forecast %s", domain.domain, outcome)
+    written = {entry["model"]: entry["written"] for entry in outcome if entry["written"]}
+    if written:
+        tell(domain, NEW_FORECAST, {"written": written})
     return outcome

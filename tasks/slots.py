@@ -17,8 +17,10 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 from lsntp.config import Domain
 from lsntp.errors import ArchiveBusyError, DeploymentError
 
+LEASE_S = 60.0
+"""After so long a server takes a slot back from a killed run: the shortest time it knows."""
 WAIT_S = 600.0
-"""Longer than the five minutes after which a server takes a slot back from a killed run."""
+"""Longer than a slot is anyone's who is dead, and than a turn of one who is alive."""
 
 TURN_S = 300.0
 """After so long at work a run steps aside: well below :data:`WAIT_S`."""
@@ -59,7 +61,16 @@ def slots(*names: str) -> Iterator[None]:
         if not PREFECT_API_URL.value():
             held.enter_context(_sole_holder(names))
         try:
-            held.enter_context(concurrency(list(names), strict=True, timeout_seconds=WAIT_S))
+            held.enter_context(
+                concurrency(
+                    list(names),
+                    strict=True,
+                    timeout_seconds=WAIT_S,
+                    lease_duration=LEASE_S,
+                    # A server that forgot the lease ends no work: each archive has its own lock.
+                    raise_on_lease_renewal_failure=False,
+                )
+            )
         except ConcurrencySlotAcquisitionError as error:
             raise DeploymentError(
                 f"Expected the Prefect concurrency limits {', '.join(names)} to exist: {error}; "

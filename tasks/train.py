@@ -22,6 +22,14 @@ def prepare_training_data(domain: Domain) -> list[str]:
     return paths
 
 
+@task(name="refuse-without-gpu", **OPTIONS)
+def refuse_without_gpu() -> None:
+    """Refuse to go on where torch sees no GPU."""
+    from lsntp.training.devices import require_gpu
+
+    require_gpu()
+
+
 @task(name="fit-models", **OPTIONS)
 def fit_models(
     domain: Domain,

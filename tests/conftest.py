@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tests.standins.gfs import Library
     from tests.standins.s3 import S3, S3Server
 
-_bucket_names = (f"gfs-{number}" for number in itertools.count())
+_bucket_names = (f"bucket-{number}" for number in itertools.count())
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -49,3 +49,12 @@ def bucket(s3_server: "S3Server", monkeypatch: pytest.MonkeyPatch) -> "S3":
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server.url)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     return s3_server.open_bucket(next(_bucket_names))
+
+
+@pytest.fixture
+def archive_bucket(bucket: "S3", monkeypatch: pytest.MonkeyPatch) -> "S3":
+    """An empty bucket for archives, with the credentials of a writer."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "writer")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-secret")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    return bucket

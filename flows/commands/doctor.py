@@ -2,7 +2,6 @@
 
 import json
 import os
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,9 +10,12 @@ from rich.text import Text
 from flows import runtime
 from flows.commands.options import SetOption, overrides_from
 from flows.console import out
-from lsntp.config import ROOT_VARIABLE, load_domain
+from lsntp.config import ROOT_VARIABLE, Domain, load_domain
 from lsntp.config.domain import DEFAULT_ROOT
 from lsntp.doctor.check import Check, Health, skipped
+from lsntp.places import place_of
+from lsntp.times import utc_now
+from lsntp.workspace import Workspace
 
 FAILED = 1
 _MARKS = {
@@ -35,17 +37,20 @@ def doctor(
     """Check what a run needs, and say what to do for each thing that fails.
 
     Python and package versions, archive root, disk space, clock; what the domain's source and
-    static fields need (ERA5: key and licence, GFS: the bucket, NCEP: the file hosts); and whether
-    the Prefect server has runs to come. Changes nothing, submits nothing, shows no key. Exit code
-    0 if nothing failed, else 1.
+    static fields need (ERA5: key and licence, GFS: the bucket, NCEP: the file hosts); whether the
+    Prefect server has a run to come of every schedule, none that waits, and a worker in each pool;
+    and, once there are any, whether the newest analysis and forecast are fresh. Changes nothing,
+    submits nothing, shows no key. Exit code 0 if nothing failed, else 1.
 
     Example: `lsntp doctor era5-hourly`
     """
     from lsntp.doctor.examination import examine
 
     resolved = load_domain(domain, overrides=overrides_from(override)) if domain else None
-    checks = examine(resolved, Path(os.environ.get(ROOT_VARIABLE, DEFAULT_ROOT)))
+    checks = examine(resolved, place_of(os.environ.get(ROOT_VARIABLE, DEFAULT_ROOT)))
     checks += _scheduler(resolved.domain if resolved else None)
+    if resolved and Workspace.of(resolved).analysis.exists():
+        checks += _freshness(resolved)
     if as_json:
         found = {"ok": not _any_failed(checks), "checks": [check.to_json() for check in checks]}
         out.print_json(json.dumps(found))
@@ -63,6 +68,31 @@ def _scheduler(domain: str | None) -> list[Check]:
     from flows.health import check_scheduler
 
     return check_scheduler(domain)
+
+
+def _freshness(domain: Domain) -> list[Check]:
+    """Whether the newest slots are as new as they can be, by the limits of the alarms."""
+    from lsntp.alarms import findings
+    from lsntp.alarms.finding import AlarmName, Level
+
+    healths = {
+        Level.GREEN: Health.OK,
+        Level.YELLOW: Health.WARNING,
+        Level.RED: Health.FAILED,
+        Level.UNKNOWN: Health.SKIPPED,
+    }
+    names = {AlarmName.STALE_ANALYSIS: "newest analysis", AlarmName.STALE_FORECAST: "forecasts"}
+    return [
+        Check(
+            names[one.name],
+            healths[one.level],
+            one.found,
+            expected=one.expected if one.level in (Level.YELLOW, Level.RED) else "",
+            remedy=one.remedy if one.level in (Level.YELLOW, Level.RED) else "",
+        )
+        for one in findings(domain, utc_now())
+        if one.name in names
+    ]
 
 
 def _any_failed(checks: list[Check]) -> bool:

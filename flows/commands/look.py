@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,13 +17,16 @@ from flows.commands.options import (
     overrides_from,
 )
 from flows.console import out
-from lsntp.config import load_domain, preset_names
+from lsntp.config import Domain, load_domain, preset_names
 from lsntp.times import Period, parse_time, utc_now
 
 
 def status(
     domain: DomainArgument,
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
+    page: Annotated[
+        bool, typer.Option("--page", help="Write status/index.html, and print its path.")
+    ] = False,
     start: FromOption = None,
     end: ToOption = None,
     override: SetOption = None,
@@ -32,7 +36,8 @@ def status(
     Analyses, models, forecasts and scores in a line each; then a calendar in which every
     expected time is final, preliminary, pending, quarantined, a hole upstream or missing, and
     since when and why there is no field. --json lists every span, --from and --to choose a
-    period.
+    period. --page writes how all that alarms watch stands now, as the scheduled watch does, for
+    people (index.html) and for programs (DOMAIN.json), and calls nobody.
 
     Example: `lsntp status demo --json`
     """
@@ -40,6 +45,9 @@ def status(
     from lsntp.report.steps import steps_of
 
     resolved = load_domain(domain, overrides=overrides_from(override))
+    if page:
+        out.print(f"status {_write_page(resolved)}", highlight=False, soft_wrap=True)
+        return
     period = None
     if start is not None or end is not None:
         period = Period(
@@ -58,6 +66,18 @@ def status(
         out.print_json(json.dumps(summary))
         return
     console.print_status(resolved, hours, steps, domain)
+
+
+def _write_page(domain: Domain) -> Path:
+    from lsntp.alarms import findings
+    from lsntp.alarms.notices import remembered
+    from lsntp.status.collect import status_of
+    from lsntp.status.publish import publish_status
+
+    now = utc_now()
+    return publish_status(
+        domain, status_of(domain, findings(domain, now), remembered(domain).open, now)
+    )
 
 
 def config_show(domain: DomainArgument, override: SetOption = None) -> None:

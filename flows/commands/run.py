@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from flows import console, runtime
 from flows.commands.options import (
@@ -16,7 +15,7 @@ from flows.commands.options import (
     overrides_from,
 )
 from flows.console import out
-from lsntp.config import load_domain, preset_names
+from lsntp.config import load_domain
 from lsntp.workspace import Workspace
 
 
@@ -213,7 +212,7 @@ def demo(
     if root is not None:
         overrides["root"] = str(root)
     resolved = load_domain("demo", overrides=overrides)
-    runtime.use_private_server(Workspace.of(resolved).root)
+    runtime.use_private_server(Workspace.of(resolved).machine)
     runtime.ensure_limits(resolved)
     from flows.pipeline import pipeline
 
@@ -228,20 +227,3 @@ def demo(
         out.print(f"forecast    {entry['path']}", highlight=False, soft_wrap=True)
     out.print(f"evaluation  {Workspace.of(resolved).evaluation}", highlight=False, soft_wrap=True)
     out.print(f"report      {outcome['report']}", highlight=False, soft_wrap=True)
-
-
-def deploy(domain: DomainArgument, override: SetOption = None) -> None:
-    """Create work pool, limits and scheduled deployments on the Prefect server; rerun freely.
-
-    Example: `lsntp deploy my.yaml`, then `prefect worker start --pool cpu`
-    """
-    overrides = overrides_from(override)
-    resolved = load_domain(domain, overrides=overrides)
-    from flows.bootstrap import deploy as create
-
-    reference = domain if domain in preset_names() else str(Path(domain).resolve())
-    table = Table("what", "name", "")
-    for change in create(resolved, reference, overrides):
-        table.add_row(change.kind, change.name, "created" if change.created else "already there")
-    out.print(table)
-    out.print("Start a worker with: prefect worker start --pool cpu")

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -29,6 +28,7 @@ from lsntp.names import (
     TIME,
     Status,
 )
+from lsntp.places import Place
 from lsntp.times import Duration, Instant, Times
 
 _USABLE = [int(status) for status in Status if status.is_usable]
@@ -66,7 +66,7 @@ class AnalysisArchive(PublishedArchive):
     @classmethod
     def create(
         cls,
-        path: Path,
+        path: Place,
         *,
         grid: Grid,
         start: Instant,

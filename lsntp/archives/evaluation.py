@@ -25,7 +25,7 @@ from lsntp.archives.staging import (
 )
 from lsntp.errors import ArchiveError
 from lsntp.grid import Grid
-from lsntp.names import INIT_TIME, LATITUDE, LEAD_TIME, LONGITUDE
+from lsntp.names import INIT_TIME, LATITUDE, LEAD_TIME, LONGITUDE, QUANTILE, QUANTILES
 from lsntp.times import Instant, Times
 
 MODEL: Final = "model"
@@ -73,12 +73,17 @@ FRAME_SUMS: Final[dict[str, tuple[str, str]]] = {
 }
 """name -> (long name, unit) of each frame's sums; area weights have mean 1."""
 
+BELOW_SUM: Final = "area_below_quantile_sum"
 ENSEMBLE_SUMS: Final[dict[str, tuple[str, str]]] = {
-    "crps_sum": ("sum of the fair CRPS of the members over the cells of the frame", "K"),
-    "area_crps_sum": ("area-weighted sum of the fair CRPS of the members", "K"),
+    "crps_sum": ("sum of the CRPS of the quantiles over the cells of the frame", "K"),
+    "area_crps_sum": ("area-weighted sum of the CRPS of the quantiles", "K"),
+    "spread_square_sum": ("sum of the variance of the quantiles over the cells", "K2"),
+    "area_spread_square_sum": ("area-weighted sum of the variance of the quantiles", "K2"),
+    BELOW_SUM: ("area-weighted number of cells whose truth is no higher than the quantile", "1"),
 }
-"""As :data:`FRAME_SUMS`, of forecasts with members only: an archive has these arrays from the
-first publish on that brings them, NaN for every frame scored before."""
+"""As :data:`FRAME_SUMS`, of forecasts with quantiles only: an archive has these arrays from the
+first publish on that brings them, NaN for every frame without. The last has a dimension more:
+:data:`~lsntp.names.QUANTILE`."""
 
 CELL_SUMS: Final[dict[str, tuple[str, str]]] = {
     "map_error_sum": ("sum of prediction minus truth over the month's frames", "K"),
@@ -182,8 +187,9 @@ class EvaluationArchive(LeadTimeArchive):
         with self._writing(timeout_s) as store:
             self._lower(store, model, slots, frames)
             staging = self._staging(store)
-            for spec in _frame_specs(ENSEMBLE_SUMS, self.lead_times.size):
-                if spec.name in frames.sums:
+            if set(ENSEMBLE_SUMS) & set(frames.sums):
+                staging.create(_QUANTILE_SPEC, QUANTILES)
+                for spec in _frame_specs(ENSEMBLE_SUMS, self.lead_times.size):
                     staging.create(spec)
             place = self._extend(staging, model, int(slots[-1]) + 1, max(rows.values()) + 1)
             self._stage_frames(staging, place, as_slots(slots), frames)
@@ -234,16 +240,21 @@ class EvaluationArchive(LeadTimeArchive):
     def _stage_frames(
         self, staging: Staging, model: Slots, slots: Slots, frames: ScoredFrames
     ) -> None:
-        where = (model, slots, self._leads)
+        where: tuple[Slots, ...] = (model, slots, self._leads)
         new: dict[str, npt.NDArray[Any]] = {
             name: np.full(frames.inputs.shape, np.nan)
             for name in ENSEMBLE_SUMS
             if name in staging.names
         }
+        if BELOW_SUM in new:
+            new[BELOW_SUM] = np.full((*frames.inputs.shape, len(QUANTILES)), np.nan)
         new |= {**frames.sums, TRUTH_STATUS: frames.truth_status, INPUTS: frames.inputs}
         for name, values in new.items():
-            kept = staging.read(name, where)
-            staging.write(name, where, np.where(frames.is_scored, values, kept))
+            is_scored, place = frames.is_scored, where
+            if name == BELOW_SUM:
+                is_scored, place = is_scored[:, :, None], (*where, slice(0, len(QUANTILES)))
+            kept = staging.read(name, place)
+            staging.write(name, place, np.where(is_scored, values, kept))
         versions = np.array([list(frames.model_version)], object)
         staging.write(MODEL_VERSION, (model, slots), versions)
 
@@ -284,9 +295,24 @@ def _frame_specs(sums: Mapping[str, tuple[str, str]], leads: int) -> list[ArrayS
     for name, (long_name, units) in sums.items():
         dtype, fill = ("int64", 0) if name == COUNT else ("float64", np.nan)
         attrs = _sum_attrs(long_name, units)
-        chunks = (1, _FRAME_CHUNK, leads)
-        specs.append(ArraySpec(name, FRAME_DIMS, (0, 0, leads), chunks, dtype, fill, attrs))
+        more = {BELOW_SUM: len(QUANTILES)}.get(name)
+        dims = FRAME_DIMS if more is None else (*FRAME_DIMS, QUANTILE)
+        rest = (leads,) if more is None else (leads, more)
+        specs.append(
+            ArraySpec(name, dims, (0, 0, *rest), (1, _FRAME_CHUNK, *rest), dtype, fill, attrs)
+        )
     return specs
+
+
+_QUANTILE_SPEC: Final = ArraySpec(
+    QUANTILE,
+    (QUANTILE,),
+    (len(QUANTILES),),
+    (len(QUANTILES),),
+    "float64",
+    np.nan,
+    {"long_name": "probability that the temperature is no higher", "units": "1"},
+)
 
 
 def _names(stored: Any) -> tuple[str, ...]:

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+from lsntp.places import Place
 
 Kind = Literal["analysis", "forecast", "evaluation"]
 Bounds = tuple[int, int]
@@ -81,7 +82,7 @@ class ArchiveReport:
         findings: what is wrong, in order.
     """
 
-    path: Path
+    path: Place
     kind: Kind
     slots: int
     objects: int

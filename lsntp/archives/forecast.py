@@ -1,4 +1,8 @@
-"""The forecast archive of one model: every forecast it made, by initial time and lead time."""
+"""The forecast archive of one model: every forecast it made, by initial time and lead time.
+
+Forecasts that know how sure they are have quantiles beside them, in an array of their own that an
+archive has from the first such forecast on: whoever reads ``t2m`` alone need not know.
+"""
 
 from collections.abc import Collection
 from typing import Final
@@ -10,16 +14,38 @@ from zarr.abc.store import Store
 from lsntp.archives import layout
 from lsntp.archives.lease import DEFAULT_TIMEOUT_S
 from lsntp.archives.published import LeadTimeArchive
-from lsntp.archives.staging import ArraySpec, Staging
+from lsntp.archives.staging import ArraySpec, Staging, open_published
 from lsntp.errors import ArchiveError
 from lsntp.grid import Grid
-from lsntp.names import FORECAST_DIMS, INIT_TIME, LEAD_TIME, T2M, VALID_TIME
+from lsntp.names import (
+    FORECAST_DIMS,
+    INIT_TIME,
+    LATITUDE,
+    LEAD_TIME,
+    LONGITUDE,
+    QUANTILE,
+    QUANTILES,
+    T2M,
+    T2M_QUANTILE,
+    VALID_TIME,
+)
 from lsntp.times import Times
 
 MODEL_VERSION: Final = "model_version"
 ANALYSIS_STATUS: Final = "analysis_status"
 EXPECTED_LEADS: Final = "expected_leads"
 WRITTEN_LEADS: Final = "written_leads"
+WRITTEN_QUANTILES: Final = "written_quantiles"
+QUANTILE_DIMS: Final = (INIT_TIME, QUANTILE, LEAD_TIME, LATITUDE, LONGITUDE)
+
+_BLANK: Final[dict[str, float | str]] = {
+    T2M: np.nan,
+    T2M_QUANTILE: np.nan,
+    MODEL_VERSION: "",
+    ANALYSIS_STATUS: 0,
+    WRITTEN_QUANTILES: 0,
+}
+"""What an initial time without forecast holds."""
 
 _BY_INIT_TIME = (VALID_TIME, MODEL_VERSION, ANALYSIS_STATUS, EXPECTED_LEADS, WRITTEN_LEADS)
 
@@ -27,7 +53,9 @@ _BY_INIT_TIME = (VALID_TIME, MODEL_VERSION, ANALYSIS_STATUS, EXPECTED_LEADS, WRI
 class ForecastArchive(LeadTimeArchive):
     """``t2m(init_time, lead_time, latitude, longitude)`` on a regular axis of initial times.
 
-    An initial time without forecast is NaN with ``written_leads`` 0. Writing takes the
+    An initial time without forecast is NaN with ``written_leads`` 0. Where there are quantiles,
+    ``t2m_quantile(init_time, quantile, lead_time, latitude, longitude)`` holds them; a forecast
+    without is NaN there, with ``written_quantiles`` 0. Writing takes the
     archive's writer lease; reading needs none.
     """
 
@@ -52,6 +80,19 @@ class ForecastArchive(LeadTimeArchive):
         """Forecasts (n, K, H, W) in kelvin; NaN where there is none."""
         return self._rows(T2M, init_times, np.nan)
 
+    @property
+    def has_quantiles(self) -> bool:
+        """Whether any forecast came with quantiles."""
+        return T2M_QUANTILE in open_published(self.path)
+
+    def read_quantiles(self, init_times: Times) -> npt.NDArray[np.float32]:
+        """Quantiles (n, Q, K, H, W) in kelvin; NaN where there are none.
+
+        Raises:
+            ArchiveError: if no forecast has any: see :attr:`has_quantiles`.
+        """
+        return self._rows(T2M_QUANTILE, init_times, np.nan)
+
     def model_versions(self, init_times: Times) -> list[str]:
         """The version that made each forecast; empty where there is none."""
         return [str(version) for version in self._rows(MODEL_VERSION, init_times, "")]
@@ -67,6 +108,7 @@ class ForecastArchive(LeadTimeArchive):
         *,
         model_version: str,
         analysis_status: npt.NDArray[np.int8],
+        quantiles: npt.NDArray[np.float32] | None = None,
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> int:
         """Write forecasts by their initial time; returns how many were written.
@@ -78,6 +120,7 @@ class ForecastArchive(LeadTimeArchive):
             t2m: (n, K, H, W) kelvin, finite.
             model_version: what made them.
             analysis_status: (n,) status of the inputs.
+            quantiles: (n, Q, K, H, W) kelvin, finite, ascending along Q; None without.
             timeout_s: how long to wait for another writer.
 
         Raises:
@@ -85,15 +128,20 @@ class ForecastArchive(LeadTimeArchive):
             ArchiveBusyError: if another writer is at work.
             StorageError: if the storage refuses; repeat the publish once it is cured.
         """
-        self._check(init_times, t2m, analysis_status)
+        self._check(init_times, t2m, analysis_status, quantiles)
         slots = self._axis.writable_slots(init_times)
         with self._writing(timeout_s) as store:
             staging = self._staging(store)
             is_due = staging.rows(WRITTEN_LEADS, slots) != self.lead_times.size
             if is_due.any():
                 due = slots[is_due]
+                if quantiles is not None:
+                    self._make_room_for_quantiles(staging)
                 self._extend(staging, int(due[-1]) + 1)
                 staging.write_rows(T2M, due, t2m[is_due])
+                if quantiles is not None:
+                    staging.write_rows(T2M_QUANTILE, due, quantiles[is_due])
+                    staging.write_rows(WRITTEN_QUANTILES, due, len(QUANTILES))
                 staging.write_rows(MODEL_VERSION, due, model_version)
                 staging.write_rows(ANALYSIS_STATUS, due, analysis_status[is_due])
                 staging.write_rows(WRITTEN_LEADS, due, self.lead_times.size)
@@ -127,9 +175,15 @@ class ForecastArchive(LeadTimeArchive):
         staging.commit()
         staging = self._staging(store)
         staging.forget(unreadable)
-        for name, blank in ((T2M, np.nan), (MODEL_VERSION, ""), (ANALYSIS_STATUS, 0)):
-            staging.write_rows(name, slots, blank)
+        for name, blank in _BLANK.items():
+            if name in staging.names:
+                staging.write_rows(name, slots, blank)
         staging.commit()
+
+    def _make_room_for_quantiles(self, staging: Staging) -> None:
+        """The arrays of quantiles, if the archive has none yet."""
+        for spec in _quantile_arrays(self.grid, self.lead_times.size):
+            staging.create(spec, QUANTILES if spec.name == QUANTILE else None)
 
     def _extend(self, staging: Staging, size: int) -> None:
         old = staging.size(INIT_TIME)
@@ -147,6 +201,7 @@ class ForecastArchive(LeadTimeArchive):
         init_times: Times,
         t2m: npt.NDArray[np.float32],
         analysis_status: npt.NDArray[np.int8],
+        quantiles: npt.NDArray[np.float32] | None,
     ) -> None:
         """Refuse forecasts that must not be stored; name every fault found."""
         faults = []
@@ -157,7 +212,13 @@ class ForecastArchive(LeadTimeArchive):
             faults.append(f"one analysis status a forecast, found {analysis_status.shape}")
         if not np.all(init_times[1:] > init_times[:-1]):
             faults.append("initial times ascending, each once, found others")
-        if not np.isfinite(t2m).all():
+        wanted = (shape[0], len(QUANTILES), *shape[1:])
+        is_finite = np.isfinite(t2m).all() and (quantiles is None or np.isfinite(quantiles).all())
+        if quantiles is not None and quantiles.shape != wanted:
+            faults.append(f"quantiles of shape {wanted}, found {quantiles.shape}")
+        elif quantiles is not None and is_finite and not (np.diff(quantiles, axis=1) >= 0).all():
+            faults.append("quantiles that ascend, found others")
+        if not is_finite:
             faults.append("finite values, found NaN or infinity")
         if faults:
             raise ArchiveError(
@@ -233,5 +294,40 @@ def _arrays(grid: Grid, axis: layout.Axis, leads: int) -> list[ArraySpec]:
             "int16",
             0,
             {"long_name": "lead times written", "units": "1"},
+        ),
+    ]
+
+
+def _quantile_arrays(grid: Grid, leads: int) -> list[ArraySpec]:
+    height, width = grid.shape
+    count = len(QUANTILES)
+    return [
+        ArraySpec(
+            QUANTILE,
+            (QUANTILE,),
+            (count,),
+            (count,),
+            "float64",
+            np.nan,
+            {"long_name": "probability that the temperature is no higher", "units": "1"},
+        ),
+        ArraySpec(
+            T2M_QUANTILE,
+            QUANTILE_DIMS,
+            (0, count, leads, height, width),
+            (1, count, leads, height, width),
+            "float32",
+            np.nan,
+            layout.field_attrs("quantiles of the 2 m air temperature forecast")
+            | {"coordinates": " ".join(_BY_INIT_TIME)},
+        ),
+        ArraySpec(
+            WRITTEN_QUANTILES,
+            (INIT_TIME,),
+            (0,),
+            (layout.INDEX_CHUNK,),
+            "int16",
+            0,
+            {"long_name": "quantiles written", "units": "1"},
         ),
     ]

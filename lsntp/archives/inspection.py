@@ -10,7 +10,6 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +20,11 @@ from zarr.core.metadata import ArrayV3Metadata
 from zarr.core.sync import collect_aiterator
 
 from lsntp.archives.findings import Fault, Finding, runs
-from lsntp.archives.staging import ROOT_KEY, local_store
+from lsntp.archives.staging import ROOT_KEY
+from lsntp.archives.stores import open_store
+from lsntp.errors import LsntpError
 from lsntp.grid import COORDINATE_TOLERANCE_DEG
+from lsntp.places import Place
 
 Index = tuple[int, ...]
 Job = tuple[str, Index]
@@ -53,7 +55,7 @@ class Metadata:
     findings: tuple[Finding, ...]
 
 
-def read_metadata(path: Path, required: Iterable[str]) -> Metadata:
+def read_metadata(path: Place, required: Iterable[str]) -> Metadata:
     """All metadata documents at ``path``, and where they are absent, damaged or at odds."""
     findings: list[Finding] = []
     root = _document(path, ROOT_KEY, "", findings)
@@ -103,13 +105,15 @@ def _mismatched(documents: Mapping[str, Document]) -> list[Finding]:
     ]
 
 
-def _document(path: Path, key: str, array: str, findings: list[Finding]) -> Document | None:
+def _document(path: Place, key: str, array: str, findings: list[Finding]) -> Document | None:
     try:
         document: Document = json.loads((path / key).read_bytes())
         if not (_is_array(document) if array else _is_group(document)):
             raise ValueError("no metadata of Zarr")  # noqa: TRY301
     except FileNotFoundError:
         findings.append(Finding(Fault.METADATA, array, "absent", key=key))
+    except LsntpError:
+        raise  # of the storage: it tells nothing about the object
     except (OSError, ValueError, KeyError, TypeError) as error:
         findings.append(Finding(Fault.METADATA, array, f"unreadable ({error})", key=key))
     else:
@@ -138,7 +142,7 @@ def _is_array(document: Any) -> bool:
         return False
 
 
-def _folders(path: Path) -> list[str]:
+def _folders(path: Place) -> list[str]:
     """Names of arrays that have a metadata document of their own."""
     return [file.parent.name for file in path.glob(f"*/{ROOT_KEY}")] if path.is_dir() else []
 
@@ -149,9 +153,9 @@ class Snapshot:
     The extent is read before the objects are listed: a writer puts a slot's objects first.
     """
 
-    def __init__(self, path: Path, metadata: Metadata) -> None:
+    def __init__(self, path: Place, metadata: Metadata) -> None:
         self.arrays = metadata.arrays
-        store = local_store(path, read_only=True)
+        store = open_store(path, read_only=True)
         self._group = zarr.open_group(store, mode="r", use_consolidated=True)
         self.keys = frozenset(
             key for key in collect_aiterator(store.list()) if "/c/" in key and "." not in key
@@ -237,6 +241,8 @@ class Look:
         self.decoded.add((name, index))
         try:
             return self.snapshot.decode(name, index)
+        except LsntpError:
+            raise  # of the storage: it tells nothing about the object
         except Exception as error:  # decoders raise whatever they like on hostile bytes
             reason = str(error).split(".")[0] or type(error).__name__
             self._object(Fault.UNREADABLE, name, index, f"cannot be decoded: {reason}")

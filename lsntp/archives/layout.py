@@ -8,11 +8,22 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 import zarr
+from zarr.abc.store import Store
 
 from lsntp.archives.staging import ArraySpec, Staging, as_slots
+from lsntp.archives.stores import open_store
 from lsntp.errors import ArchiveError
 from lsntp.grid import Grid
-from lsntp.names import KELVIN, LATITUDE, LEAD_TIME, LONGITUDE, T2M_STANDARD_NAME, Status
+from lsntp.names import (
+    KELVIN,
+    LATITUDE,
+    LEAD_TIME,
+    LONGITUDE,
+    QUANTILE,
+    T2M_STANDARD_NAME,
+    Status,
+)
+from lsntp.places import Place
 from lsntp.times import Duration, Instant, Times, format_duration_h, format_time, hours, parse_time
 
 INDEX_CHUNK: Final = 2**17
@@ -164,7 +175,7 @@ class Axis:
         self.clock = Clock(start, cadence)
 
     @classmethod
-    def of(cls, attributes: Mapping[str, Any], path: Path) -> Self:
+    def of(cls, attributes: Mapping[str, Any], path: Place) -> Self:
         """The axis that an archive's attributes declare."""
         try:
             start = parse_time(str(attributes[START]))
@@ -237,7 +248,7 @@ def differences(grid: Grid, axis: Axis, wanted_grid: Grid, wanted_axis: Axis) ->
     return faults
 
 
-def refuse(path: Path, faults: list[str]) -> None:
+def refuse(path: Place, faults: list[str]) -> None:
     """Raise an error that names all faults of an existing archive, if there are any."""
     if faults:
         raise ArchiveError(
@@ -269,16 +280,21 @@ def read_rows(
     return rows
 
 
-def open_dataset(path: Path) -> xr.Dataset:
+def as_xarray_opens(path: Place) -> Path | Store:
+    """What to give to xarray; through our own store a bucket is read without cached listings."""
+    return path if isinstance(path, Path) else open_store(path, read_only=True)
+
+
+def open_dataset(path: Place) -> xr.Dataset:
     """The archive as ``xr.open_zarr(path)`` gives it, ready for CF-correct netCDF export.
 
     JSON metadata knows neither the type of flag values nor that coordinates take no fill value.
     """
-    dataset: xr.Dataset = xr.open_zarr(path)
+    dataset: xr.Dataset = xr.open_zarr(as_xarray_opens(path))
     for variable in dataset.variables.values():
         if "flag_values" in variable.attrs:
             flags = np.asarray(variable.attrs["flag_values"], variable.dtype)
             variable.attrs["flag_values"] = flags
-    for name in (LATITUDE, LONGITUDE):
+    for name in {LATITUDE, LONGITUDE, QUANTILE} & dataset.variables.keys():
         dataset[name].encoding["_FillValue"] = None
     return dataset

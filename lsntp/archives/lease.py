@@ -9,10 +9,9 @@ import fcntl
 import json
 import os
 import socket
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -20,30 +19,31 @@ from zarr.abc.store import Store
 from zarr.core.buffer import Buffer
 from zarr.storage import WrapperStore
 
-from lsntp.archives.staging import local_store, storage_errors, sweep
+from lsntp.archives.right import Lease
+from lsntp.archives.s3_lease import is_leased, s3_lease
+from lsntp.archives.staging import storage_errors
+from lsntp.archives.stores import open_store, sweep
+from lsntp.durable import replace_file
 from lsntp.errors import ArchiveBusyError
+from lsntp.places import Place, S3Path
 
 DEFAULT_TIMEOUT_S = 10.0
 
 
-class Lease:
+class FileLease(Lease):
     """The only right to write the archive at ``path``, for as long as its lock file is ours.
-
-    Objects are put by another thread, which an interrupt of this one does not stop: the lease
-    ends only when those under way are there.
 
     Args:
         path: the archive.
         lock: the file that was locked for it just now.
     """
 
+    path: Path
+
     def __init__(self, path: Path, lock: Path) -> None:
-        self.path = path
+        super().__init__(path)
         self._lock = lock
         self._identity = _identity(lock)
-        self._is_over = False
-        self._under_way = 0
-        self._change = threading.Condition()
 
     @property
     def is_held(self) -> bool:
@@ -67,35 +67,21 @@ class Lease:
                 "at work, wait for other writers to end, then run the same step again."
             )
 
-    @contextmanager
-    def change(self) -> Iterator[None]:
-        """One change of the archive, begun under the lease and waited for by its end."""
-        with self._change:
-            self.check()
-            self._under_way += 1
-        try:
-            yield
-        finally:
-            with self._change:
-                self._under_way -= 1
-                self._change.notify_all()
-
-    def end(self) -> None:
-        """Let no change begin any more, and wait for those under way."""
-        with self._change:
-            self._is_over = True
-            self._change.wait_for(lambda: not self._under_way)
-
     def store(self) -> Store:
         """The archive's objects, to be written under this lease only."""
-        return LeasedStore(local_store(self.path), self)
+        return LeasedStore(open_store(self.path), self)
+
+    def replace(self, file: Place, content: bytes) -> None:
+        """Put one file under the lease; see :meth:`Lease.replace`."""
+        with self.change():
+            replace_file(Path(file), content)
 
 
 class LeasedStore(WrapperStore[Store]):
     """A store whose every put and delete is refused once the lease is lost.
 
-    On disk a look precedes each put, and no lock can close the moment between the two. A store
-    with conditional puts can: it belongs here, and nothing else has to change.
+    A look precedes each put, and no lock can close the moment between the two; conditional puts
+    can, see :class:`lsntp.archives.s3_lease.FencedStore`.
     """
 
     def __init__(self, store: Store, lease: Lease) -> None:
@@ -122,8 +108,27 @@ class LeasedStore(WrapperStore[Store]):
 
 
 @contextmanager
-def writer_lease(path: Path, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> Iterator[Lease]:
+def writer_lease(path: Place, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> Iterator[Lease]:
     """Hold the only right to write the archive at ``path``.
+
+    In a bucket an object beside it tells who writes; see :mod:`lsntp.archives.s3_lease`.
+
+    Raises:
+        ArchiveBusyError: if another writer holds it for longer than ``timeout_s``.
+        StorageError: if the folder is not writable.
+    """
+    held: AbstractContextManager[Lease] = (
+        s3_lease(path, timeout_s=timeout_s)
+        if isinstance(path, S3Path)
+        else _file_lease(path, timeout_s=timeout_s)
+    )
+    with held as lease:
+        yield lease
+
+
+@contextmanager
+def _file_lease(path: Path, *, timeout_s: float) -> Iterator[FileLease]:
+    """Hold the lock beside an archive on disk.
 
     Two files beside the archive: ``<name>.lock`` is locked, ``<name>.writer`` says who holds
     it. A process that dies loses the lock but leaves the note, which makes the next writer
@@ -145,10 +150,10 @@ def writer_lease(path: Path, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> Iterato
                 f"longer than {timeout_s:g} s; wait for it to end, or stop it, and run again."
             ) from error
     try:
-        lease = Lease(path, _lock_file(path))
+        lease = FileLease(path, _lock_file(path))
         with storage_errors(str(note)):
             if note.exists() and path.exists():
-                sweep(local_store(path))
+                sweep(open_store(path))
             note.write_text(json.dumps(_owner()), "utf-8")
         try:
             yield lease
@@ -161,8 +166,10 @@ def writer_lease(path: Path, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> Iterato
         lock.release()
 
 
-def is_being_written(path: Path) -> bool:
-    """Whether a writer holds the lease of the archive now; changes nothing on disk."""
+def is_being_written(path: Place) -> bool:
+    """Whether a writer holds the lease of the archive now; changes nothing."""
+    if isinstance(path, S3Path):
+        return is_leased(path)
     try:
         with _lock_file(path).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -8,16 +8,16 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from lsntp.archives.lease import writer_lease
+from lsntp.archives.right import Lease
 from lsntp.archives.staging import storage_errors
-from lsntp.durable import replace_file
-from lsntp.errors import DomainError
+from lsntp.errors import DomainError, LsntpError
+from lsntp.places import Place
 from lsntp.times import Duration, Instant, Period, Times, format_time, parse_time
 
 FILE = "ledger.json"
@@ -73,7 +73,7 @@ class HourLedger:
         cadence: time between two hours.
     """
 
-    def __init__(self, folder: Path, cadence: Duration) -> None:
+    def __init__(self, folder: Place, cadence: Duration) -> None:
         self.path = folder / FILE
         self._cadence = cadence
 
@@ -124,7 +124,7 @@ class HourLedger:
         """
         if not in_vain.size and not self.path.exists():
             return
-        with writer_lease(self.path.parent):
+        with writer_lease(self.path.parent) as lease:
             asked, replaced = self._content()
             stories = {
                 time: (entry.at, entry.why, entry.is_unusable)
@@ -135,7 +135,7 @@ class HourLedger:
                 stories.pop(time, None)
             for time in in_vain:
                 stories[time] = (now, why.get(time, "")[:REASON_LENGTH], is_unusable)
-            self._write(self._runs(stories), replaced)
+            self._write(lease, self._runs(stories), replaced)
 
     def note_replaced(self, times: Times, change_k: float, *, now: Instant) -> None:
         """Note that hours are about to be replaced; notes that overlap become one.
@@ -152,7 +152,7 @@ class HourLedger:
             StorageError: if the storage refuses; the notes of before stay.
         """
         start, end = times[0], times[-1] + self._cadence
-        with writer_lease(self.path.parent):
+        with writer_lease(self.path.parent) as lease:
             asked, replaced = self._content()
             kept = [entry for entry in replaced if entry.end <= start or entry.start >= end]
             joined = [entry for entry in replaced if entry not in kept]
@@ -162,7 +162,7 @@ class HourLedger:
                 now,
                 max([change_k, *(entry.largest_change_k for entry in joined)]),
             )
-            self._write(asked, sorted([*kept, note], key=lambda entry: entry.start))
+            self._write(lease, asked, sorted([*kept, note], key=lambda entry: entry.start))
 
     def _runs(self, stories: Mapping[Instant, tuple[Instant, str, bool]]) -> list[Asked]:
         """Consecutive hours with the same story together."""
@@ -190,6 +190,8 @@ class HourLedger:
             )
         except (FileNotFoundError, NotADirectoryError):
             return [], []
+        except LsntpError:
+            raise  # of the storage: the notes may be whole
         except (OSError, ValueError, KeyError, TypeError, DomainError) as error:
             _log.warning(
                 "Expected notes about hours in %s, found none that can be read (%s); hours without "
@@ -198,8 +200,8 @@ class HourLedger:
             )
             return [], []
 
-    def _write(self, asked: Sequence[Asked], replaced: Sequence[Replacement]) -> None:
-        """Put the notes, if they say anything new. Needs the lease."""
+    def _write(self, lease: Lease, asked: Sequence[Asked], replaced: Sequence[Replacement]) -> None:
+        """Put the notes, if they say anything new."""
         content: dict[str, list[dict[str, Any]]] = {
             ASKED: [_entry(one, why=one.why, is_unusable=one.is_unusable) for one in asked],
             REPLACED: [_entry(one, largest_change_k=one.largest_change_k) for one in replaced],
@@ -209,7 +211,7 @@ class HourLedger:
             if self.path.exists() and self.path.read_text("utf-8", errors="replace") == text:
                 return
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(self.path, text.encode())
+            lease.replace(self.path, text.encode())
 
 
 def _story(one: Asked) -> tuple[Instant, str, bool]:

@@ -22,7 +22,12 @@ from lsntp.archives import layout
 from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.evaluation import COUNT, INPUTS, MODEL, MONTH, TRUTH_STATUS, EvaluationArchive
 from lsntp.archives.findings import Fault, Finding, Kind
-from lsntp.archives.forecast import MODEL_VERSION, WRITTEN_LEADS, ForecastArchive
+from lsntp.archives.forecast import (
+    MODEL_VERSION,
+    WRITTEN_LEADS,
+    WRITTEN_QUANTILES,
+    ForecastArchive,
+)
 from lsntp.archives.inspection import Document, Flags, Metadata, read_metadata, sizes
 from lsntp.archives.lease import writer_lease
 from lsntp.archives.rules import (
@@ -44,7 +49,19 @@ from lsntp.archives.staging import (
 )
 from lsntp.archives.verification import verify_archive
 from lsntp.config import Domain
-from lsntp.names import INGESTED_AT, INIT_TIME, LEAD_TIME, SOURCE_DIGEST, STATUS, T2M, TIME, Status
+from lsntp.errors import LsntpError
+from lsntp.names import (
+    INGESTED_AT,
+    INIT_TIME,
+    LEAD_TIME,
+    SOURCE_DIGEST,
+    STATUS,
+    T2M,
+    T2M_QUANTILE,
+    TIME,
+    Status,
+)
+from lsntp.places import Place
 from lsntp.times import Instant, Times
 
 _CHECKSUM: Final = {"name": "crc32c"}
@@ -78,7 +95,7 @@ def is_mendable(finding: Finding, kind: Kind) -> bool:
     return finding.fault != Fault.FOREIGN and not is_names
 
 
-def mend_metadata(domain: Domain, path: Path, kind: Kind) -> None:
+def mend_metadata(domain: Domain, path: Place, kind: Kind) -> None:
     """Write damaged metadata again: from its sound copy, else as a new archive would have it.
 
     Two copies may differ in an octet that decides how chunks are read; that of a new archive
@@ -151,7 +168,7 @@ def _reach(store: Store, coordinate: Document) -> int:
     return 1 + int(np.flatnonzero(values != staging.fill_value(name)).max(initial=0))
 
 
-def mend(domain: Domain, path: Path, kind: Kind, *, now: Instant | None = None) -> Withdrawn:
+def mend(domain: Domain, path: Place, kind: Kind, *, now: Instant | None = None) -> Withdrawn:
     """Cure an archive whose metadata is whole; returns the slots to be made again.
 
     What is damaged is looked up under the lease, so no other writer can have cured it meanwhile.
@@ -179,7 +196,9 @@ def mend(domain: Domain, path: Path, kind: Kind, *, now: Instant | None = None) 
 class _Damage:
     """The findings of one archive, asked for by array and slot."""
 
-    def __init__(self, domain: Domain, path: Path, kind: Kind, findings: Sequence[Finding]) -> None:
+    def __init__(
+        self, domain: Domain, path: Place, kind: Kind, findings: Sequence[Finding]
+    ) -> None:
         self.domain = domain
         self.path = path
         self.kind = kind
@@ -266,7 +285,7 @@ def _mend_analysis(damage: _Damage, store: Store, now_s: int) -> Withdrawn:
     return Withdrawn(damage.axis.times(due.size)[due], digests=digests[due])
 
 
-def _finite(path: Path, slots: npt.NDArray[np.int64], size: int) -> Flags:
+def _finite(path: Place, slots: npt.NDArray[np.int64], size: int) -> Flags:
     """Which of some slots (of n) hold a whole field, read chunk by chunk."""
     flags = np.zeros(size, np.bool_)
     source = layout.array(open_published(path), T2M)
@@ -301,6 +320,7 @@ def _recover_written_leads(damage: _Damage, store: Store) -> Flags:
 def _mend_forecast(damage: _Damage, store: Store) -> Withdrawn:
     recovered = _recover_written_leads(damage, store)
     own = [name for name in REQUIRED["forecast"] if name not in (*STATIC, *DERIVED, WRITTEN_LEADS)]
+    own += [T2M_QUANTILE, WRITTEN_QUANTILES]
     lost = np.any([damage.slots(name, INIT_TIME) for name in own], axis=0)
     if lost.any():
         archive = ForecastArchive.open(damage.path)
@@ -359,12 +379,14 @@ def _blank(staging: Staging, name: str, flags: Flags, month_of: npt.NDArray[np.i
         staging.write(name, (*where, *rest), blank)
 
 
-def _salvaged_attributes(path: Path) -> dict[str, Any]:
+def _salvaged_attributes(path: Place) -> dict[str, Any]:
     """The attributes of a root that was cut short behind them; empty where they are gone."""
     try:
         text = (path / ROOT_KEY).read_text("utf-8")
         start = text.index("{", text.index('"attributes"'))
         attributes: dict[str, Any] = json.JSONDecoder().raw_decode(text, start)[0]
+    except LsntpError:
+        raise
     except (OSError, ValueError):
         return {}
     return attributes

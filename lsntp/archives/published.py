@@ -3,7 +3,6 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -23,6 +22,7 @@ from lsntp.archives.staging import (
 )
 from lsntp.grid import Grid
 from lsntp.names import LEAD_TIME
+from lsntp.places import Place, place_of
 from lsntp.times import Duration, Instant, LeadTimes, Times, format_duration_h
 
 
@@ -32,7 +32,7 @@ class PublishedArchive(ABC):
     _seals: ClassVar[tuple[str, ...]] = ()
     """See :class:`~lsntp.archives.staging.Staging`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         group = open_published(path)
         self.path = path
         with decoding(str(path)):
@@ -40,13 +40,13 @@ class PublishedArchive(ABC):
         self._axis = layout.Axis.of(group.attrs.asdict(), path)
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """The published archive at ``path``.
+    def open(cls, path: Place | str) -> Self:
+        """The published archive at ``path``, a folder or ``s3://bucket/prefix``.
 
         Raises:
             ArchiveNotFoundError: if there is none.
         """
-        return cls(Path(path))
+        return cls(place_of(path) if isinstance(path, str) else path)
 
     @property
     def start(self) -> Instant:
@@ -70,7 +70,7 @@ class PublishedArchive(ABC):
     @classmethod
     def _create(
         cls,
-        path: Path,
+        path: Place,
         *,
         grid: Grid,
         start: Instant,
@@ -79,7 +79,7 @@ class PublishedArchive(ABC):
         lead_times: LeadTimes | None = None,
     ) -> Self:
         """The archive at ``path``, made if it is not there; attributes are brought up to date."""
-        path, axis = Path(path), layout.Axis(start, cadence)
+        axis = layout.Axis(start, cadence)
         with _writing(path) as store:
             staging = cls._staging(store)
             if staging.is_new:
@@ -134,7 +134,7 @@ class PublishedArchive(ABC):
 
 
 @contextmanager
-def _writing(path: Path, timeout_s: float = DEFAULT_TIMEOUT_S) -> Iterator[Store]:
+def _writing(path: Place, timeout_s: float = DEFAULT_TIMEOUT_S) -> Iterator[Store]:
     with writer_lease(path, timeout_s=timeout_s) as lease, storage_errors(str(path)):
         yield lease.store()
 
@@ -145,7 +145,7 @@ class LeadTimeArchive(PublishedArchive):
     @classmethod
     def create(
         cls,
-        path: Path,
+        path: Place,
         *,
         grid: Grid,
         start: Instant,
@@ -165,7 +165,7 @@ class LeadTimeArchive(PublishedArchive):
             path, grid=grid, start=start, cadence=cadence, attrs=attrs, lead_times=leads
         )
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Place) -> None:
         super().__init__(path)
         self.lead_times: LeadTimes = self._axis.clock.decode_durations(self._whole(LEAD_TIME))
 

@@ -4,21 +4,25 @@ The pipeline never deletes one. An operator may release a field (it is true afte
 recorded in its entry, or discard it.
 """
 
+import fnmatch
+import io
 import json
 import shutil
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from lsntp.archives.lease import writer_lease
-from lsntp.archives.staging import PARTIAL_SUFFIX, storage_errors
-from lsntp.errors import ArchiveError, ArchiveNotFoundError, StorageError
+from lsntp.archives.right import Lease
+from lsntp.archives.staging import storage_errors
+from lsntp.archives.stores import PARTIAL_SUFFIX
+from lsntp.errors import ArchiveError, ArchiveNotFoundError, LsntpError, StorageError
 from lsntp.names import SOURCE_DIGEST, STATUS, T2M, TIME, Status
+from lsntp.places import Place, S3Path, matching
 from lsntp.times import Instant, Period, format_time, parse_time
 
 FIELD_FILE = "field.nc"
@@ -27,6 +31,10 @@ LIMITS = "limits"
 """Attribute of a frame and key of its reasons: the limits it was judged by, as JSON."""
 RELEASED = "released"
 """Key of the reasons: when, by whom and why the field was released."""
+ENTRIES = "[0-9]*Z-*"
+"""What names of entries look like."""
+BLANK = b"{}\n"
+"""The reasons of a discarded entry in a bucket."""
 DIGEST_LENGTH = 12
 """Hexadecimal digits of a digest in the name of an entry."""
 
@@ -72,7 +80,7 @@ class QuarantineEntry:
         release: who vouched for it, if somebody did.
     """
 
-    path: Path
+    path: Place
     rejection: Rejection
     digest: str
     limits: str = ""
@@ -91,8 +99,11 @@ class QuarantineEntry:
             ArchiveError: if it cannot be read.
         """
         try:
-            with xr.open_dataset(self.path / FIELD_FILE, engine="scipy") as opened:
+            content = io.BytesIO((self.path / FIELD_FILE).read_bytes())
+            with xr.open_dataset(content, engine="scipy") as opened:
                 return opened[T2M].load()
+        except LsntpError:
+            raise
         except (OSError, ValueError, KeyError, TypeError, IndexError, EOFError) as error:
             raise ArchiveError(
                 f"Expected the rejected field in {self.path / FIELD_FILE}: {error}. Discard the "
@@ -108,7 +119,7 @@ class Quarantine:
             files beside it, so what a killed process left behind can be swept.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Place) -> None:
         self.folder = folder
         self._is_swept = False
 
@@ -140,15 +151,15 @@ class Quarantine:
         if STATUS in frame:
             reasons[STATUS] = Status(int(frame[STATUS].to_numpy().item())).name.lower()
         try:
-            with writer_lease(self.folder):
+            with writer_lease(self.folder) as lease:
                 self._sweep()
-                is_new = not entry.exists()
+                is_new = not _is_kept(entry)
                 if is_new or _limits(entry) != reasons.get(LIMITS, ""):
                     if release := _content(entry).get(RELEASED):
                         reasons[RELEASED] = release
-                    self._write(entry, reasons, frame if is_new else None)
+                    self._write(lease, entry, reasons, frame if is_new else None)
         except StorageError as error:
-            raise StorageError(
+            raise type(error)(
                 f"Expected to keep the rejected field of {reasons['time']} in {entry}, but the "
                 f"storage refused: {error}"
             ) from error
@@ -163,22 +174,27 @@ class Quarantine:
             StorageError: if the storage refuses the write.
         """
         note = {"at": format_time(release.at), "by": release.by, "why": release.why}
-        with writer_lease(self.folder):
+        with writer_lease(self.folder) as lease:
             content = _content(entry.path)
             if not content:
                 raise _unreadable(entry.path, "it was there a moment ago")
             if RELEASED not in content:
-                self._write(entry.path, {**content, RELEASED: note}, None)
+                self._write(lease, entry.path, {**content, RELEASED: note}, None)
 
     def discard(self, entry: QuarantineEntry) -> None:
         """Remove an entry; it is gone as a whole or not at all.
+
+        From a bucket nothing is ever deleted: there it is blanked, and counts as gone.
 
         Raises:
             ArchiveBusyError: if another process keeps writing here.
             StorageError: if the storage refuses.
         """
-        with writer_lease(self.folder), storage_errors(str(entry.path)):
-            aside = self._partial(entry.path)
+        with writer_lease(self.folder) as lease, storage_errors(str(entry.path)):
+            if isinstance(entry.path, S3Path):
+                lease.replace(entry.path / REASONS_FILE, BLANK)
+                return
+            aside = entry.path.with_name(_partial(entry.path))
             entry.path.rename(aside)
             shutil.rmtree(aside)
 
@@ -241,39 +257,62 @@ class Quarantine:
             f"{', ...' if len(found) > 4 else ''}; give more of its name."
         )
 
-    def _write(self, entry: Path, reasons: Mapping[str, Any], frame: xr.Dataset | None) -> None:
-        """Put a new entry, or new reasons into an old one. Needs the lease."""
-        partial = self._partial(entry)
-        try:
-            with storage_errors(str(entry)):
+    @staticmethod
+    def _write(
+        lease: Lease, entry: Place, reasons: Mapping[str, Any], frame: xr.Dataset | None
+    ) -> None:
+        """Put a new entry, or new reasons into an old one; the reasons last."""
+        text = (json.dumps(reasons, indent=2) + "\n").encode()
+        # Encoded to bytes first, so that a full disk is an OSError, no netCDF one.
+        field = None if frame is None else bytes(frame[[T2M]].to_netcdf(engine="scipy"))
+        with storage_errors(str(entry)):
+            if isinstance(entry, S3Path):
+                if field is not None:
+                    lease.replace(entry / FIELD_FILE, field)
+                lease.replace(entry / REASONS_FILE, text)
+                return
+            partial = entry.with_name(_partial(entry))
+            try:
                 partial.mkdir(parents=True)
-                text = json.dumps(reasons, indent=2) + "\n"
-                (partial / REASONS_FILE).write_text(text, "utf-8")
-                if frame is not None:
-                    # Encoded to bytes first, so that a full disk is an OSError, no netCDF one.
-                    field = bytes(frame[[T2M]].to_netcdf(engine="scipy"))
+                (partial / REASONS_FILE).write_bytes(text)
+                if field is not None:
                     (partial / FIELD_FILE).write_bytes(field)
                     partial.rename(entry)
                 else:
                     (partial / REASONS_FILE).rename(entry / REASONS_FILE)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-
-    def _partial(self, entry: Path) -> Path:
-        return self.folder / f".{entry.name}.{uuid.uuid4().hex}{PARTIAL_SUFFIX}"
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
 
     def _sweep(self) -> None:
         """Remove what killed processes left half written, once. Needs the lease."""
-        if not self._is_swept:
+        if not self._is_swept and not isinstance(self.folder, S3Path):
             for stray in self.folder.glob(f".*{PARTIAL_SUFFIX}"):
                 shutil.rmtree(stray, ignore_errors=True)
             self._is_swept = True
 
-    def _folders(self) -> list[Path]:
-        return sorted(self.folder.glob("[0-9]*Z-*"))
+    def _folders(self) -> list[Place]:
+        if not isinstance(self.folder, S3Path):
+            return matching(self.folder, ENTRIES)
+        reasons = [file for file in self.folder.files() if file.name == REASONS_FILE]
+        named = (file.parent for file in reasons if fnmatch.fnmatchcase(file.parent.name, ENTRIES))
+        return [path for path in named if _is_kept(path)]
 
 
-def _time_and_digest(path: Path) -> tuple[Instant, str]:
+def _partial(entry: Place) -> str:
+    return f".{entry.name}.{uuid.uuid4().hex}{PARTIAL_SUFFIX}"
+
+
+def _is_kept(entry: Place) -> bool:
+    """Whether an entry is there, as a whole and not discarded."""
+    if not isinstance(entry, S3Path):
+        return entry.exists()
+    try:
+        return (entry / REASONS_FILE).read_bytes() != BLANK
+    except FileNotFoundError:
+        return False
+
+
+def _time_and_digest(path: Place) -> tuple[Instant, str]:
     stamp, digest = path.name.split("-", 1)
     return parse_time(stamp), digest
 
@@ -282,21 +321,23 @@ def _is_within(period: Period, time: Instant) -> bool:
     return bool(period.start <= time < period.end)
 
 
-def _content(entry: Path) -> dict[str, Any]:
+def _content(entry: Place) -> dict[str, Any]:
     """What the reasons of an entry say; empty where they cannot be read."""
     try:
         content = json.loads((entry / REASONS_FILE).read_text("utf-8"))
+    except LsntpError:
+        raise
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
 
 
-def _limits(entry: Path) -> str:
+def _limits(entry: Place) -> str:
     """The limits an entry was judged by; empty where it does not tell."""
     return str(_content(entry).get(LIMITS, ""))
 
 
-def _read(path: Path) -> QuarantineEntry:
+def _read(path: Place) -> QuarantineEntry:
     try:
         content = json.loads((path / REASONS_FILE).read_text("utf-8"))
         release = content.get(RELEASED)
@@ -310,11 +351,13 @@ def _read(path: Path) -> QuarantineEntry:
             if release
             else None,
         )
+    except LsntpError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise _unreadable(path, str(error)) from error
 
 
-def _unreadable(path: Path, found: str) -> ArchiveError:
+def _unreadable(path: Place, found: str) -> ArchiveError:
     return ArchiveError(
         f"Expected {REASONS_FILE} with time, {SOURCE_DIGEST} and reasons in {path}: {found}. "
         "Move the folder away; the field is fetched and checked again by the next ingest."

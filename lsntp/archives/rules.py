@@ -27,6 +27,7 @@ from lsntp.archives.forecast import (
     EXPECTED_LEADS,
     MODEL_VERSION,
     WRITTEN_LEADS,
+    WRITTEN_QUANTILES,
 )
 from lsntp.archives.inspection import Flags, Job, Look
 from lsntp.archives.layout import Axis
@@ -40,17 +41,20 @@ from lsntp.names import (
     LATITUDE,
     LEAD_TIME,
     LONGITUDE,
+    QUANTILE,
+    QUANTILES,
     SOURCE_DIGEST,
     STATUS,
     T2M,
+    T2M_QUANTILE,
     TIME,
     VALID_TIME,
     Status,
 )
 
 USABLE: Final = [int(status) for status in Status if status.is_usable]
-STATIC: Final = (LATITUDE, LONGITUDE, LEAD_TIME)
-"""Coordinates that never grow."""
+STATIC: Final = (LATITUDE, LONGITUDE, LEAD_TIME, QUANTILE)
+"""Coordinates that never grow; quantiles only where there are any."""
 DERIVED: Final = (TIME, INIT_TIME, VALID_TIME, EXPECTED_LEADS, MONTH)
 """Arrays that grow and follow from the start, the cadence and the lead times."""
 SLOT_DIM: Final[dict[Kind, str]] = {
@@ -124,6 +128,7 @@ def static_values(domain: Domain, kind: Kind) -> dict[str, npt.NDArray[Any]]:
     if kind != "analysis":
         clock = Axis(domain.start, domain.cadence).clock
         values[LEAD_TIME] = clock.encode_durations(domain.lead_times)
+        values[QUANTILE] = np.array(QUANTILES)
     return values
 
 
@@ -218,7 +223,22 @@ def _forecast(look: Look) -> Fields:
         ANALYSIS_STATUS, ~(known & status_known) | ~complete | usable, "no status of a forecast"
     )
     look.expect_chunks(T2M, complete & known)
-    return Fields(_present(look, T2M), {T2M: complete}, {T2M: known}, is_exclusive=True)
+    fields = Fields(_present(look, T2M), {T2M: complete}, {T2M: known}, is_exclusive=True)
+    if T2M_QUANTILE in look.snapshot.arrays and WRITTEN_QUANTILES in look.snapshot.arrays:
+        _quantiles(look, fields, complete, known)
+    return fields
+
+
+def _quantiles(look: Look, fields: Fields, complete: Flags, known: Flags) -> None:
+    """Quantiles lie beside a complete forecast that is said to have them, nowhere else."""
+    counts = look.whole(WRITTEN_QUANTILES)
+    both = known & counts.known
+    expected = (counts.values == len(QUANTILES)) & complete
+    right = expected | (counts.values == 0)
+    look.expect_rows(WRITTEN_QUANTILES, ~both | right, f"neither 0 nor {len(QUANTILES)}")
+    look.expect_chunks(T2M_QUANTILE, expected & both)
+    fields.jobs.extend(_present(look, T2M_QUANTILE))
+    fields.holds[T2M_QUANTILE], fields.knows[T2M_QUANTILE] = expected, both
 
 
 def _evaluation(look: Look, axis: Axis) -> Fields:

@@ -25,8 +25,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import ceil
-from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -35,17 +34,21 @@ from zarr.abc.store import Store
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 from zarr.core.buffer import Buffer, default_buffer_prototype
 from zarr.core.sync import collect_aiterator, sync
-from zarr.storage import LocalStore, MemoryStore
+from zarr.storage import MemoryStore
 
+from lsntp.archives.stores import open_store
 from lsntp.errors import ArchiveError, ArchiveNotFoundError, LsntpError, StorageError
 from lsntp.names import LATITUDE, LEAD_TIME, LONGITUDE
+from lsntp.places import Place
 
 Slots = slice | npt.NDArray[np.int64]
 """Positions along one axis: a slice with start and stop, or ascending indices."""
 
 ROOT_KEY: Final = "zarr.json"
-PARTIAL_SUFFIX: Final = ".partial"
 _CONCURRENT_PUTS: Final = 16
+T = TypeVar("T")
+_STRAY: Final = b""
+"""In place of the content of a stored chunk that counts for nothing: no chunk is that short."""
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,7 @@ class ArraySpec:
     attrs: Mapping[str, Any] = field(default_factory=dict)
 
 
-def local_store(path: Path, *, read_only: bool = False) -> Store:
-    """The store at a local path; its puts are atomic by rename."""
-    return LocalStore(path, read_only=read_only)
-
-
-def open_published(path: Path) -> zarr.Group:
+def open_published(path: Place) -> zarr.Group:
     """The archive as it is published now, read-only.
 
     Raises:
@@ -79,7 +77,10 @@ def open_published(path: Path) -> zarr.Group:
         ArchiveError: if its root metadata is damaged or lost.
     """
     try:
-        return zarr.open_group(local_store(path, read_only=True), mode="r", use_consolidated=True)
+        store = open_store(path, read_only=True)
+        return zarr.open_group(store, mode="r", zarr_format=3, use_consolidated=True)
+    except LsntpError:
+        raise
     except FileNotFoundError as error:
         refuse_remains(path)
         raise ArchiveNotFoundError(
@@ -90,7 +91,7 @@ def open_published(path: Path) -> zarr.Group:
         raise _damaged_root(path, str(error)) from error
 
 
-def refuse_remains(path: Path) -> None:
+def refuse_remains(path: Place) -> None:
     """Refuse a place that is no archive any more, though it was one: it is not to start anew.
 
     The first publish puts metadata and the coordinates that never grow, nothing else; any other
@@ -106,7 +107,7 @@ def refuse_remains(path: Path) -> None:
             raise _damaged_root(path, f"{chunks}, but no {ROOT_KEY}")
 
 
-def _damaged_root(path: Path, found: str) -> ArchiveError:
+def _damaged_root(path: Place, found: str) -> ArchiveError:
     return ArchiveError(
         f"Expected a readable archive at {path}, found: {found}; `lsntp repair` rebuilds "
         f"{ROOT_KEY} from the rest of the archive. Nothing was changed."
@@ -138,6 +139,7 @@ class Staging:
         self._staged: dict[str, Buffer] = {}
         self._stored: dict[str, bytes | None] = {}
         self._memory = MemoryStore(self._staged)
+        self._listing: tuple[str, ...] | None = None
         stored = _get(store, ROOT_KEY)
         self._is_new = stored is None and root is None
         document = copy.deepcopy(dict(root)) if root else _parsed(stored, store) if stored else {}
@@ -192,7 +194,7 @@ class Staging:
         sizes = zip(spec.dims, spec.shape, strict=True)
         shape = tuple(extents.get(dim, size) for dim, size in sizes)
         # Whatever a writer killed before its first publish left under this name is nobody's.
-        sync(self._store.delete_dir(f"{spec.name}/c"))
+        self._drop(f"{spec.name}/c", is_chunk=False)
         zarr.create_array(
             MemoryStore(self._staged),
             name=spec.name,
@@ -272,7 +274,7 @@ class Staging:
         """Objects to put (None: to delete) by rank; unchanged ones are left alone."""
         chunk_keys = sorted({key for key in (*self._staged, *self._stored) if _is_chunk(key)})
         changed = [
-            (key, self._staged.get(key))
+            (key, self._staged[key] if key in self._staged else self._blank(key))
             for key in chunk_keys
             if _content(self._staged.get(key)) != self._stored.get(key)
         ]
@@ -282,12 +284,26 @@ class Staging:
         metadata = [
             (f"{name}/{ROOT_KEY}", self._staged[f"{name}/{ROOT_KEY}"]) for name in self.names
         ]
+        self._fetch(key for key, _ in metadata)
         for stage in (metadata, [(ROOT_KEY, root)]):
             yield [
                 (key, value)
                 for key, value in stage
                 if _content(_get(self._store, key)) != value.to_bytes()
             ]
+
+    def _blank(self, key: str) -> Buffer | None:
+        """In place of a chunk that goes: nothing, or fill values where nothing can be deleted."""
+        if self._store.supports_deletes:
+            return None
+        name = key.split("/", 1)[0]
+        chunk = _chunk_shape(self._arrays[name])
+        objects: dict[str, Buffer] = {}
+        objects[f"{name}/{ROOT_KEY}"] = _buffer({**self._arrays[name], "shape": list(chunk)})
+        with zarr.config.set({"array.write_empty_chunks": True}):
+            array = zarr.open_array(MemoryStore(objects), path=name, mode="r+")
+        array[...] = array.fill_value
+        return next(value for stored, value in objects.items() if _is_chunk(stored))
 
     def _rank(self, key: str) -> int:
         name = key.split("/", 1)[0]
@@ -329,14 +345,25 @@ class Staging:
     def _drop_objects(self, name: str, axis: int, *, first: int) -> None:
         """Delete stored chunks at or after index ``first`` along ``axis``."""
         is_last_axis = axis == len(self._arrays[name]["shape"]) - 1
-        remove = self._store.delete if is_last_axis else self._store.delete_dir
         prefixes = [f"{name}/c"]
         for _ in range(axis):
             prefixes = [f"{prefix}/{entry}" for prefix in prefixes for entry in self._list(prefix)]
         for prefix in prefixes:
             for entry in self._list(prefix):
                 if entry.isdigit() and int(entry) >= first:
-                    sync(remove(f"{prefix}/{entry}"))
+                    self._drop(f"{prefix}/{entry}", is_chunk=is_last_axis)
+
+    def _drop(self, key: str, *, is_chunk: bool) -> None:
+        """Delete a chunk, or those below a prefix; where nothing can be deleted, blank them."""
+        if self._store.supports_deletes:
+            sync(self._store.delete(key) if is_chunk else self._store.delete_dir(key))
+            return
+        if self._is_new and self._listing is None:  # one request, not one an array
+            self._listing = collect_aiterator(self._store.list())
+        found = self._listing if self._is_new else collect_aiterator(self._store.list_prefix(key))
+        for stray in found or ():
+            if stray == key or stray.startswith(f"{key}/"):
+                self._stored[stray] = _STRAY
 
     def _list(self, prefix: str) -> tuple[str, ...]:
         return collect_aiterator(self._store.list_dir(prefix))
@@ -345,14 +372,20 @@ class Staging:
         """Bring the published chunks that a region touches into memory, once."""
         chunks = _chunk_shape(self._arrays[name])
         touched = (_touched(slots, chunk) for slots, chunk in zip(selection, chunks, strict=True))
-        for index in itertools.product(*touched):
-            key = "/".join((name, "c", *map(str, index)))
-            if key in self._stored:
-                continue
+        keys = ["/".join((name, "c", *map(str, index))) for index in itertools.product(*touched)]
+        keys = [key for key in keys if key not in self._stored]
+        self._fetch(() if self._is_new else keys)
+        for key in keys:
             stored = _get(self._store, key) if not self._is_new else None
             self._stored[key] = _content(stored)
             if stored is not None:
                 self._staged[key] = stored
+
+    def _fetch(self, keys: Iterable[str]) -> None:
+        """From a bucket, side by side what is about to be asked for: its store remembers."""
+        if not self._store.supports_deletes:
+            for batch in _batches(list(keys), _CONCURRENT_PUTS):
+                sync(_get_all(self._store, batch))
 
     def _array(self, name: str) -> zarr.Array[Any]:
         return zarr.open_array(self._memory, path=name, mode="r+")
@@ -395,14 +428,6 @@ def as_slots(slots: npt.NDArray[np.int64]) -> Slots:
     return slots
 
 
-def sweep(store: Store) -> int:
-    """Remove the partial objects that a killed writer left; returns how many."""
-    strays = [key for key in collect_aiterator(store.list()) if key.endswith(PARTIAL_SUFFIX)]
-    for key in strays:
-        sync(store.delete(key))
-    return len(strays)
-
-
 def _whole_rows(array: zarr.Array[Any], slots: npt.NDArray[np.int64]) -> tuple[Slots, ...]:
     return (as_slots(slots), *(slice(0, size) for size in array.shape[1:]))
 
@@ -429,9 +454,11 @@ async def _put_all(store: Store, objects: Sequence[tuple[str, Buffer | None]]) -
             raise outcome
 
 
-def _batches(
-    objects: list[tuple[str, Buffer | None]], size: int
-) -> Iterable[list[tuple[str, Buffer | None]]]:
+async def _get_all(store: Store, keys: Sequence[str]) -> None:
+    await asyncio.gather(*(store.get(key, default_buffer_prototype()) for key in keys))
+
+
+def _batches(objects: list[T], size: int) -> Iterable[list[T]]:
     return (objects[start : start + size] for start in range(0, len(objects), size))
 
 

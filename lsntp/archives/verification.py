@@ -7,7 +7,6 @@ as somebody holds the writer's lease, and counts only if it is still so.
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -27,8 +26,9 @@ from lsntp.archives.rules import (
     survey,
 )
 from lsntp.config import Domain
-from lsntp.errors import ArchiveError, ArchiveNotFoundError, DomainError
+from lsntp.errors import ArchiveError, ArchiveNotFoundError, DomainError, LsntpError
 from lsntp.names import LATITUDE, LEAD_TIME, LONGITUDE
+from lsntp.places import Place, matching
 from lsntp.progress import track
 from lsntp.times import format_time
 from lsntp.workspace import Workspace
@@ -70,11 +70,11 @@ def verify(domain: Domain, *, sample: int | None = SAMPLE, seed: int | None = No
     return VerifyReport(tuple(reports))
 
 
-def archives_of(domain: Domain) -> list[tuple[Kind, Path]]:
+def archives_of(domain: Domain) -> list[tuple[Kind, Place]]:
     """Every archive of the domain that is there, whole or not."""
     workspace = Workspace.of(domain)
-    forecasts = sorted(workspace.forecasts.glob("*.zarr"))
-    candidates: list[tuple[Kind, Path]] = [
+    forecasts = matching(workspace.forecasts, "*.zarr")
+    candidates: list[tuple[Kind, Place]] = [
         ("analysis", workspace.analysis),
         *(("forecast", path) for path in forecasts),
         ("evaluation", workspace.evaluation),
@@ -83,7 +83,7 @@ def archives_of(domain: Domain) -> list[tuple[Kind, Path]]:
 
 
 def verify_archive(
-    path: Path,
+    path: Place,
     kind: Kind,
     *,
     domain: Domain | None = None,
@@ -132,7 +132,7 @@ _WHOLE_ARCHIVE: Final = (Fault.METADATA, Fault.FOREIGN)
 
 
 def _look_at(
-    path: Path,
+    path: Place,
     kind: Kind,
     domain: Domain | None,
     sample: int | None,
@@ -153,12 +153,14 @@ def _look_at(
         return ArchiveReport(path, kind, 0, 0, 0, tuple(findings)), None
     try:
         snapshot = Snapshot(path, metadata)
+    except LsntpError:
+        raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         findings.append(Finding(Fault.METADATA, "", f"not readable as Zarr ({error})"))
         return ArchiveReport(path, kind, 0, 0, 0, tuple(findings)), None
     look = Look(snapshot)
     for name, values in (static_values(domain, kind) if domain else {}).items():
-        if snapshot.arrays[name]["shape"] == list(values.shape):
+        if snapshot.arrays.get(name, {}).get("shape") == list(values.shape):
             look.expect_values(name, values)
     for name in set(STATIC) & snapshot.arrays.keys():
         look.expect_chunks(name, look.whole(name).known)
@@ -177,7 +179,7 @@ def _chosen(
     sample: int | None,
     seed: int | None,
     only: Collection[Job] | None,
-    path: Path,
+    path: Place,
 ) -> Sequence[Job] | Any:
     if only is not None:
         return [job for job in fields.jobs if job in only]
@@ -188,7 +190,7 @@ def _chosen(
     return track(jobs, f"verify {path.parent.name}/{path.name}")
 
 
-def _axis(metadata: Metadata, path: Path) -> Axis | None:
+def _axis(metadata: Metadata, path: Place) -> Axis | None:
     try:
         return Axis.of((metadata.root or {}).get("attributes", {}), path)
     except (ArchiveError, DomainError, ValueError, TypeError):
@@ -227,7 +229,7 @@ def _foreign(metadata: Metadata, domain: Domain | None) -> list[Finding]:
 
 
 def _explained(
-    findings: Sequence[Finding], kind: Kind, domain: Domain | None, path: Path
+    findings: Sequence[Finding], kind: Kind, domain: Domain | None, path: Place
 ) -> tuple[Finding, ...]:
     """Each finding with its place in words and its remedy."""
     axis = Axis(domain.start, domain.cadence) if domain else None

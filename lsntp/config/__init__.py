@@ -1,5 +1,6 @@
 """Domains: what a run depends on, and how it is read from YAML."""
 
+from lsntp.config.alarms import WEBHOOK_VARIABLE, AlarmsConfig
 from lsntp.config.architecture import LsntpConfig
 from lsntp.config.comparators import ConvlstmConfig, ConvnetConfig
 from lsntp.config.domain import (
@@ -36,6 +37,8 @@ __all__ = [
     "GUIDANCE",
     "REFERENCES",
     "ROOT_VARIABLE",
+    "WEBHOOK_VARIABLE",
+    "AlarmsConfig",
     "ArchitectureConfig",
     "ConvlstmConfig",
     "ConvnetConfig",

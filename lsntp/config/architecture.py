@@ -48,19 +48,24 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "plus": {
             "decoder_input": "forecast",
             "peephole": "channel",
-            "hidden": 32,
+            "hidden": 64,
             "embedding": 32,
-            "stride": 4,
+            "stride": 2,
             "stem": 16,
-            "width": 48,
+            "width": 64,
             "context": 4,
             "anomalies": True,
+            "gain": 1.8,
+            "climatology": "change",
             "residual": True,
             "forcings": True,
             "static": True,
+            "yesterday": False,
+            "nodes": 2,
+            "recurrence": False,
             "strength": "learned",
             "forget_bias": 1.0,
-            "dropout": 0.2,
+            "dropout": 0.25,
         },
     }
 )
@@ -83,10 +88,15 @@ INGREDIENTS: Mapping[str, Any] = MappingProxyType(
         "width": 0,
         "context": 0,
         "anomalies": False,
+        "gain": 1.0,
+        "climatology": "level",
         "residual": False,
         "forcings": False,
         "static": False,
         "strength": "one",
+        "yesterday": False,
+        "nodes": 0,
+        "recurrence": True,
         "forget_bias": 0.0,
         "dropout": 0.0,
     }
@@ -197,21 +207,32 @@ class LsntpConfig(BaseModel):
     )
 
     stride: Literal[1, 2, 4] = Field(
-        1, description="plus: cells between two nodes of the recurrence, along each axis."
+        1, description="plus: cells between two nodes, along each axis."
     )
     stem: int = Field(
-        0, ge=0, le=512, description="plus: channels at full resolution, before and after nodes."
+        0, ge=0, le=512, description="plus: channels at full resolution around the recurrence."
     )
     context: int = Field(
         0,
         ge=0,
         le=16,
-        description="plus: residual blocks of the skip path at full resolution, from all inputs "
-        "past the recurrence to every frame; 0: without.",
+        description="plus: residual blocks of the path at full resolution, past the "
+        "recurrence to every frame; 0, and no nodes: without that path.",
     )
     width: int = Field(0, ge=0, le=512, description="plus: channels of the context.")
     anomalies: bool = Field(
         False, description="plus: the network sees and makes anomalies from the climatology."
+    )
+    gain: float = Field(
+        1.0,
+        gt=0,
+        description="plus: what anomalies are multiplied by inside the network; the standard "
+        "deviation of the fields over that of their anomalies makes them vary by one.",
+    )
+    climatology: Literal["level", "change"] = Field(
+        "level",
+        description="plus: the climatology among the forcings: as it is, or less its mean over the "
+        "steps of the window and times gain, which tells the time of day but not the place.",
     )
     residual: bool = Field(
         False,
@@ -222,6 +243,23 @@ class LsntpConfig(BaseModel):
         False,
         description="plus: climatology and cosine of the solar zenith angle of a step and of the "
         "next one are inputs.",
+    )
+    nodes: int = Field(
+        0,
+        ge=0,
+        le=16,
+        description="plus: residual blocks of LS-Conv in the middle of the context, on the nodes.",
+    )
+    recurrence: bool = Field(
+        True,
+        description="plus: LS-ConvLSTM over the steps of history and horizon beside the context; "
+        "false: the context alone makes all frames at once.",
+    )
+    yesterday: bool = Field(
+        False,
+        description="plus: the analyses of the same hours a day before are inputs of the context, "
+        "and every frame takes a learned share of their change, one number a lead and one half at "
+        "first; the history grows to a day or more.",
     )
     static: bool = Field(False, description="plus: land fraction and latitude are inputs.")
     strength: Literal["one", "learned"] = Field(
@@ -270,6 +308,11 @@ class LsntpConfig(BaseModel):
                 + ", ".join(
                     f"{name.split(':')[0]}: {getattr(self, name.split(':')[0])}" for name in wrong
                 )
+            )
+        if self.configuration == "plus" and not (self.recurrence or self.nodes):
+            raise ValueError(
+                "expected nodes of at least 1 or recurrence: true with configuration: plus, found "
+                "neither; a network without LS-Conv is name: convnet"
             )
         if self.configuration == "plus" and (
             min(self.width, self.stem) < 1 or self.decoder_input == "zeros"

@@ -1,8 +1,14 @@
 """Plain networks to compare LS-NTP with: the same inputs and training, none of its ideas."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 
 class ConvlstmConfig(BaseModel):
@@ -34,4 +40,24 @@ class ConvnetConfig(BaseModel):
         description="With the inputs of LS-NTP plus: anomalies from the climatology, forcings of "
         "all steps, static fields; false: the history alone. Frames are added to the last one.",
     )
+    yesterday: bool = Field(
+        False,
+        description="Told the analyses of the same hours a day before, and given a learned share "
+        "of their change, as LS-NTP plus.",
+    )
+    gain: float = Field(
+        1.0, gt=0, description="What anomalies are multiplied by inside the network, as in plus."
+    )
+    climatology: Literal["level", "change"] = Field(
+        "level", description="How it is among the forcings, as in plus."
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="Share of channels dropped in blocks.")
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_was_a_choice(
+        self, handler: SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:
+        """Without what is as before there was a choice, so that versions keep their names."""
+        dumped: dict[str, Any] = handler(self)
+        before = {"yesterday": False, "gain": 1.0, "climatology": "level"}
+        return {key: value for key, value in dumped.items() if before.get(key) != value}

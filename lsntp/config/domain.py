@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 import numpy as np
 import yaml
+from cronsim import CronSim, CronSimError
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -20,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 
+from lsntp.config.alarms import AlarmsConfig
 from lsntp.config.architecture import LsntpConfig
 from lsntp.config.comparators import ConvlstmConfig, ConvnetConfig
 from lsntp.config.quality import QualityConfig
@@ -29,9 +31,11 @@ from lsntp.config.static import StaticConfig
 from lsntp.config.upkeep import DriftConfig, GateConfig, RetrainConfig
 from lsntp.grid import Grid, gaussian_grid, regular_grid
 from lsntp.names import CHAMPION
+from lsntp.places import is_place
 from lsntp.times import Duration, Instant, Period, hours, in_hours, parse_time
 
 ROOT_VARIABLE = "LSNTP_ROOT"
+WORK_VARIABLE = "LSNTP_WORK"
 DEFAULT_ROOT = "lsntp-data"
 NAME_PATTERN = r"^[a-z0-9][a-z0-9-]{0,62}$"
 
@@ -62,13 +66,36 @@ def _to_utc(moment: dt.datetime) -> dt.datetime:
 UtcTime = Annotated[dt.datetime, BeforeValidator(_to_moment), AfterValidator(_to_utc)]
 """A date or time to the minute; with an offset it is converted, without one it is UTC."""
 
-Cron = Annotated[str, Field(pattern=r"^\S+( \S+){4}$", description="Five fields, UTC.")]
+
+def _to_cron(line: str) -> str:
+    try:
+        CronSim(line, dt.datetime(2000, 1, 1, tzinfo=dt.UTC))
+    except CronSimError as error:
+        raise ValueError(f"expected a cron line such as 40 */6 * * *: {error}") from error
+    return line
+
+
+Cron = Annotated[
+    str,
+    Field(pattern=r"^\S+( \S+){4}$", description="Five fields, UTC."),
+    AfterValidator(_to_cron),
+]
 
 
 class _Frozen(BaseModel):
     """No unknown keys, no later change, no number that is none."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def without(dumped: dict[str, Any], **defaults: object) -> dict[str, Any]:
+    """Without what is as before there was a choice, so that older versions keep their names."""
+    return {
+        key: value
+        for key, value in dumped.items()
+        if key not in defaults
+        or (tuple(value) if isinstance(value, list) else value) != defaults[key]
+    }
 
 
 # --- the grid ------------------------------------------------------------------------------
@@ -185,6 +212,12 @@ class TrainingConfig(_Frozen):
         0.05, ge=0, lt=1, description="Share of all steps with rising rate; then cosine to zero."
     )
     weight_decay: float = Field(0.0, ge=0)
+    beta2: float = Field(
+        0.999,
+        gt=0,
+        lt=1,
+        description="Of AdamW: how slowly it forgets how large gradients are.",
+    )
     gradient_clip: float | None = Field(1.0, gt=0)
     patience: int = Field(10, ge=1, description="Epochs without a better validation loss.")
     ema: float | None = Field(
@@ -208,15 +241,31 @@ class TrainingConfig(_Frozen):
     loss: Loss = Field(
         "mse", description="What is minimised: mean squared or mean absolute error of the target."
     )
+    lead_decay: float = Field(
+        0.0,
+        ge=0,
+        le=2,
+        description="p: in what is minimised, lead k (in steps) counts as k^-p, so that the early "
+        "leads, whose errors are small, are heard; 0: all alike. Validation counts all alike.",
+    )
+    keep: Literal["best", "last"] = Field(
+        "best",
+        description="Weights of the epoch with the best validation loss, or of the last one: where "
+        "the validation block is too short to choose by; there is no patience then.",
+    )
+    freeze: tuple[str, ...] = Field(
+        (),
+        description="Parts that a fine-tuned network keeps as its parent has them: parameters "
+        "whose name begins so.",
+    )
     seed: int = 0
 
     @model_serializer(mode="wrap")
     def _as_before_there_was_a_choice(
         self, handler: SerializerFunctionWrapHandler
     ) -> dict[str, Any]:
-        """Without the default loss, so that versions trained with it keep their names."""
-        dumped: dict[str, Any] = handler(self)
-        return {key: value for key, value in dumped.items() if (key, value) != ("loss", "mse")}
+        dumped = without(handler(self), loss="mse", beta2=0.999, freeze=())
+        return without(dumped, lead_decay=0.0, keep="best")
 
 
 def _network_named(content: object) -> str:
@@ -240,6 +289,24 @@ class NetworkConfig(_Frozen):
     scaling: Scaling = "min-max-01"
     target: Target = "absolute"
     training: TrainingConfig = TrainingConfig()
+    members: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Networks under one version, each with a seed of its own and so much more time "
+        "to fit and to forecast; their mean is the forecast.",
+    )
+    quantiles: bool = Field(
+        False,
+        description="Beside the forecast its quantiles 0.05, 0.15 … 0.95, calibrated on the "
+        "validation period.",
+    )
+
+    @model_serializer(mode="wrap")
+    def _as_before_there_was_a_choice(
+        self, handler: SerializerFunctionWrapHandler
+    ) -> dict[str, Any]:
+        return without(handler(self), members=1, quantiles=False)
 
     @model_validator(mode="after")
     def _check_target(self) -> Self:
@@ -303,6 +370,8 @@ class ScheduleConfig(_Frozen):
     reconcile: Cron = "20 3 * * *"
     forecast: Cron = "50 * * * *"
     evaluate: Cron = "55 * * * *"
+    train: Cron = "30 1 * * 1"
+    watch: Cron = "*/15 * * * *"
 
 
 class Domain(_Frozen):
@@ -333,6 +402,7 @@ class Domain(_Frozen):
     gate: GateConfig = GateConfig()
     retrain: RetrainConfig = RetrainConfig()
     drift: DriftConfig = DriftConfig()
+    alarms: AlarmsConfig = AlarmsConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     dask: DaskConfig = DaskConfig()
     place: tuple[float, float] | None = Field(
@@ -341,7 +411,17 @@ class Domain(_Frozen):
     regions: dict[Name, RegionConfig] = Field(
         default_factory=dict, description="Where scores are also taken; land and sea are known."
     )
-    root: str = Field(DEFAULT_ROOT, description=f"Archive root; {ROOT_VARIABLE} beats the file.")
+    root: str = Field(
+        DEFAULT_ROOT,
+        description=f"Archive root, a folder or s3://bucket/prefix; {ROOT_VARIABLE} beats the "
+        "file.",
+    )
+    work: str | None = Field(
+        None,
+        description="Folder of this machine for partial files, checkpoints and the embedded "
+        f"scheduler; the root where that is a folder, else one in ~/.cache; {WORK_VARIABLE} "
+        "beats the file.",
+    )
 
     @field_validator("cadence_h")
     @classmethod
@@ -359,8 +439,15 @@ class Domain(_Frozen):
 
     @field_validator("root")
     @classmethod
-    def _root_is_local(cls, value: str) -> str:
-        if "://" in value:
+    def _root_is_a_place(cls, value: str) -> str:
+        if not is_place(value):
+            raise ValueError("expected a folder of this machine, or s3://bucket/prefix")
+        return value
+
+    @field_validator("work")
+    @classmethod
+    def _work_is_local(cls, value: str | None) -> str | None:
+        if value is not None and "://" in value:
             raise ValueError("expected a folder of this machine")
         return value
 

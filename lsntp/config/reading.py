@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from lsntp.config.domain import NAME_PATTERN, ROOT_VARIABLE, Domain
+from lsntp.config.domain import NAME_PATTERN, ROOT_VARIABLE, WORK_VARIABLE, Domain
 from lsntp.errors import ConfigError, DomainError
 
 
@@ -41,9 +41,10 @@ def load_domain(name_or_path: str | Path, *, overrides: dict[str, Any] | None = 
         raise ConfigError(f"Expected key: value lines in {label}, found {type(content).__name__}.")
     for key, value in (overrides or {}).items():
         _set(content, key, value)
-    root = os.environ.get(ROOT_VARIABLE)
-    if root and "root" not in (overrides or {}):
-        content["root"] = root
+    for key, variable in (("root", ROOT_VARIABLE), ("work", WORK_VARIABLE)):
+        value = os.environ.get(variable)
+        if value and key not in (overrides or {}):
+            content[key] = value
     _resolve_paths(content, folder)
     try:
         domain = Domain.model_validate(content)
@@ -107,13 +108,16 @@ def _set(content: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _resolve_paths(content: dict[str, Any], folder: Path) -> None:
-    """Make globs of files absolute, so that a stored configuration means the same anywhere."""
+    """Make paths and globs absolute, so that a stored configuration means the same anywhere."""
     for section in (content.get("source"), content.get("static")):
         if isinstance(section, dict) and isinstance(section.get("paths"), list):
             section["paths"] = [
                 _absolute(path, folder) if isinstance(path, str) else path
                 for path in section["paths"]
             ]
+    alarms = content.get("alarms")
+    if isinstance(alarms, dict) and isinstance(file := alarms.get("webhook_file"), str):
+        alarms["webhook_file"] = file if "://" in file else str(folder / Path(file).expanduser())
 
 
 def _absolute(path: str, folder: Path) -> str:

@@ -32,7 +32,7 @@ class GateConfig(_Frozen):
 
 
 class RetrainConfig(_Frozen):
-    """Which hours a training run uses as the archive grows.
+    """Which hours a training run uses as the archive grows, and where scheduled ones run.
 
     ``fixed`` takes ``split`` as it stands. The moving windows derive the blocks from the newest
     analysis: the gate's days last, ``validation_days`` before them, training before those.
@@ -45,6 +45,11 @@ class RetrainConfig(_Frozen):
     )
     days: int | None = Field(None, ge=2, description="Training days of a rolling window.")
     validation_days: int = Field(14, ge=2, description="Validation days of a moving window.")
+    pool: Literal["gpu", "cpu"] = Field(
+        "gpu",
+        description="Work pool of the deployed retraining. gpu: its runs take every visible GPU "
+        "and refuse to train without one; cpu: whatever the machine has.",
+    )
 
     @model_validator(mode="after")
     def _check_days(self) -> Self:

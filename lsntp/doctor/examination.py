@@ -1,10 +1,9 @@
 """All checks of this package for a domain, or for a machine that has none yet."""
 
-from pathlib import Path
-
 import numpy as np
 
 from lsntp.config import Domain, Era5Source, GfsSource, NcepR1Source, StaticEra5, StaticGfs
+from lsntp.doctor.bucket import check_bucket
 from lsntp.doctor.check import Check
 from lsntp.doctor.machine import (
     check_clock,
@@ -13,11 +12,12 @@ from lsntp.doctor.machine import (
     check_room,
     check_storage,
 )
+from lsntp.places import Place, S3Path
 from lsntp.times import utc_now
 from lsntp.workspace import Workspace
 
 
-def examine(domain: Domain | None, root: Path) -> list[Check]:
+def examine(domain: Domain | None, root: Place) -> list[Check]:
     """Every check that applies, in the order in which to cure them.
 
     Args:
@@ -27,7 +27,7 @@ def examine(domain: Domain | None, root: Path) -> list[Check]:
     """
     from lsntp.doctor.upstreams import Examination, examine_bucket, examine_cds, examine_hosts
 
-    root = Workspace.of(domain).root if domain else root
+    workspace = Workspace.of(domain) if domain else Workspace(root, "any")
     upstreams = Examination()
     source, ground = (domain.source, domain.static) if domain else (Era5Source(), None)
     datasets = [one.dataset for one in (source, ground) if isinstance(one, Era5Source | StaticEra5)]
@@ -43,8 +43,15 @@ def examine(domain: Domain | None, root: Path) -> list[Check]:
     return [
         check_python(),
         check_packages(),
-        check_storage(root),
-        check_room(root),
+        *_check_places(workspace),
         check_clock(upstreams.clocks, domain),
         *upstreams.checks,
     ]
+
+
+def _check_places(workspace: Workspace) -> list[Check]:
+    """Where the archives live, and where this machine works."""
+    root, machine = workspace.root, workspace.machine
+    if isinstance(root, S3Path):
+        return [check_bucket(root), check_storage(machine, "work folder"), check_room(machine)]
+    return [check_storage(root), check_room(root)]

@@ -68,7 +68,7 @@ def check_packages(package: str = PACKAGE) -> Check:
     return passed("packages", f"{len(needed)} as needed: {shown}")
 
 
-def check_storage(root: Path) -> Check:
+def check_storage(root: Path, name: str = "archive root") -> Check:
     """Whether files can be written, renamed and locked where the archives live."""
     place = _existing(root)
     expected = f"a folder where files can be written and locked at {root}"
@@ -80,7 +80,7 @@ def check_storage(root: Path) -> Check:
             is_exclusive = _locks_out(file)
     except OSError as error:
         return failed(
-            "archive root",
+            name,
             expected=expected,
             found=f"{error.strerror or error}",
             remedy="permit writing there, mount it with locks, or set root or LSNTP_ROOT to "
@@ -88,14 +88,14 @@ def check_storage(root: Path) -> Check:
         )
     if not is_exclusive:
         return failed(
-            "archive root",
+            name,
             expected=expected,
             found="a second lock on a locked file",
             remedy="mount it with locks (NFS: without nolock), or set root or LSNTP_ROOT to a "
             "local disk; without locks two writers destroy an archive",
         )
     there = "" if place == root else f" (not there yet; {place} is)"
-    return passed("archive root", f"{root} can be written and locked{there}")
+    return passed(name, f"{root} can be written and locked{there}")
 
 
 def check_room(root: Path, needed_bytes: int = ROOM_BYTES) -> Check:

@@ -1,76 +1,85 @@
-"""Sums of the continuous ranked probability score (CRPS) of forecasts with members.
+"""Sums that say how good forecasts with quantiles are: CRPS, spread, and how often truth is below.
 
-A forecast without members is one member: its CRPS is its absolute error, which every frame has.
+The quantiles of :data:`~lsntp.names.QUANTILES` are equally likely values: their continuous ranked
+probability score (CRPS) is that of the distribution of ten members, and equals twice their mean
+quantile score. A forecast without quantiles is one sure value: its CRPS is its absolute error.
+
+References:
+    Hersbach (2000), doi:10.1175/1520-0434(2000)015<0559:DOTCRP>2.0.CO;2, for the CRPS; Gneiting
+    and Raftery (2007), doi:10.1198/016214506000001437, for its quantile form; Fortin et al.
+    (2014), doi:10.1175/JHM-D-14-0008.1, for spread and skill.
 """
+
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from lsntp.archives.evaluation import BELOW_SUM
 from lsntp.errors import EvaluationError
 from lsntp.evaluation.metrics import Weighting
 from lsntp.evaluation.sums import Sums
 from lsntp.grid import Floats
-from lsntp.names import INIT_TIME
+from lsntp.names import INIT_TIME, QUANTILE, QUANTILES
+
+CENTRAL: Final = tuple(
+    (low, high) for low, high in zip(QUANTILES, QUANTILES[::-1], strict=True) if low < high
+)
+"""The quantiles that enclose the middle 90, 70, 50, 30 and 10 %."""
 
 
-def crps_sums(*, prediction: npt.ArrayLike, target: npt.ArrayLike, weights: Floats) -> Sums:
-    """The sums of each frame's CRPS over its cells, to store beside the others.
+def quantile_sums(*, quantiles: npt.ArrayLike, target: npt.ArrayLike, weights: Floats) -> Sums:
+    """The sums of each frame, to store beside the others.
 
     Args:
-        prediction: members (n, M, K, H, W), K.
+        quantiles: (n, Q, K, H, W), K, ascending along Q.
         target: truth (n, K, H, W), K.
         weights: cell areas (H, W), any scale.
 
     Returns:
-        ``crps_sum`` and ``area_crps_sum`` (n, K), K; NaN for a frame with a NaN.
+        Each of :data:`lsntp.archives.evaluation.ENSEMBLE_SUMS`, (n, K), the last (n, K, Q); NaN
+        for a frame with a NaN.
 
     Raises:
-        EvaluationError: if the shapes do not fit, or there is no member.
+        EvaluationError: if the shapes do not fit.
     """
-    members, true = np.asarray(prediction, np.float64), np.asarray(target, np.float64)
-    if members.ndim != 5 or members.shape[1] < 1:
+    levels, true = np.asarray(quantiles), np.asarray(target)
+    expected = (len(true), len(QUANTILES), *true.shape[1:])
+    if true.ndim != 4 or levels.shape != expected or true.shape[2:] != weights.shape:
         raise EvaluationError(
-            "Expected members (init_time, member, lead_time, latitude, longitude), at least one, "
-            f"found shape {members.shape}."
+            f"Expected quantiles (init_time, quantile, lead_time, latitude, longitude) of shape "
+            f"{expected} on the grid of the weights {weights.shape}, found {levels.shape}."
         )
-    if (members.shape[0], *members.shape[2:]) != true.shape or true.shape[2:] != weights.shape:
-        raise EvaluationError(
-            f"Expected a target of the members' shape {members.shape} without members on the grid "
-            f"of the weights {weights.shape}, found {true.shape}."
-        )
-    score = fair_crps(members, true, axis=1)
-    return {
-        "crps_sum": score.sum(axis=(2, 3)),
-        "area_crps_sum": np.einsum("nkhw,hw->nk", score, weights / weights.mean()),
+    levels, true = levels.astype(np.float64), true.astype(np.float64)
+    whole = np.isfinite(levels).all(axis=(1, 3, 4)) & np.isfinite(true).all(axis=(2, 3))
+    area = weights / weights.mean()
+    terms = {
+        "crps_sum": crps(levels, true, axis=1),
+        "spread_square_sum": levels.var(axis=1, ddof=1),
     }
+    sums: Sums = {}
+    for name, term in terms.items():
+        sums[name] = np.where(whole, term.sum(axis=(2, 3)), np.nan)
+        sums[f"area_{name}"] = np.where(whole, np.einsum("nkhw,hw->nk", term, area), np.nan)
+    below = np.einsum("nqkhw,hw->nkq", true[:, None] <= levels, area)
+    return sums | {BELOW_SUM: np.where(whole[:, :, None], below, np.nan)}
 
 
-def fair_crps(members: Floats, target: Floats, *, axis: int) -> Floats:
-    """The fair CRPS, K, of M members along ``axis`` of ``members``; the shape of ``target``.
+def crps(quantiles: Floats, target: Floats, *, axis: int) -> Floats:
+    """The CRPS, K, of quantiles along ``axis``, in the shape of ``target``.
 
-    (1/M) Σ|xᵢ − y| − 1/(2M(M−1)) ΣΣ|xᵢ − xⱼ|: in the mean over many forecasts it does not depend
-    on how many members a forecast has (the standard form divides by 2M² and favours many). One
-    member has no spread: |x − y|. Can be negative for a single forecast.
-
-    References:
-        Ferro (2014), doi:10.1002/qj.2270; Hersbach (2000) for the CRPS itself.
+    2/Q Σ (1{y < q_τ} - τ) (q_τ - y) over the quantiles.
     """
-    count = members.shape[axis]
-    error = np.abs(members - np.expand_dims(target, axis)).mean(axis=axis)
-    if count == 1:
-        return np.asarray(error, np.float64)
-    # Of sorted members: ½ ΣΣ|xᵢ − xⱼ| = Σ (2i − M − 1) x₍ᵢ₎, i from 1.
-    rank = 2.0 * np.arange(1, count + 1) - count - 1
-    ordered = np.moveaxis(np.sort(members, axis=axis), axis, -1)
-    spread = (ordered * rank).sum(axis=-1) / (count * (count - 1))
-    return np.asarray(error - spread, np.float64)
+    error = np.moveaxis(quantiles - np.expand_dims(target, axis), axis, -1)
+    score: Floats = 2.0 * np.mean(((error > 0) - np.array(QUANTILES)) * error, axis=-1)
+    return score
 
 
 def mean_crps(sums: xr.Dataset, *, weighting: Weighting) -> xr.DataArray:
     """The CRPS, K, of each lead over all scored frames: dims (…, lead_time).
 
-    Frames without a stored CRPS count with their absolute error: they had no members. NaN
+    Frames without a stored CRPS count with their absolute error: they had no quantiles. NaN
     where no frame was scored.
 
     Args:
@@ -85,3 +94,42 @@ def mean_crps(sums: xr.Dataset, *, weighting: Weighting) -> xr.DataArray:
         frame = stored.where(np.isfinite(stored), frame)
     cells = sums["count"].sum(INIT_TIME)
     return frame.where(is_scored, 0.0).sum(INIT_TIME, skipna=False) / cells.where(cells > 0)
+
+
+def reliability(sums: xr.Dataset) -> xr.Dataset:
+    """What forecasts with quantiles promise and keep, of each lead, area-weighted.
+
+    Args:
+        sums: frame sums with dims (…, init_time, lead_time), :data:`ENSEMBLE_SUMS` among them;
+            frames without quantiles are left out.
+
+    Returns:
+        Dims (…, lead_time): ``frames``; ``spread``, the root of the mean variance, and ``rmse``
+        of the same frames, K; their ``spread_skill`` ratio, 1 when calibrated; and with the
+        dimension ``quantile`` also ``below``, the share of truths no higher than the quantile,
+        which should be the quantile itself. NaN where no frame has quantiles.
+    """
+    has_quantiles = np.isfinite(sums["area_crps_sum"]) & (sums["count"] > 0)
+    scored = sums.where(has_quantiles, 0).sum(INIT_TIME)
+    cells = scored["count"].where(scored["count"] > 0)
+    spread, square, below = (
+        scored[name] / cells
+        for name in ("area_spread_square_sum", "area_squared_error_sum", BELOW_SUM)
+    )
+    return xr.Dataset(
+        {
+            "frames": xr.ones_like(sums["count"]).where(has_quantiles, 0).sum(INIT_TIME),
+            "spread": spread**0.5,
+            "rmse": square**0.5,
+            "spread_skill": (spread / square.where(square > 0)) ** 0.5,
+            "below": below.assign_coords({QUANTILE: list(QUANTILES)}),
+        }
+    )
+
+
+def coverage(below: xr.DataArray) -> dict[float, xr.DataArray]:
+    """The share of truths inside each central interval, by the share that it promises."""
+    return {
+        round(high - low, 6): below.sel({QUANTILE: high}) - below.sel({QUANTILE: low})
+        for low, high in CENTRAL
+    }

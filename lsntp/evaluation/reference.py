@@ -2,18 +2,19 @@
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final, Self, get_args
 
 from lsntp.archives.evaluation import EvaluationArchive
 from lsntp.config import Domain, Scaling
 from lsntp.errors import ArchiveNotFoundError, EvaluationError
 from lsntp.evaluation.sums import ValueRange
+from lsntp.places import matching
 from lsntp.times import Period
 from lsntp.training_data.archive import (
     TrainingArchive,
     covered_times,
     input_digest,
+    is_complete,
     open_training_archive,
 )
 from lsntp.training_data.blocks import FieldArchive
@@ -75,7 +76,7 @@ def training_reference(domain: Domain, analysis: FieldArchive) -> Reference:
         TrainingDataError: if the domain's blocks leave nothing to train on.
     """
     folder = Workspace.of(domain).training
-    complete = {path.stem: path for path in sorted(folder.glob("*.zarr")) if _is_complete(path)}
+    complete = {path.stem: path for path in matching(folder, "*.zarr") if is_complete(path)}
     if not complete:
         raise EvaluationError(
             f"Expected a training archive in {folder}, whose climatology anomalies are taken "
@@ -102,10 +103,6 @@ def training_reference(domain: Domain, analysis: FieldArchive) -> Reference:
             f"{domain.domain}`."
         )
     return in_use
-
-
-def _is_complete(path: Path) -> bool:
-    return (path / "zarr.json").is_file()
 
 
 def _present_digests(domain: Domain, analysis: FieldArchive) -> list[str]:

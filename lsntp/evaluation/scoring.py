@@ -8,12 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from lsntp.archives.analysis import AnalysisArchive
-from lsntp.archives.evaluation import FRAME_SUMS, EvaluationArchive, ScoredFrames
+from lsntp.archives.evaluation import EvaluationArchive, ScoredFrames
 from lsntp.archives.forecast import ForecastArchive
 from lsntp.archives.layout import CONFIGURATION
 from lsntp.archives.superseded import superseded
 from lsntp.config import Domain
 from lsntp.errors import ArchiveNotFoundError, EvaluationError
+from lsntp.evaluation.crps import quantile_sums
 from lsntp.evaluation.maps import (
     blocks_of,
     is_usable,
@@ -24,6 +25,7 @@ from lsntp.evaluation.maps import (
 )
 from lsntp.evaluation.reference import REFERENCE_DIGEST, Reference, training_reference
 from lsntp.evaluation.sums import Sums, cell_sums, frame_sums, merge
+from lsntp.grid import Grid
 from lsntp.names import CHAMPION, Status
 from lsntp.progress import track
 from lsntp.times import Instant, Times, format_time
@@ -292,7 +294,7 @@ def _score_month(
     scored = ScoredFrames(
         init_times=work.init_times[due],
         is_scored=work.is_due[due],
-        sums={name: np.concatenate([part[name] for part in parts]) for name in FRAME_SUMS},
+        sums={name: np.concatenate([part[name] for part in parts]) for name in parts[0]},
         truth_status=np.where(inputs != 0, work.status[due], Status.MISSING).astype(np.int8),
         inputs=inputs,
         model_version=[
@@ -328,4 +330,23 @@ def _score_block(
             f"in the forecast from {format_time(work.init_times[due][row])}; run `lsntp forecast` "
             "again, or restore the archive."
         )
+    if work.forecasts.has_quantiles:
+        true = np.where(is_due[:, :, None, None], truth[due], np.nan)
+        sums |= _quantile_sums(work.forecasts, work.init_times[due], true, archive.grid)
     return sums
+
+
+def _quantile_sums(
+    forecasts: ForecastArchive, init_times: Times, truth: npt.NDArray[np.float32], grid: Grid
+) -> Sums:
+    """Those of the quantiles, of which one forecast's are in memory at a time."""
+    rows = [slice(row, row + 1) for row in range(init_times.size)] or [slice(0, 0)]
+    parts = [
+        quantile_sums(
+            quantiles=forecasts.read_quantiles(init_times[row]),
+            target=truth[row],
+            weights=grid.area_weights,
+        )
+        for row in rows
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

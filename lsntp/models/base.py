@@ -1,6 +1,6 @@
 """What every forecasting model promises, and the checks at its door."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -29,6 +29,19 @@ class Forecaster(Protocol):
 
         Raises:
             ModelError: if the history has another shape than expected or holds NaN.
+        """
+
+
+@runtime_checkable
+class QuantileForecaster(Forecaster, Protocol):
+    """A model that may know how sure its forecasts are."""
+
+    def forecast_with_quantiles(
+        self, history: Fields, init_times: Times
+    ) -> tuple[Fields, Fields | None]:
+        """:meth:`forecast`, and quantiles (n, Q, K, H, W), K, ascending; None uncalibrated.
+
+        They are those of :data:`lsntp.names.QUANTILES`.
         """
 
 

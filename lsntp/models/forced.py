@@ -5,13 +5,18 @@ The channels are those of :mod:`lsntp.training_data.forcings`; the climatology c
 """
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lsntp.config import ConvnetConfig, LsntpConfig
 from lsntp.errors import ModelError
 from lsntp.training_data.forcings import KNOWN, STATIC
+
+Layer = TypeVar("Layer", nn.Conv2d, nn.ConvTranspose2d)
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,99 @@ class Told:
             )
 
 
+def forcings_of(known_future: Tensor, architecture: LsntpConfig | ConvnetConfig) -> Tensor:
+    """The forcings (b, T + K, f, H, W) as a network sees them.
+
+    With ``climatology: change`` that channel is less its mean over the steps, times ``gain``.
+
+    Args:
+        known_future: (b, T + K, f, H, W), the climatology first.
+        architecture: its ``climatology`` and ``gain`` count here.
+    """
+    if architecture.climatology == "level":
+        return known_future
+    usual = known_future[:, :, :1]
+    change = (usual - usual.mean(dim=1, keepdim=True)) * architecture.gain
+    return torch.cat([change, known_future[:, :, 1:]], dim=2)
+
+
+@dataclass(frozen=True)
+class DayBefore:
+    """The analyses of the same hours a day before a forecast, which its history holds.
+
+    With L the lead in steps and d = day * ceil(L / day), the whole days that cover it, the change
+    of a day before is a_{L-d} - a_{-d}; every step of it lies at or before the initial time.
+
+    Attributes:
+        day: steps in 24 hours.
+        horizon: K.
+    """
+
+    day: int
+    horizon: int
+
+    @property
+    def frames(self) -> int:
+        """How long a history must be to hold them, its last step 0 included."""
+        return 1 + self._days[-1]
+
+    @cached_property
+    def channels(self) -> int:
+        """How many frames :meth:`of` gives."""
+        return len(self._steps)
+
+    def of(self, frames: Tensor) -> Tensor:
+        """All of them (b, channels, H, W), the earliest first, out of ``frames`` (b, F, H, W)."""
+        return frames[:, [step - 1 for step in self._steps]]
+
+    def changes(self, frames: Tensor) -> Tensor:
+        """a_{L-d} - a_{-d} for L = 1 … K (b, K, H, W), out of ``frames`` (b, F, H, W)."""
+        ends = [lead - whole - 1 for lead, whole in enumerate(self._days, start=1)]
+        return frames[:, ends] - frames[:, [-whole - 1 for whole in self._days]]
+
+    @cached_property
+    def _days(self) -> tuple[int, ...]:
+        """The d of L = 1 … K."""
+        return tuple(self.day * -(-lead // self.day) for lead in range(1, self.horizon + 1))
+
+    @cached_property
+    def _steps(self) -> tuple[int, ...]:
+        """Every L - d and -d once, ascending."""
+        ends = {lead - whole for lead, whole in enumerate(self._days, start=1)}
+        return tuple(sorted(ends | {-whole for whole in self._days}))
+
+
+def day_before(
+    architecture: LsntpConfig | ConvnetConfig, day: int | None, horizon: int
+) -> DayBefore | None:
+    """The analyses of a day before, where ``yesterday`` asks for them.
+
+    Args:
+        architecture: its ``yesterday`` counts here.
+        day: steps in 24 hours, if that is known.
+        horizon: K.
+
+    Raises:
+        ModelError: if they are asked for and ``day`` is not known.
+    """
+    if not architecture.yesterday:
+        return None
+    if day is None:
+        raise ModelError(
+            "Expected the steps in a day of a network with architecture.yesterday, found none; "
+            "pass day."
+        )
+    return DayBefore(day, horizon)
+
+
+def frames_needed(
+    architecture: LsntpConfig | ConvnetConfig, *, history: int, horizon: int, day: int | None
+) -> int:
+    """How long a history the network takes: T, or as far as ``yesterday`` looks back."""
+    before = day_before(architecture, day, horizon)
+    return max(history, before.frames if before else 0)
+
+
 class ResidualBlock(nn.Module):
     """X + Conv(Dropout(GELU(Conv(GroupNorm(X))))), both 3 x 3; the identity at first.
 
@@ -91,6 +189,22 @@ DILATIONS = (1, 2, 4, 2)
 """Of consecutive blocks, over and over: cells up to 18 steps away after four."""
 
 
+class Share(nn.Module):
+    """A learned share, one number a lead and one half at first, of the change of a day before.
+
+    Args:
+        horizon: K.
+    """
+
+    def __init__(self, horizon: int) -> None:
+        super().__init__()
+        self.share = nn.Parameter(torch.full((horizon, 1, 1), 0.5))
+
+    def forward(self, changes: Tensor) -> Tensor:
+        """(b, K, H, W), as ``changes``."""
+        return self.share * changes
+
+
 def residual_blocks(count: int, channels: int, dropout: float) -> nn.Sequential:
     """``count`` blocks that look further by turns."""
     return nn.Sequential(
@@ -101,7 +215,7 @@ def residual_blocks(count: int, channels: int, dropout: float) -> nn.Sequential:
     )
 
 
-def zero_at_first(layer: nn.Conv2d) -> nn.Conv2d:
+def zero_at_first(layer: Layer) -> Layer:
     """``layer`` with weights and bias zero: what it adds is nothing until it is trained."""
     nn.init.zeros_(layer.weight)
     if layer.bias is not None:

@@ -6,6 +6,7 @@ from lsntp.config import ArchitectureConfig, ConvlstmConfig, ConvnetConfig, Lsnt
 from lsntp.errors import ModelError
 from lsntp.grid import Grid
 from lsntp.models.convnet import ConvNet
+from lsntp.models.forced import frames_needed
 from lsntp.models.lsntp import LSNTP
 from lsntp.models.plus import LSNTPPlus
 
@@ -20,6 +21,7 @@ def build_network(
     horizon: int,
     channels: int = 1,
     grid: Grid | None = None,
+    day: int | None = None,
 ) -> nn.Module:
     """An untrained network; seed torch first for the same weights again.
 
@@ -33,6 +35,7 @@ def build_network(
         horizon: K, forecast steps.
         channels: c, of the history.
         grid: the domain's grid, for networks that measure distances on it.
+        day: steps in 24 hours, for networks that look back a day.
 
     Raises:
         ModelError: if the network is unknown or does not fit grid, history or horizon.
@@ -42,13 +45,27 @@ def build_network(
             f"Expected a network out of {', '.join(NAMES)}, found {architecture.name!r}."
         )
     if isinstance(architecture, ConvnetConfig):
-        return ConvNet(architecture, shape=shape, history=history, horizon=horizon)
+        return ConvNet(architecture, shape=shape, history=history, horizon=horizon, day=day)
     if isinstance(architecture, ConvlstmConfig):
         architecture = plain_convlstm(architecture)
-    kind = LSNTPPlus if architecture.configuration == "plus" else LSNTP
-    return kind(
-        architecture, shape=shape, history=history, horizon=horizon, channels=channels, grid=grid
-    )
+    steps = {"history": history, "horizon": horizon}
+    if architecture.configuration == "plus":
+        return LSNTPPlus(architecture, shape=shape, **steps, channels=channels, grid=grid, day=day)
+    return LSNTP(architecture, shape=shape, **steps, channels=channels, grid=grid)
+
+
+def frames_of(architecture: ArchitectureConfig, *, history: int, horizon: int, day: int) -> int:
+    """How long a history the network takes: T, or more if it looks back a day.
+
+    Args:
+        architecture: which network.
+        history: T, input steps.
+        horizon: K, forecast steps.
+        day: steps in 24 hours.
+    """
+    if isinstance(architecture, ConvlstmConfig):
+        return history
+    return frames_needed(architecture, history=history, horizon=horizon, day=day)
 
 
 def plain_convlstm(config: ConvlstmConfig) -> LsntpConfig:

@@ -16,6 +16,7 @@ from lsntp.names import LEAD_TIME
 from lsntp.report.curves import Chart, Curves, line_chart, styles_of
 from lsntp.report.html import SKILL, NumberTable, render_page
 from lsntp.report.scores import fixed, sentences, skill_text, with_true_minus
+from lsntp.report.uncertainty import Uncertainty
 
 HOURS = {"valid_hour": "valid hour, UTC", "init_hour": "hour of the initial time, UTC"}
 MONTH = "month"
@@ -56,8 +57,14 @@ def collect_breakdown(domain: Domain, table: SkillTable) -> Breakdown:
     )
 
 
-def render_skill(domain: Domain, found: Breakdown | None, note: str) -> str:
-    """The page; ``note`` says why when nothing was found."""
+def render_skill(
+    domain: Domain,
+    found: Breakdown | None,
+    note: str,
+    uncertainty: Uncertainty | None = None,
+    uncertainty_note: str = "",
+) -> str:
+    """The page; the notes say why when nothing was found."""
     if found is None:
         return render_page("skill.html", SKILL, domain, found=None, note=note)
     table = found.table
@@ -67,6 +74,8 @@ def render_skill(domain: Domain, found: Breakdown | None, note: str) -> str:
         domain,
         found=found,
         note=note,
+        uncertainty=uncertainty,
+        uncertainty_note=uncertainty_note,
         verdict=sentences(with_true_minus(table.verdict)),
         compared=counted(table.init_times.size, "initial time"),
         bar=table.best_baseline,

@@ -6,7 +6,7 @@ from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.coverage import Coverage
 from lsntp.archives.evaluation import EvaluationArchive
 from lsntp.archives.forecast import ForecastArchive
-from lsntp.config import Domain, LsntpConfig
+from lsntp.config import Domain
 from lsntp.errors import ArchiveNotFoundError, ModelError
 from lsntp.evaluation.maps import error_maps, read_truth
 from lsntp.evaluation.table import SkillTable
@@ -14,8 +14,8 @@ from lsntp.grid import Floats
 from lsntp.names import CHAMPION, INIT_TIME, LEAD_TIME, Status
 from lsntp.report.data import Case, ErrorMap, Links, ReportData
 from lsntp.report.facts import facts_of
+from lsntp.report.learned import learned_column, networks_with_a_graph
 from lsntp.times import Instant
-from lsntp.training.loading import load_forecaster
 from lsntp.training.versions import ModelVersion, latest_version, open_version
 from lsntp.workspace import Workspace
 
@@ -120,11 +120,7 @@ def _links(domain: Domain, table: SkillTable) -> tuple[Links | None, str]:
 def _network_version(domain: Domain, table: SkillTable) -> ModelVersion | None:
     """The newest version behind the best scores of a network with a graph, else of any network."""
     folder = Workspace.of(domain).models
-    learners = [
-        name
-        for name, network in domain.networks.items()
-        if isinstance(network.architecture, LsntpConfig) and network.architecture.long_range
-    ] or list(domain.networks)
+    learners = networks_with_a_graph(domain) or list(domain.networks)
     best = next((name for name in table.models if name in learners), None)
     if best is not None:
         versions = [open_version(folder, version) for version in table.versions[best]]
@@ -134,21 +130,13 @@ def _network_version(domain: Domain, table: SkillTable) -> ModelVersion | None:
 
 
 def _learned(domain: Domain, version: ModelVersion, place: tuple[float, float]) -> Links:
-    from lsntp.models.learned_graph import LearnedGraph
-    from lsntp.training.network import NetworkForecaster
-
-    forecaster = load_forecaster(version, domain)
-    network = forecaster.network if isinstance(forecaster, NetworkForecaster) else None
-    if not isinstance(network, LearnedGraph):
-        raise ModelError(f"Expected a network that learns an adjacency, found {version.version}.")
-    node = network.node_of(*domain.target_grid.nearest_cell(*place))
-    row, column = divmod(node, network.node_shape[1])
-    weights: Floats = network.adjacency_column(node).double().cpu().numpy()
+    cell = domain.target_grid.nearest_cell(*place)
+    learned = learned_column(domain, version, cell)
     return Links(
         model=version.model,
         version=version.version,
         place=place,
-        cell=(row, column),
-        grid=network.node_grid(domain.target_grid),
-        weights=weights.reshape(network.node_shape),
+        cell=learned.node,
+        grid=learned.node_grid,
+        weights=learned.weights,
     )

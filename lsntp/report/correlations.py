@@ -16,8 +16,8 @@ from lsntp.dask_cluster import on_cluster
 from lsntp.errors import DomainError, ModelError, TrainingDataError
 from lsntp.grid import Floats, Grid
 from lsntp.names import LATITUDE, LONGITUDE
+from lsntp.report.learned import learned_column, networks_with_a_graph
 from lsntp.times import Period, Times
-from lsntp.training import load_forecaster
 from lsntp.training.history import open_analysis
 from lsntp.training.versions import ModelVersion, latest_version
 from lsntp.training_data.blocks import (
@@ -122,7 +122,8 @@ def correlations(domain: Domain, place: Place, model: str | None = None) -> Corr
     Args:
         domain: with an analysis archive and a trained network.
         place: (latitude, longitude), degrees, inside the grid.
-        model: which network; None for the first of the domain that has a version.
+        model: which network; None for the first of the domain that has a
+            version and learns a graph.
 
     Raises:
         DomainError: if the place lies outside the grid.
@@ -138,7 +139,7 @@ def correlations(domain: Domain, place: Place, model: str | None = None) -> Corr
         )
     version = _network_version(domain, model)
     cell = grid.nearest_cell(*place)
-    node, node_grid, adjacency = _learned(domain, version, cell)
+    learned = learned_column(domain, version, cell)
     analysis = open_analysis(domain)
     period = effective_periods(domain)["train"]
     with on_cluster(domain.dask):
@@ -150,10 +151,10 @@ def correlations(domain: Domain, place: Place, model: str | None = None) -> Corr
         is_synthetic=domain.is_synthetic,
         place=place,
         cell=cell,
-        node=node,
+        node=learned.node,
         grid=grid,
-        node_grid=node_grid,
-        adjacency=adjacency,
+        node_grid=learned.node_grid,
+        adjacency=learned.weights,
         correlation=correlation,
         period=period,
         frames=frames,
@@ -226,13 +227,13 @@ class _Sums:
 
 
 def _network_version(domain: Domain, model: str | None) -> ModelVersion:
-    """The newest version of the network asked for, else of the first network that has one."""
+    """The newest version of the network asked for, else of the first that has one and a graph."""
     if model is not None and model not in domain.networks:
         raise ModelError(
             f"Expected a network of domain {domain.domain} "
             f"({', '.join(domain.networks) or 'it has none'}), found {model!r}."
         )
-    names = list(domain.networks) if model is None else [model]
+    names = [model] if model else networks_with_a_graph(domain) or list(domain.networks)
     folder = Workspace.of(domain).models
     found = (latest_version(folder, name) for name in names)
     version = next((version for version in found if version is not None), None)
@@ -242,20 +243,3 @@ def _network_version(domain: Domain, model: str | None) -> ModelVersion:
             "none; run `lsntp train`."
         )
     return version
-
-
-def _learned(
-    domain: Domain, version: ModelVersion, cell: tuple[int, int]
-) -> tuple[tuple[int, int], Grid, Floats]:
-    """The node of a cell, the grid of the nodes, and the column (h, w) of the adjacency."""
-    from lsntp.models.learned_graph import LearnedGraph
-    from lsntp.training.network import NetworkForecaster
-
-    forecaster = load_forecaster(version, domain)
-    network = forecaster.network if isinstance(forecaster, NetworkForecaster) else None
-    if not isinstance(network, LearnedGraph):
-        raise ModelError(f"Expected a network that learns an adjacency, found {version.version}.")
-    node = network.node_of(*cell)
-    row, column = divmod(node, network.node_shape[1])
-    weights: Floats = network.adjacency_column(node).double().cpu().numpy()
-    return (row, column), network.node_grid(domain.target_grid), weights.reshape(network.node_shape)

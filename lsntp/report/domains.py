@@ -11,6 +11,7 @@ from lsntp.archives.coverage import Coverage
 from lsntp.archives.forecast import ForecastArchive
 from lsntp.archives.lease import writer_lease
 from lsntp.errors import ArchiveNotFoundError
+from lsntp.places import Place, matching
 from lsntp.report.html import INDEX, render
 from lsntp.report.publish import publish
 from lsntp.times import format_time
@@ -58,26 +59,30 @@ class Entry:
         return f"{self.domain}/{INDEX.file}" if self.summary else ""
 
 
-def refresh_index(root: Path) -> Path:
+def refresh_index(root: Place, work_root: Path | None = None) -> Path:
     """Write the index over all domains below an archive root, in one step.
 
     Raises:
         ArchiveBusyError: if another process writes it.
         StorageError: if it cannot be written; an older one stays.
     """
-    with writer_lease(root / "work" / "reports"):
-        return publish(render_index(list_domains(root)), root / "reports" / INDEX.file)
+    any_domain = Workspace(root, "any", work_root)
+    with writer_lease(any_domain.work.with_name("reports")):
+        index = any_domain.report.parent.with_name(INDEX.file)
+        return publish(render_index(list_domains(root, work_root)), index)
 
 
-def list_domains(root: Path) -> list[Entry]:
+def list_domains(root: Place, work_root: Path | None = None) -> list[Entry]:
     """Every domain that has an analysis archive, forecasts or a report below ``root``.
 
     A damaged one is listed with what is wrong.
     """
-    names = {path.name.removesuffix(".zarr") for path in (root / "analysis").glob("*.zarr")}
-    for kind in ("forecasts", "reports"):
-        names |= {path.name for path in (root / kind).glob("*") if path.is_dir()}
-    return [_entry(root, name) for name in sorted(names) if not name.startswith(".")]
+    names = {path.name.removesuffix(".zarr") for path in matching(root / "analysis", "*.zarr")}
+    reports = Workspace(root, "any", work_root).report.parent.parent
+    for folder in (root / "forecasts", reports):
+        names |= {path.name for path in matching(folder, "*") if path.is_dir()}
+    workspaces = [Workspace(root, name, work_root) for name in sorted(names)]
+    return [_entry(one) for one in workspaces if not one.domain.startswith(".")]
 
 
 def render_index(entries: list[Entry]) -> str:
@@ -85,8 +90,8 @@ def render_index(entries: list[Entry]) -> str:
     return render("domains.html", entries=entries)
 
 
-def _entry(root: Path, name: str) -> Entry:
-    workspace, faults = Workspace(root, name), list[str]()
+def _entry(workspace: Workspace) -> Entry:
+    faults = list[str]()
 
     def attempt(what: str, make: Callable[[], T], otherwise: T) -> T:
         try:
@@ -98,7 +103,7 @@ def _entry(root: Path, name: str) -> Entry:
             return otherwise
 
     return Entry(
-        domain=name,
+        domain=workspace.domain,
         summary=attempt("Report", lambda: _summary(workspace), None),
         last_analysis=attempt("Analyses", lambda: _last_analysis(workspace), "none yet"),
         last_forecast=attempt("Forecasts", lambda: _last_forecast(workspace), "none yet"),
@@ -122,7 +127,7 @@ def _last_analysis(workspace: Workspace) -> str:
 def _last_forecast(workspace: Workspace) -> str:
     """The newest initial time of any model, and whose it is where not all have it."""
     newest = {}
-    for path in sorted(workspace.forecasts.glob("*.zarr")):
+    for path in matching(workspace.forecasts, "*.zarr"):
         written = ForecastArchive.open(path).written()
         if written.size:
             newest[path.name.removesuffix(".zarr")] = written[-1]

@@ -23,6 +23,7 @@ from lsntp.report.rejects import collect_rejects, render_quality
 from lsntp.report.scores import sentences, with_true_minus
 from lsntp.report.steps import render_steps, steps_of
 from lsntp.report.through_time import collect_trends
+from lsntp.report.uncertainty import collect_uncertainty
 from lsntp.report.worst import collect_worst, render_worst
 from lsntp.workspace import Workspace
 
@@ -43,7 +44,7 @@ def write_report(domain: Domain) -> Path:
     workspace = Workspace.of(domain)
     with writer_lease(workspace.work / "report"):
         publish_pages(render_pages(domain), workspace.report.parent)
-    refresh_index(workspace.root)
+    refresh_index(workspace.root, workspace.work_root)
     return workspace.report
 
 
@@ -53,11 +54,12 @@ def render_pages(domain: Domain) -> dict[str, str]:
     coverage = collect_coverage(domain)
     first, why = _first_page(domain, table, nothing)
     breakdown, breakdown_note = _of(table, nothing, lambda t: collect_breakdown(domain, t))
+    sure, sure_note = _of(table, nothing, lambda t: collect_uncertainty(domain, t))
     trends, trends_note = _of(table, nothing, lambda t: collect_trends(domain, t))
     cases, cases_note = _of(table, nothing, lambda t: collect_worst(domain, t))
     pages = {
         INDEX.file: first,
-        SKILL.file: render_skill(domain, breakdown, breakdown_note),
+        SKILL.file: render_skill(domain, breakdown, breakdown_note, sure, sure_note),
         MODELS.file: render_models(domain, collect_histories(domain), trends, trends_note),
         WORST.file: render_worst(domain, table, cases or [], cases_note),
         QUALITY.file: render_quality(domain, collect_rejects(domain), coverage),

@@ -10,16 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from zarr.abc.store import Store
+from zarr.core.buffer import Buffer
 from zarr.errors import ZarrUserWarning
+from zarr.storage import MemoryStore
 
 import lsntp
-from lsntp.archives.layout import CONFIGURATION, CONVENTIONS
+from lsntp.archives.layout import CONFIGURATION, CONVENTIONS, as_xarray_opens
 from lsntp.archives.lease import writer_lease
-from lsntp.archives.staging import storage_errors
+from lsntp.archives.right import Lease
+from lsntp.archives.staging import ROOT_KEY, storage_errors
 from lsntp.config import Domain
-from lsntp.errors import SourceDataError, StorageError
+from lsntp.errors import LsntpError, SourceDataError, StorageError
 from lsntp.grid import Fields, Grid
 from lsntp.names import LAND_FRACTION, LATITUDE, LONGITUDE, OROGRAPHY
+from lsntp.places import Place, S3Path
 from lsntp.regrid import conservative_weights
 from lsntp.sources.decoding import open_surface
 from lsntp.sources.surface import SurfaceField
@@ -63,7 +68,7 @@ class StaticReport:
         did_nothing: whether they were there already, made from the same.
     """
 
-    path: Path
+    path: Place
     source: str
     missing_cells: dict[str, int]
     did_nothing: bool
@@ -96,8 +101,9 @@ def make_static(domain: Domain, *, clock: Callable[[], Instant] = utc_now) -> St
     workspace, grid = Workspace.of(domain), domain.target_grid
     origin = open_origin(domain.static, grid, workspace.work / "static", clock)
     inputs = hashlib.sha256(f"{origin.digest} {grid.digest}".encode()).hexdigest()
-    with writer_lease(workspace.static):
-        _restore(workspace.static)
+    with writer_lease(workspace.static) as lease:
+        if isinstance(workspace.static, Path):
+            _restore(workspace.static)
         stored = _stored(workspace.static)
         is_new = stored is None or stored.attrs.get(INPUTS) != inputs
         if stored is None or is_new:
@@ -111,7 +117,10 @@ def make_static(domain: Domain, *, clock: Callable[[], Instant] = utc_now) -> St
                     CONFIGURATION: domain.to_yaml(),
                 }
             )
-            _store(stored, workspace.static)
+            if isinstance(workspace.static, Path):
+                _store(stored, workspace.static)
+            else:
+                _put(stored, workspace.static, lease)
         missing = {name: int(stored[name].isnull().sum()) for name in _CONVERSIONS}
     if is_new and any(missing.values()):
         logger.warning(
@@ -163,11 +172,13 @@ def _on_grid(name: str, field: SurfaceField, grid: Grid) -> Fields:
     return np.asarray(moved)
 
 
-def _stored(path: Path) -> xr.Dataset | None:
+def _stored(path: Place) -> xr.Dataset | None:
     """What is there; what cannot be read counts as nothing, and is made again."""
     try:
-        with xr.open_zarr(path, chunks=None) as dataset:
+        with xr.open_zarr(as_xarray_opens(path), chunks=None) as dataset:
             dataset = dataset.load()
+    except LsntpError:
+        raise
     except (OSError, ValueError, LookupError, TypeError, RuntimeError):
         return None
     return dataset if set(_CONVERSIONS) <= set(dataset.data_vars) else None
@@ -178,10 +189,7 @@ def _store(dataset: xr.Dataset, path: Path) -> None:
     aside, before = _beside(path)
     with storage_errors(str(path)):
         shutil.rmtree(aside, ignore_errors=True)
-        with warnings.catch_warnings():
-            # Consolidated metadata are an extension that every reader of ours and xarray knows.
-            warnings.simplefilter("ignore", ZarrUserWarning)
-            dataset.to_zarr(aside, zarr_format=3, consolidated=True)
+        _write(dataset, aside)
         written = _stored(aside)
         if written is None or not written.identical(dataset):
             raise StorageError(
@@ -192,6 +200,30 @@ def _store(dataset: xr.Dataset, path: Path) -> None:
             path.rename(before)
         aside.rename(path)
         shutil.rmtree(before, ignore_errors=True)
+
+
+def _put(dataset: xr.Dataset, path: S3Path, lease: Lease) -> None:
+    """Put the objects under the lease, the root metadata last.
+
+    Where fields on another grid were there, a reader may be refused in the moment between.
+    """
+    objects: dict[str, Buffer] = {}
+    _write(dataset, MemoryStore(objects))
+    with storage_errors(str(path)):
+        for key in sorted(objects, key=lambda key: (key == ROOT_KEY, key)):
+            lease.replace(path / key, objects[key].to_bytes())
+        written = _stored(path)
+    if written is None or not written.identical(dataset):
+        raise StorageError(
+            f"Expected to read back what was written to {path}, found something else; run again."
+        )
+
+
+def _write(dataset: xr.Dataset, target: Path | Store) -> None:
+    with warnings.catch_warnings():
+        # Consolidated metadata are an extension that every reader of ours and xarray knows.
+        warnings.simplefilter("ignore", ZarrUserWarning)
+        dataset.to_zarr(target, zarr_format=3, consolidated=True)
 
 
 def _restore(path: Path) -> None:

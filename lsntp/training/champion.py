@@ -10,22 +10,23 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from lsntp.archives.lease import writer_lease
+from lsntp.archives.right import Lease
 from lsntp.archives.staging import storage_errors
 from lsntp.config import Domain
-from lsntp.durable import replace_file
-from lsntp.errors import ModelError
+from lsntp.errors import LsntpError, ModelError
 from lsntp.names import CHAMPION
+from lsntp.places import Place
 from lsntp.training.loading import load_forecaster
 from lsntp.training.provenance import now_utc
 from lsntp.training.versions import (
     VERSION_PATTERN,
     ModelVersion,
+    is_stored,
     latest_version,
     list_versions,
     open_version,
@@ -91,7 +92,7 @@ class Champion(Reign):
         return type(self)(**reign.model_dump(), history=(mine, *self.history)[:HISTORY])
 
 
-def champion_path(domain: Domain) -> Path:
+def champion_path(domain: Domain) -> Place:
     """``models/<domain>/champion.json``."""
     return Workspace.of(domain).models / f"{CHAMPION}.json"
 
@@ -108,6 +109,8 @@ def champion_of(domain: Domain) -> Champion | None:
         return Champion.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
+    except LsntpError:
+        raise
     except (OSError, ValidationError) as error:
         raise ModelError(
             f"Expected a readable {path}, found: {one_line(error)}. Choose a champion out of "
@@ -117,19 +120,27 @@ def champion_of(domain: Domain) -> Champion | None:
 
 
 @contextmanager
-def pointer_lease(domain: Domain) -> Iterator[None]:
+def pointer_lease(domain: Domain) -> Iterator[Lease]:
     """The only right to replace the champion or to store a decision.
 
     Raises:
         ArchiveBusyError: if another process holds it.
         StorageError: if the work folder is not writable.
     """
-    with writer_lease(Workspace.of(domain).work / CHAMPION):
-        yield
+    with writer_lease(Workspace.of(domain).locks / CHAMPION) as lease:
+        yield lease
 
 
-def put_champion(domain: Domain, reign: Reign, *, before: Champion | None) -> Champion:
-    """Replace the champion; the caller holds :func:`pointer_lease` and read ``before`` under it.
+def put_champion(
+    domain: Domain, reign: Reign, *, before: Champion | None, lease: Lease
+) -> Champion:
+    """Replace the champion.
+
+    Args:
+        domain: whose.
+        reign: the new one's.
+        before: the present one, as read under the lease.
+        lease: :func:`pointer_lease`, held.
 
     Raises:
         StorageError: if the storage refuses; the champion stays as it was.
@@ -138,7 +149,7 @@ def put_champion(domain: Domain, reign: Reign, *, before: Champion | None) -> Ch
     path = champion_path(domain)
     with storage_errors(str(path)):
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, json_bytes(after))
+        lease.replace(path, json_bytes(after))
     _log.info("%s: champion %s, %s by %s", domain.domain, after.version, after.action, after.by)
     return after
 
@@ -167,17 +178,17 @@ def promote(
     if not reason.strip():
         raise ModelError("Expected a reason for the new champion, found none; say --why TEXT.")
     load_forecaster(open_version(Workspace.of(domain).models, version), domain)
-    with pointer_lease(domain):
+    with pointer_lease(domain) as lease:
         try:
             present = champion_of(domain)
         except ModelError as error:
             _log.warning("%s", error)
-            _keep_damaged(champion_path(domain))
+            _keep_damaged(champion_path(domain), lease)
             present = None
         if present is not None and present.version == version:
             return present
         reign = Reign(version=version, since=now_utc(), action=action, by=by, reason=reason.strip())
-        return put_champion(domain, reign, before=present)
+        return put_champion(domain, reign, before=present, lease=lease)
 
 
 def rollback(domain: Domain, *, by: str, reason: str, version: str | None = None) -> Champion:
@@ -219,7 +230,7 @@ def find_version(domain: Domain, text: str) -> str:
         ModelError: if it means none, or several.
     """
     folder = Workspace.of(domain).models
-    if VERSION_PATTERN.fullmatch(text) and (folder / text).is_dir():
+    if VERSION_PATTERN.fullmatch(text) and is_stored(folder / text):
         return text
     if text == CHAMPION and (champion := champion_of(domain)) is not None:
         return champion.version
@@ -265,9 +276,9 @@ def json_bytes(record: BaseModel) -> bytes:
     return json.dumps(record.model_dump(mode="json"), indent=2, allow_nan=False).encode() + b"\n"
 
 
-def _keep_damaged(path: Path) -> None:
+def _keep_damaged(path: Place, lease: Lease) -> None:
     """Copy a damaged file to the name of its digest, where it is in nobody's way."""
     with storage_errors(str(path)):
         content = path.read_bytes()
         digest = hashlib.sha256(content).hexdigest()[:12]
-        replace_file(path.with_name(f"{path.stem}.damaged-{digest}.json"), content)
+        lease.replace(path.with_name(f"{path.stem}.damaged-{digest}.json"), content)

@@ -10,7 +10,9 @@ from lsntp.config import Domain
 from lsntp.errors import ModelError
 from lsntp.models.base import Forecaster
 from lsntp.models.baselines import make_baseline
+from lsntp.models.calibration import Calibration
 from lsntp.models.ridge import FEATURES, Ridge
+from lsntp.names import QUANTILES
 from lsntp.training.versions import ModelVersion, Tensors, check_tensors
 from lsntp.training_data.climatology import SEASONAL_TERMS, Climatology
 from lsntp.training_data.statistics import Statistics
@@ -18,7 +20,11 @@ from lsntp.training_data.statistics import Statistics
 CLIMATOLOGY = "climatology.coefficients"
 HOURS_OF_DAY = "climatology.hours_of_day"
 NETWORK = "network."
+LAND = "static.land_fraction"
 RIDGE = "ridge.coefficients"
+CELL_VARIANCE = "calibration.cell_variance"
+VARIANCE_WEIGHTS = "calibration.weights"
+QUANTILE_SCORES = "calibration.scores"
 
 
 def climatology_tensors(climatology: Climatology) -> dict[str, npt.NDArray[Any]]:
@@ -32,6 +38,38 @@ def climatology_shapes(domain: Domain, found: Tensors) -> dict[str, tuple[int, .
     is_seasonal = CLIMATOLOGY in found and found[CLIMATOLOGY].shape[1:2] == (SEASONAL_TERMS,)
     terms = SEASONAL_TERMS if is_seasonal else 1
     return {CLIMATOLOGY: (hours, terms, *domain.target_grid.shape), HOURS_OF_DAY: (hours,)}
+
+
+def calibration_tensors(calibration: Calibration) -> dict[str, npt.NDArray[Any]]:
+    """The calibration, by tensor name; its hours of day are those of the climatology."""
+    return {
+        CELL_VARIANCE: calibration.cell_variance,
+        VARIANCE_WEIGHTS: calibration.weights,
+        QUANTILE_SCORES: calibration.scores,
+    }
+
+
+def calibration_shapes(domain: Domain, found: Tensors) -> dict[str, tuple[int, ...]]:
+    """The shapes that :func:`calibration_tensors` must have; a version may have none of them."""
+    if not found.keys() & {CELL_VARIANCE, VARIANCE_WEIGHTS, QUANTILE_SCORES}:
+        return {}
+    return {
+        CELL_VARIANCE: (domain.horizon, *domain.target_grid.shape),
+        VARIANCE_WEIGHTS: (domain.horizon, 2),
+        QUANTILE_SCORES: (domain.steps_per_day, domain.horizon, len(QUANTILES)),
+    }
+
+
+def restore_calibration(tensors: Tensors) -> Calibration | None:
+    """The calibration among tensors that were checked, if it is there."""
+    if CELL_VARIANCE not in tensors:
+        return None
+    return Calibration(
+        cell_variance=tensors[CELL_VARIANCE],
+        weights=tensors[VARIANCE_WEIGHTS],
+        scores=tensors[QUANTILE_SCORES],
+        hours_of_day=np.asarray(tensors[HOURS_OF_DAY], np.float64),
+    )
 
 
 def restore_statistics(version: ModelVersion, tensors: Tensors) -> Statistics:

@@ -4,14 +4,14 @@ import hashlib
 import json
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from lsntp.archives.staging import storage_errors
 from lsntp.config import Domain
-from lsntp.durable import replace_file
+from lsntp.errors import LsntpError
+from lsntp.places import Place, matching
 from lsntp.training.champion import (
     Reign,
     champion_of,
@@ -93,7 +93,7 @@ def stored_decision(domain: Domain, name: str) -> Decision | None:
 def decisions_of(domain: Domain, candidate: str | None = None) -> list[Decision]:
     """The stored decisions, of one candidate or of all, oldest first."""
     pattern = "*.json" if candidate is None else f"{candidate}.*.json"
-    found = [_read(path) for path in sorted(_folder(domain).glob(pattern))]
+    found = [_read(path) for path in matching(_folder(domain), pattern)]
     return sorted(
         (decision for decision in found if decision is not None),
         key=lambda decision: decision.decided_at,
@@ -124,7 +124,7 @@ def settle(domain: Domain, decision: Decision, *, by: str) -> Outcome:
         StorageError: if the storage refuses; the champion stays as it was.
     """
     path = _folder(domain) / f"{decision.id}.json"
-    with pointer_lease(domain):
+    with pointer_lease(domain) as lease:
         champion = champion_of(domain)
         if (champion.version if champion else None) != decision.champion:
             raise ChampionChangedError
@@ -135,7 +135,7 @@ def settle(domain: Domain, decision: Decision, *, by: str) -> Outcome:
         if stored is None:
             with storage_errors(str(path)):
                 path.parent.mkdir(parents=True, exist_ok=True)
-                replace_file(path, json_bytes(decision))
+                lease.replace(path, json_bytes(decision))
         if is_waiting:
             reign = Reign(
                 version=decision.candidate,
@@ -145,19 +145,21 @@ def settle(domain: Domain, decision: Decision, *, by: str) -> Outcome:
                 reason=decision.reason,
                 decision=decision.id,
             )
-            put_champion(domain, reign, before=champion)
+            put_champion(domain, reign, before=champion, lease=lease)
     return Outcome(stored or decision, is_new=stored is None or is_waiting)
 
 
-def _folder(domain: Domain) -> Path:
+def _folder(domain: Domain) -> Place:
     return Workspace.of(domain).models / "decisions"
 
 
-def _read(path: Path) -> Decision | None:
+def _read(path: Place) -> Decision | None:
     try:
         return Decision.model_validate_json(path.read_bytes())
     except FileNotFoundError:
         return None
+    except LsntpError:
+        raise
     except (OSError, ValidationError) as error:
         _log.warning("Skipped a damaged decision, %s: %s", path, error)
         return None

@@ -1,9 +1,10 @@
 """How many processes a fit runs in, and how many windows each step of its optimiser sees."""
 
+import os
 from itertools import pairwise
 
 from lsntp.config import TrainingConfig
-from lsntp.errors import ConfigError
+from lsntp.errors import ConfigError, HardwareError
 
 UNDECISIVE = ("checkpoint_minutes", "accumulate", "devices", "memory_gb", "compile")
 """Settings that do not decide the weights, if :func:`step_windows` is the same."""
@@ -31,6 +32,25 @@ def count_devices(config: TrainingConfig) -> int:
             f"{config.devices}; lower it, set it to auto, or look at CUDA_VISIBLE_DEVICES."
         )
     return config.devices
+
+
+def require_gpu() -> None:
+    """Refuse a machine on which a fit would fall back to the CPU.
+
+    Raises:
+        HardwareError: if torch sees no GPU.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        raise HardwareError(
+            "Expected a GPU that torch can use, found none "
+            f"(torch {torch.__version__}, CUDA_VISIBLE_DEVICES "
+            f"{'unset' if visible is None else repr(visible)}); start the worker of the pool gpu "
+            "on a machine with one and a CUDA build of torch, or train on the CPU: for good with "
+            "`lsntp deploy DOMAIN --train-on cpu`, once with --param require_gpu=false."
+        )
 
 
 def step_windows(config: TrainingConfig) -> int:

@@ -1,5 +1,6 @@
 """From the analysis archive to model versions: baselines and networks that do not exist yet."""
 
+import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,9 +11,12 @@ from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.lease import writer_lease
 from lsntp.config import Domain, NetworkConfig, Scaling
 from lsntp.errors import ModelError
+from lsntp.grid import Fields
 from lsntp.models.base import Forecaster
 from lsntp.models.baselines import make_baseline
+from lsntp.models.calibration import check_days
 from lsntp.models.ridge import Ridge, fit_ridge
+from lsntp.places import Place
 from lsntp.times import Times
 from lsntp.training.contents import baseline_tensors
 from lsntp.training.history import open_analysis
@@ -30,6 +34,7 @@ from lsntp.training.unfinished import begin, finish
 from lsntp.training.versions import (
     ModelVersion,
     Tensors,
+    is_stored,
     lineage,
     open_version,
     save_version,
@@ -37,7 +42,8 @@ from lsntp.training.versions import (
 )
 from lsntp.training_data.archive import TrainingArchive, build_training_archive
 from lsntp.training_data.blocks import usable_at
-from lsntp.training_data.splits import Split, make_split
+from lsntp.training_data.ground import known_land
+from lsntp.training_data.splits import Split, looking_back, make_split
 from lsntp.workspace import Workspace
 
 BASELINE_SCALING: Scaling = "standard"
@@ -106,7 +112,8 @@ def train(
 
     Raises:
         ModelError: if a name is unknown, the parent does not fit, or a loss is not finite.
-        TrainingDataError: if there are too few analyses to train or validate on.
+        TrainingDataError: if there are too few analyses to train, validate or calibrate on, or
+            the static fields that a network is told cannot be used.
         ArchiveError: if there is no analysis archive, or it has another grid.
         ArchiveBusyError: if another process is training the same version.
         StorageError: if the storage refuses.
@@ -123,7 +130,11 @@ def train(
         }
         for ancestor in lineage(workspace.models, parent):
             ancestor.check_has_not_seen(**blocks)
-    workshop = _Workshop(domain, workspace, analysis, make_split(domain, analysis), parent)
+    split = make_split(domain, analysis)
+    if any(network.quantiles for name, network in domain.networks.items() if name in names):
+        check_days(split.validation)
+    land = _told_land(domain, names)
+    workshop = _Workshop(domain, workspace, analysis, split, parent, land)
     return [workshop.train(name, force=force) for name in names]
 
 
@@ -148,6 +159,7 @@ class _Workshop:
     analysis: AnalysisArchive
     split: Split
     parent: ModelVersion | None
+    land: Fields | None
 
     def train(self, model: str, *, force: bool) -> TrainReport:
         """Make the version of one model unless it is there."""
@@ -159,14 +171,14 @@ class _Workshop:
             network.scaling if network else BASELINE_SCALING,
         )
         recipe = self._recipe(model, archive)
-        while force and self._path(recipe).exists():
+        while force and is_stored(self._path(recipe)):
             recipe = recipe.model_copy(update={"repeat": recipe.repeat + 1})
         work = self.workspace.work / "training" / recipe.version
-        if self._path(recipe).exists():
+        if is_stored(self._path(recipe)):
             finish(work)  # a run may have been killed between storing the version and this
             return _report(ModelVersion.open(self._path(recipe)), created=False)
         with writer_lease(work):
-            if self._path(recipe).exists():
+            if is_stored(self._path(recipe)):
                 return _report(ModelVersion.open(self._path(recipe)), created=False)
             version = self._make(recipe, archive, work)
             finish(work)
@@ -232,57 +244,31 @@ class _Workshop:
         return times[usable_at(self.analysis, times)]
 
     def _fit_network(self, recipe: Recipe, archive: TrainingArchive, work: Path) -> _Fit:
-        from lightning import seed_everything
+        from lsntp.training.calibrating import calibrated
+        from lsntp.training.fit_members import fit_members
+        from lsntp.training.network import frames_needed, network_tensors
 
-        from lsntp.models.registry import parameter_count
-        from lsntp.training import network as networks
-        from lsntp.training.devices import window_bytes
-        from lsntp.training.network_fit import fit_network
-        from lsntp.training_data.forced_windows import ForcedWindows
-        from lsntp.training_data.frame_cache import FrameCache
-        from lsntp.training_data.windows import Windows
-
-        model = recipe.model
-        domain, config = self.domain, self.domain.networks[model]
-        seed_everything(config.training.seed, verbose=False)
-        network = networks.untrained_network(config, domain)
-        if self.parent is not None:
-            networks.load_weights(network, self.parent, domain)
-        forecaster = networks.make_forecaster(model, network, config, archive.statistics, domain)
-        cache = FrameCache(
+        frames = frames_needed(self.domain.networks[recipe.model], self.domain)
+        fitted = fit_members(
+            self.domain,
+            recipe.model,
             archive,
-            span=domain.history + domain.horizon,
-            max_bytes=window_bytes(config.training),
-            needs_climatology=forecaster.transform.needs_climatology,
-        )
-        training, validation = (
-            Windows(
-                archive,
-                init_times,
-                forecaster.transform,
-                history=domain.history,
-                horizon=domain.horizon,
-                cache=cache,
-            )
-            for init_times in (self.split.train, self.split.validation)
-        )
-        forcings = forecaster.forcings
-        fitted = fit_network(
-            network,
-            ForcedWindows(training, forcings) if forcings else training,
-            ForcedWindows(validation, forcings) if forcings else validation,
-            config=config.training,
-            folder=work,
-            description=f"train {model}",
+            looking_back(self.domain, self.analysis, self.split, frames),
+            parent=self.parent,
+            work=work,
             identity=recipe.version,
+            land=self.land,
         )
+        forecaster = fitted.forecaster
+        if self.domain.networks[recipe.model].quantiles:
+            forecaster = calibrated(forecaster, self.analysis, self.split.validation)
         return _Fit(
             forecaster,
-            networks.network_tensors(network, archive.statistics),
-            parameter_count(network),
-            fitted.seconds,
-            fitted.accelerator,
-            {"epochs": fitted.epochs, "validation_loss": fitted.validation_loss},
+            network_tensors(forecaster),
+            fitted.parameters,
+            sum(fit.seconds for fit in fitted.fits),
+            fitted.fits[0].accelerator,
+            fitted.notes,
         )
 
     def _recipe(self, model: str, archive: TrainingArchive) -> Recipe:
@@ -291,6 +277,8 @@ class _Workshop:
         settings = _deciding_settings(network) if network else {}
         if model == Ridge.name:
             settings = {"penalty": domain.ridge_penalty}
+        if self.land is not None and _is_told_land(domain, model):
+            settings["land"] = hashlib.sha256(self.land.tobytes()).hexdigest()
         return recipe_for(
             domain,
             model=model,
@@ -301,7 +289,7 @@ class _Workshop:
             parent=self.parent.version if self.parent else None,
         )
 
-    def _path(self, recipe: Recipe) -> Path:
+    def _path(self, recipe: Recipe) -> Place:
         return self.workspace.models / recipe.version
 
 
@@ -312,6 +300,19 @@ def _deciding_settings(network: NetworkConfig) -> dict[str, Any]:
     settings = network.model_dump(mode="json", exclude={"training": set(UNDECISIVE)})
     settings["training"]["batch_size"] = step_windows(network.training)
     return settings
+
+
+def _told_land(domain: Domain, names: Sequence[str]) -> Fields | None:
+    """The domain's own share of land, if it names static fields and a network is told them."""
+    if domain.static is None or not any(_is_told_land(domain, name) for name in names):
+        return None
+    return known_land(domain)
+
+
+def _is_told_land(domain: Domain, model: str) -> bool:
+    from lsntp.models.registry import is_told
+
+    return model in domain.networks and is_told(domain.networks[model].architecture)[1]
 
 
 def _chosen(
@@ -342,7 +343,20 @@ def _chosen(
         parent.check_fits(domain)
         for name in models:
             _check_same_units(domain.networks[name], name, parent)
+    _check_frozen(domain, models, parent)
     return models
+
+
+def _check_frozen(domain: Domain, models: Sequence[str], parent: ModelVersion | None) -> None:
+    """Refuse to keep weights that no training made."""
+    frozen = [
+        name for name, net in domain.networks.items() if name in models and net.training.freeze
+    ]
+    if frozen and parent is None:
+        raise ModelError(
+            f"Expected a version to fine-tune, since networks.{frozen[0]}.training.freeze keeps "
+            "parts of it, found none; name one with --fine-tune, or freeze nothing."
+        )
 
 
 def _check_same_units(network: NetworkConfig, name: str, parent: ModelVersion) -> None:

@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +15,9 @@ from lightning.fabric import Fabric
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.strategies.ddp import DDPStrategy
 from torch import Tensor, distributed, nn
-from torch.nn import functional
 from tqdm import tqdm
 
-from lsntp.config import Loss, TrainingConfig
+from lsntp.config import TrainingConfig
 from lsntp.progress import open_bar
 from lsntp.times import Times
 from lsntp.training.checkpoints import Checkpoints
@@ -26,14 +25,11 @@ from lsntp.training.compiled import compiled_batch
 from lsntp.training.devices import split_step, step_windows
 from lsntp.training.fit_log import write_log
 from lsntp.training.fit_state import FitState, moving_average, random_state, set_random_state
+from lsntp.training.losses import LOSS, training_loss
 from lsntp.training.not_finite import Batch, refusal
 
 Told = tuple[Tensor | None, Tensor | None]
 
-LOSS: Mapping[Loss, Callable[[Tensor, Tensor], Tensor]] = {
-    "mse": functional.mse_loss,
-    "mae": functional.l1_loss,
-}
 FABRIC_PRECISION: Any = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
 _log = logging.getLogger(__name__)
@@ -101,7 +97,10 @@ class FitLoop:
         self.rate = warmup_cosine(self.steps, config.warmup)
         self.fabric = _fabric(config, devices)
         optimizer = torch.optim.AdamW(
-            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+            network.parameters(),
+            lr=config.learning_rate,
+            betas=(0.9, config.beta2),
+            weight_decay=config.weight_decay,
         )
         if devices > 1:
             self._freeze_unused(network)
@@ -204,7 +203,8 @@ class FitLoop:
                 fabric.no_backward_sync(self.module) if waits else nullcontext(),
                 compiled_batch(self.config, len(part)),
             ):
-                loss = self.loss(self.module(batch.history, *batch.told), batch.target)
+                forecast = self.module(batch.history, *batch.told)
+                loss = training_loss(self.config, forecast, batch.target)
                 # DDP takes the mean over the processes; ours is over the windows.
                 fabric.backward(loss * (share * fabric.world_size))
             total = total + (loss.detach() * share if share else 0)
@@ -234,7 +234,7 @@ class FitLoop:
         progress.history.append(row)
         progress.epoch += 1
         progress.batch, progress.windows, progress.loss_sum = 0, 0, 0.0
-        if loss < progress.best_loss:
+        if loss < progress.best_loss or config.keep == "last":
             self.state.keep_best(progress.epoch, loss)
         if progress.epoch >= config.epochs:
             progress.stopped_by = "epochs"

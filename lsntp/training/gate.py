@@ -55,7 +55,13 @@ from lsntp.training.gate_window import (
 )
 from lsntp.training.history import open_analysis
 from lsntp.training.provenance import now_utc
-from lsntp.training.versions import VERSION_PATTERN, ModelVersion, latest_version, open_version
+from lsntp.training.versions import (
+    VERSION_PATTERN,
+    ModelVersion,
+    is_stored,
+    latest_version,
+    open_version,
+)
 from lsntp.workspace import Workspace
 
 GATE: Final = "gate"
@@ -88,7 +94,7 @@ def offer(domain: Domain, candidates: Sequence[str], *, by: str = GATE) -> list[
     """
     folder = Workspace.of(domain).models
     for name in candidates:
-        if not VERSION_PATTERN.fullmatch(name) or not (folder / name).is_dir():
+        if not VERSION_PATTERN.fullmatch(name) or not is_stored(folder / name):
             open_version(folder, name)  # says which there are
     judge = _Judge(domain, open_analysis(domain), by)
     outcomes = [] if champion_of(domain) else judge.crown()

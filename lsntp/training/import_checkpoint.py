@@ -23,7 +23,7 @@ from lsntp.training.provenance import (
     source_commit,
 )
 from lsntp.training.scores import validation_scores
-from lsntp.training.versions import ModelVersion, save_version
+from lsntp.training.versions import ModelVersion, is_stored, save_version
 from lsntp.training_data.archive import build_training_archive
 from lsntp.training_data.splits import make_split
 from lsntp.workspace import Workspace
@@ -81,10 +81,10 @@ def import_checkpoint(
             "imported_from_sha256": source,
         },
     )
-    if (workspace.models / recipe.version).exists():
+    if is_stored(workspace.models / recipe.version):
         return ModelVersion.open(workspace.models / recipe.version)
     started = time.perf_counter()
-    forecaster = make_forecaster(model, network, config, archive.statistics, domain)
+    forecaster = make_forecaster(model, [network], config, archive.statistics, domain)
     scores = (
         validation_scores(forecaster, analysis, split.validation, domain.lead_times)
         if score
@@ -103,7 +103,7 @@ def import_checkpoint(
             durations_s={"validation": round(time.perf_counter() - started, 3)},
             created_at=now_utc(),
         ),
-        tensors=network_tensors(network, archive.statistics),
+        tensors=network_tensors(forecaster),
         config=domain.to_yaml(),
         statistics=archive.statistics.to_dict(),
         scores=scores.to_dict() if scores else {"windows": 0},

@@ -1,6 +1,7 @@
 """A trained network as a forecaster: kelvin in, kelvin out."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,17 @@ from lsntp.config import Domain, NetworkConfig
 from lsntp.errors import ModelError, TrainingDataError
 from lsntp.grid import Fields
 from lsntp.models.base import check_history
-from lsntp.models.registry import build_network, is_told
+from lsntp.models.calibration import Calibration
+from lsntp.models.registry import build_network, frames_of, is_told
 from lsntp.times import LeadTimes, Times
 from lsntp.training.contents import (
+    LAND,
     NETWORK,
+    calibration_shapes,
+    calibration_tensors,
     climatology_shapes,
     climatology_tensors,
+    restore_calibration,
     restore_statistics,
 )
 from lsntp.training.versions import ModelVersion, check_tensors
@@ -37,45 +43,77 @@ class NetworkForecaster:
 
     Attributes:
         name: the model's name in the domain file.
-        network: (b, T, 1, H, W) -> (b, K, 1, H, W), normalised; runs on the GPU if there is one.
+        networks: its members, of which the forecast is the mean; (b, T, 1, H, W) ->
+            (b, K, 1, H, W), normalised; they run on the GPU if there is one.
         transform: target, scaler and statistics the network was trained with.
         lead_times: (K,).
         offsets: -(T - 1) … 0.
         forcings: what the network is told beside the history; None for the history alone.
+        calibration: of its quantiles; None without.
     """
 
     name: str
-    network: nn.Module
+    networks: Sequence[nn.Module]
     transform: TargetTransform
     lead_times: LeadTimes
     offsets: tuple[int, ...]
     forcings: Forcings | None = None
+    calibration: Calibration | None = None
+
+    @property
+    def network(self) -> nn.Module:
+        """The first member."""
+        return self.networks[0]
 
     def forecast(self, history: Fields, init_times: Times) -> Fields:
-        """Forecasts (n, K, H, W), K, from ``history`` (n, T, H, W), K.
+        """Forecasts (n, K, H, W), K, from ``history`` (n, T, H, W), K: the mean of the members.
+
+        Raises:
+            ModelError: if the history has another shape or holds NaN.
+        """
+        return self.mean_and_variance(history, init_times)[0]
+
+    def forecast_with_quantiles(
+        self, history: Fields, init_times: Times
+    ) -> tuple[Fields, Fields | None]:
+        """:meth:`forecast`, and its quantiles (n, Q, K, H, W), K, if it is calibrated."""
+        mean, variance = self.mean_and_variance(history, init_times)
+        if self.calibration is None:
+            return mean, None
+        valid_times = init_times[:, None] + self.lead_times
+        return mean, self.calibration.quantiles(mean, variance, valid_times)
+
+    def mean_and_variance(self, history: Fields, init_times: Times) -> tuple[Fields, Fields]:
+        """Mean, K, and variance, K², of the members, each (n, K, H, W); 0 of a single one.
 
         Raises:
             ModelError: if the history has another shape or holds NaN.
         """
         check_history(history, init_times, self.offsets, name=self.name)
-        self.network.to(_device()).eval()
-        result = np.empty((init_times.size, self.lead_times.size, *history.shape[2:]), np.float32)
+        shape = (init_times.size, self.lead_times.size, *history.shape[2:])
+        mean, variance = np.empty(shape, np.float32), np.zeros(shape, np.float32)
         for first in range(0, init_times.size, BATCH):
             part = slice(first, first + BATCH)
-            result[part] = self._forecast(history[part], init_times[part])
-        return result
+            members = self.members(history[part], init_times[part])
+            mean[part] = members.mean(axis=1)
+            if len(self.networks) > 1:
+                variance[part] = members.var(axis=1, ddof=1)
+        return mean, variance
 
-    def _forecast(self, history: Fields, init_times: Times) -> Fields:
+    def members(self, history: Fields, init_times: Times) -> Fields:
+        """The forecasts of every member (n, M, K, H, W), K, from ``history`` (n, T, H, W), K."""
         inputs = torch.from_numpy(np.ascontiguousarray(self.transform.scaler.scale(history)))
-        with torch.inference_mode():
-            prediction = self._predict(inputs[:, :, None], init_times)[:, :, 0].cpu().numpy()
-        return self.transform.decode(prediction, history[:, -1], self._climatology(init_times))
-
-    def _predict(self, history: Tensor, init_times: Times) -> Tensor:
         told = self.forcings.of(init_times) if self.forcings else ()
-        inputs = [None if part is None else torch.from_numpy(part).to(_device()) for part in told]
-        prediction: Tensor = self.network(history.to(_device()), *inputs)
-        return prediction
+        climatology = self._climatology(init_times)
+        return np.stack(
+            [
+                self.transform.decode(
+                    _predict(network, inputs[:, :, None], told), history[:, -1], climatology
+                )
+                for network in self.networks
+            ],
+            axis=1,
+        )
 
     def _climatology(self, init_times: Times) -> Fields | None:
         """The climatology (n, K, H, W), K, at the valid times, if the target needs it."""
@@ -85,23 +123,55 @@ class NetworkForecaster:
         return climatology.at(init_times[:, None] + self.lead_times)
 
 
-def make_forecaster(
-    name: str, network: nn.Module, config: NetworkConfig, statistics: Statistics, domain: Domain
-) -> NetworkForecaster:
-    """The forecaster of a network, which may still be trained further."""
-    transform = TargetTransform(config.target, Scaler(config.scaling, statistics), statistics)
-    offsets = tuple(range(1 - domain.history, 1))
-    return NetworkForecaster(
-        name,
-        network,
-        transform,
-        domain.lead_times,
-        offsets,
-        _forcings(config, transform.scaler, domain),
+def _predict(
+    network: nn.Module, history: Tensor, told: Sequence[npt.NDArray[Any] | None]
+) -> Fields:
+    """What a network makes (n, K, H, W) of (n, T, 1, H, W), normalised both."""
+    device = _device()
+    inputs = [None if part is None else torch.from_numpy(part).to(device) for part in told]
+    with torch.inference_mode():
+        prediction = network.to(device).eval()(history.to(device), *inputs)
+        return np.asarray(prediction[:, :, 0].cpu().numpy(), np.float32)
+
+
+def frames_needed(config: NetworkConfig, domain: Domain) -> int:
+    """How many analyses in a row the network starts from."""
+    return frames_of(
+        config.architecture,
+        history=domain.history,
+        horizon=domain.horizon,
+        day=domain.steps_per_day,
     )
 
 
-def _forcings(config: NetworkConfig, scaler: Scaler, domain: Domain) -> Forcings | None:
+def make_forecaster(
+    name: str,
+    networks: Sequence[nn.Module],
+    config: NetworkConfig,
+    statistics: Statistics,
+    domain: Domain,
+    land: Fields | None = None,
+) -> NetworkForecaster:
+    """The forecaster of a model's members, which may still be trained further.
+
+    It is told of ``land`` (H, W), the share of it; of that of :mod:`lsntp.land` for None.
+    """
+    transform = TargetTransform(config.target, Scaler(config.scaling, statistics), statistics)
+    frames = frames_needed(config, domain)
+    offsets = tuple(range(1 - frames, 1))
+    return NetworkForecaster(
+        name,
+        networks,
+        transform,
+        domain.lead_times,
+        offsets,
+        _forcings(config, transform.scaler, domain, frames, land),
+    )
+
+
+def _forcings(
+    config: NetworkConfig, scaler: Scaler, domain: Domain, frames: int, land: Fields | None
+) -> Forcings | None:
     """What the network is told beside the history, if it asks for any of it."""
     known, static = is_told(config.architecture)
     if not (known or static):
@@ -110,10 +180,11 @@ def _forcings(config: NetworkConfig, scaler: Scaler, domain: Domain) -> Forcings
         domain.target_grid,
         scaler,
         domain.cadence,
-        domain.history,
+        frames,
         domain.horizon,
         is_known=known,
         is_static=static,
+        land=land,
     )
 
 
@@ -125,51 +196,79 @@ def untrained_network(config: NetworkConfig, domain: Domain) -> nn.Module:
         history=domain.history,
         horizon=domain.horizon,
         grid=domain.target_grid,
+        day=domain.steps_per_day,
     )
 
 
-def network_tensors(network: nn.Module, statistics: Statistics) -> dict[str, npt.NDArray[Any]]:
-    """Everything a network's version needs, by tensor name."""
-    weights = {
+def network_tensors(forecaster: NetworkForecaster) -> dict[str, npt.NDArray[Any]]:
+    """Everything a network's version needs, by tensor name; of several members also by number."""
+    tensors = {
         NETWORK + name: tensor.detach().cpu().numpy()
-        for name, tensor in network.state_dict().items()
+        for name, tensor in _together(forecaster.networks).state_dict().items()
     }
-    return weights | climatology_tensors(statistics.climatology)
+    tensors |= climatology_tensors(forecaster.transform.statistics.climatology)
+    if forecaster.calibration is not None:
+        tensors |= calibration_tensors(forecaster.calibration)
+    if forecaster.forcings is not None and forecaster.forcings.land is not None:
+        tensors[LAND] = forecaster.forcings.land
+    return tensors
 
 
 def restore_network(version: ModelVersion, domain: Domain) -> NetworkForecaster:
-    """The trained network of a version.
+    """The trained network, or networks, of a version.
 
     Raises:
         ModelError: if the configuration is no network's, a tensor is missing, extra, misshaped
             or not finite, or the statistics cannot be scaled with.
     """
     config = _network_config(version)
-    network = untrained_network(config, domain)
-    statistics = restore_statistics(version, load_weights(network, version, domain))
+    networks, tensors = _load(version, config, domain)
+    statistics = restore_statistics(version, tensors)
     try:
-        return make_forecaster(version.model, network, config, statistics, domain)
+        forecaster = make_forecaster(
+            version.model, networks, config, statistics, domain, tensors.get(LAND)
+        )
+        return replace(forecaster, calibration=restore_calibration(tensors))
     except TrainingDataError as error:
         raise ModelError(
             f"Expected statistics to scale with in {version.path}, found others: {error}"
         ) from error
 
 
-def load_weights(
-    network: nn.Module, version: ModelVersion, domain: Domain
-) -> dict[str, npt.NDArray[Any]]:
-    """Copy a version's weights into ``network``; its tensors by name.
+def parent_networks(
+    version: ModelVersion, config: NetworkConfig, domain: Domain
+) -> Sequence[nn.Module]:
+    """The members of a version to go on from, as networks of ``config``.
 
     Raises:
-        ModelError: if a tensor is missing, extra, misshaped or not finite.
+        ModelError: if a tensor is missing, extra, misshaped or not finite, as those of another
+            architecture are.
     """
+    members = _network_config(version).members
+    return _load(version, config.model_copy(update={"members": members}), domain)[0]
+
+
+def _load(
+    version: ModelVersion, config: NetworkConfig, domain: Domain
+) -> tuple[list[nn.Module], dict[str, npt.NDArray[Any]]]:
+    """Networks with a version's weights, and its tensors by name."""
+    networks = [untrained_network(config, domain) for _ in range(config.members)]
+    module = _together(networks)
     tensors = version.tensors()
-    shapes = {NETWORK + name: tuple(t.shape) for name, t in network.state_dict().items()}
-    check_tensors(tensors, shapes | climatology_shapes(domain, tensors), version.path)
-    network.load_state_dict(
+    shapes = {NETWORK + name: tuple(t.shape) for name, t in module.state_dict().items()}
+    others = climatology_shapes(domain, tensors) | calibration_shapes(domain, tensors)
+    if LAND in tensors:
+        others[LAND] = domain.target_grid.shape
+    check_tensors(tensors, shapes | others, version.path)
+    module.load_state_dict(
         {name.removeprefix(NETWORK): torch.tensor(tensors[name]) for name in shapes}
     )
-    return tensors
+    return networks, tensors
+
+
+def _together(networks: Sequence[nn.Module]) -> nn.Module:
+    """One module of all; a single network is itself."""
+    return networks[0] if len(networks) == 1 else nn.ModuleList(networks)
 
 
 def _device() -> torch.device:

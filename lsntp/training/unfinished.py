@@ -47,7 +47,8 @@ def begin(work: Path, recipe: Recipe) -> None:
 
 def finish(work: Path) -> None:
     """Remove the checkpoints of a fit whose version is stored; its log stays."""
-    shutil.rmtree(work / CHECKPOINTS, ignore_errors=True)
+    for folder in work.glob(f"**/{CHECKPOINTS}"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _unfinished(folder: Path, recipe: Recipe) -> Iterator[tuple[Path, Recipe]]:
@@ -63,7 +64,7 @@ def _unfinished(folder: Path, recipe: Recipe) -> Iterator[tuple[Path, Recipe]]:
 
 
 def _has_checkpoints(work: Path) -> bool:
-    return any((work / CHECKPOINTS).glob(CHECKPOINT_PATTERN))
+    return any(work.glob(f"**/{CHECKPOINTS}/{CHECKPOINT_PATTERN}"))
 
 
 def _differences(recipe: Recipe, other: Recipe) -> Iterator[str]:

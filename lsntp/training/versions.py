@@ -25,9 +25,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
+from lsntp.archives.lease import writer_lease
 from lsntp.config import Domain
 from lsntp.durable import write_through
-from lsntp.errors import ModelError, StorageError
+from lsntp.errors import LsntpError, ModelError, StorageError
+from lsntp.places import Place, S3Path, matching
 from lsntp.times import Period
 from lsntp.training.provenance import Provenance
 
@@ -54,17 +56,18 @@ class ModelVersion:
         provenance: its recipe and history.
     """
 
-    path: Path
+    path: Place
     provenance: Provenance
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Place) -> Self:
         """The version in the folder ``path``.
 
         Raises:
             ModelError: if the folder is no complete version.
         """
-        absent = [name for name in FILES if not (path / name).is_file()]
+        present = {file.name for file in path.iterdir()} if path.is_dir() else set()
+        absent = [name for name in FILES if name not in present]
         if absent:
             raise ModelError(
                 f"Expected a model version of {', '.join(FILES)} in {path}, found no "
@@ -72,6 +75,8 @@ class ModelVersion:
             )
         try:
             provenance = Provenance.model_validate_json((path / PROVENANCE).read_bytes())
+        except LsntpError:
+            raise
         except (OSError, ValidationError) as error:
             raise ModelError(
                 f"Expected a readable {path / PROVENANCE}, found: {error}. "
@@ -198,6 +203,8 @@ class ModelVersion:
         path = self.path / name
         try:
             content = path.read_bytes()
+        except LsntpError:
+            raise
         except OSError as error:
             raise ModelError(f"Expected to read {path}: {error}.") from error
         found = hashlib.sha256(content).hexdigest()
@@ -209,7 +216,7 @@ class ModelVersion:
         return content
 
 
-def check_tensors(found: Tensors, expected: Mapping[str, tuple[int, ...]], where: Path) -> None:
+def check_tensors(found: Tensors, expected: Mapping[str, tuple[int, ...]], where: Place) -> None:
     """Refuse tensors that are missing, extra, of another shape, or not finite, naming them all.
 
     Raises:
@@ -231,7 +238,7 @@ def check_tensors(found: Tensors, expected: Mapping[str, tuple[int, ...]], where
 
 
 def save_version(
-    folder: Path,
+    folder: Place,
     provenance: Provenance,
     *,
     tensors: Tensors,
@@ -241,7 +248,8 @@ def save_version(
 ) -> ModelVersion:
     """Store a version below ``folder``: written aside, then renamed, never overwritten.
 
-    One process at a time may save the same version: what a killed one left is swept.
+    In a bucket its provenance is put last: a version counts once that is there. One process at a
+    time may save the same version: what a killed one left is swept.
 
     Args:
         folder: the domain's folder of versions.
@@ -270,9 +278,20 @@ def save_version(
     )
     contents[PROVENANCE] = _json(sealed.model_dump(mode="json"))
     target = folder / sealed.version
-    aside = folder / f".{sealed.version}-{uuid.uuid4().hex[:8]}.partial"
+    if isinstance(target, S3Path):
+        with writer_lease(target) as lease:
+            for name, content in {} if is_stored(target) else contents.items():
+                lease.replace(target / name, content)
+    else:
+        _store_on_disk(target, contents)
+    return ModelVersion.open(target)
+
+
+def _store_on_disk(target: Path, contents: Mapping[str, bytes]) -> None:
+    folder, version = target.parent, target.name
+    aside = folder / f".{version}-{uuid.uuid4().hex[:8]}.partial"
     try:
-        for leftover in folder.glob(f".{sealed.version}-*.partial"):
+        for leftover in folder.glob(f".{version}-*.partial"):
             shutil.rmtree(leftover)
         aside.mkdir(parents=True)
         for name, content in contents.items():
@@ -286,17 +305,21 @@ def save_version(
         ) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return ModelVersion.open(target)
 
 
-def open_version(folder: Path, version: str) -> ModelVersion:
+def is_stored(path: Place) -> bool:
+    """Whether a version is in its place: on disk its folder, in a bucket what was put last."""
+    return (path / PROVENANCE).is_file() if isinstance(path, S3Path) else path.is_dir()
+
+
+def open_version(folder: Place, version: str) -> ModelVersion:
     """The version of that name below ``folder``.
 
     Raises:
         ModelError: if the name is no version's, or there is no such version.
     """
-    known = [entry.version for entry in list_versions(folder)]
-    if not VERSION_PATTERN.fullmatch(version) or not (folder / version).is_dir():
+    if not VERSION_PATTERN.fullmatch(version) or not is_stored(folder / version):
+        known = [entry.version for entry in list_versions(folder)]
         raise ModelError(
             f"Expected one of the model versions in {folder} ({', '.join(known) or 'none yet'}), "
             f"found {version!r}; run `lsntp train` to make one."
@@ -304,7 +327,7 @@ def open_version(folder: Path, version: str) -> ModelVersion:
     return ModelVersion.open(folder / version)
 
 
-def lineage(folder: Path, version: ModelVersion) -> list[ModelVersion]:
+def lineage(folder: Place, version: ModelVersion) -> list[ModelVersion]:
     """The version, and all that it was fine-tuned from, newest first.
 
     Raises:
@@ -322,11 +345,11 @@ def lineage(folder: Path, version: ModelVersion) -> list[ModelVersion]:
     return found
 
 
-def list_versions(folder: Path, model: str | None = None) -> list[ModelVersion]:
+def list_versions(folder: Place, model: str | None = None) -> list[ModelVersion]:
     """The complete versions below ``folder``, of one model or of all, oldest first."""
     versions = []
-    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if not path.is_dir() or not VERSION_PATTERN.fullmatch(path.name):
+    for path in matching(folder, "*-*"):
+        if not VERSION_PATTERN.fullmatch(path.name) or not is_stored(path):
             continue
         try:
             version = ModelVersion.open(path)
@@ -338,12 +361,12 @@ def list_versions(folder: Path, model: str | None = None) -> list[ModelVersion]:
     return sorted(versions, key=lambda version: version.provenance.created_at)
 
 
-def latest_version(folder: Path, model: str) -> ModelVersion | None:
+def latest_version(folder: Place, model: str) -> ModelVersion | None:
     """The newest complete version of a model, or None."""
     return next(reversed(list_versions(folder, model)), None)
 
 
-def time_of_making(folder: Path, model: str, now: dt.datetime) -> dt.datetime:
+def time_of_making(folder: Place, model: str, now: dt.datetime) -> dt.datetime:
     """``now``; where the clock was set back, a moment after the newest version of the model."""
     newest = latest_version(folder, model)
     if newest is None:

@@ -11,19 +11,28 @@ from typing import Any
 import numpy as np
 import xarray as xr
 import zarr
+from zarr.abc.store import Store
 
 from lsntp.archives import layout
 from lsntp.archives.lease import writer_lease
-from lsntp.archives.staging import open_published, storage_errors
+from lsntp.archives.s3_store import S3Store
+from lsntp.archives.staging import ROOT_KEY, open_published, storage_errors
 from lsntp.config import Domain, Scaling
 from lsntp.dask_cluster import on_cluster
-from lsntp.errors import ArchiveBusyError, ArchiveError, ArchiveNotFoundError, DomainError
+from lsntp.errors import (
+    ArchiveBusyError,
+    ArchiveError,
+    ArchiveNotFoundError,
+    DomainError,
+    LsntpError,
+)
 from lsntp.grid import Fields, Grid
 from lsntp.names import LATITUDE, LONGITUDE, TIME
+from lsntp.places import Place, S3Path
 from lsntp.times import Period, Times, format_duration_h
 from lsntp.training_data.blocks import FieldArchive, usable_at
 from lsntp.training_data.climatology import Climatology
-from lsntp.training_data.normalised import CLIMATOLOGY, HOUR_OF_DAY, X, write_normalised
+from lsntp.training_data.normalised import CLIMATOLOGY, HOUR_OF_DAY, X, complete, write_normalised
 from lsntp.training_data.scaling import Scaler
 from lsntp.training_data.splits import effective_periods, make_split
 from lsntp.training_data.statistics import Statistics
@@ -46,7 +55,7 @@ class TrainingArchive:
         grid: the domain's grid.
     """
 
-    path: Path
+    path: Place
     digest: str
     scaling: Scaling
     statistics: Statistics
@@ -89,13 +98,14 @@ class TrainingArchive:
 
 
 def build_training_archive(
-    domain: Domain, analysis: FieldArchive, folder: Path, scaling: Scaling
+    domain: Domain, analysis: FieldArchive, folder: Place, scaling: Scaling
 ) -> TrainingArchive:
     """The training archive of what ``analysis`` holds now; built only when that changed.
 
     It covers training and validation, so that new test hours ask for no new training.
     Written aside, then renamed: ``<folder>/<digest>.zarr`` is complete or absent, and
-    archives of other digests stay as they are.
+    archives of other digests stay as they are. In a bucket its root metadata is put last, see
+    :func:`is_complete`.
 
     Args:
         domain: the configuration; its grid and cadence must be those of ``analysis``.
@@ -115,43 +125,87 @@ def build_training_archive(
     times = covered_times(domain, analysis)
     digest = input_digest(domain, analysis, times, scaling)
     path = folder / f"{digest}.zarr"
-    if path.exists():
+    if is_complete(path):
         return open_training_archive(path)
     with storage_errors(str(path)), writer_lease(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        _sweep(folder)
-        if path.exists():  # another process built it while this one waited
+        if not isinstance(folder, S3Path):
+            _sweep(folder)
+        if is_complete(path):  # another process built it while this one waited
+            return open_training_archive(path)
+        if isinstance(path, S3Path):
+            _write(domain, analysis, times, AnewStore(path), scaling=scaling, digest=digest)
             return open_training_archive(path)
         aside = path.with_name(f"{path.name}.partial-{os.getpid()}")
         try:
-            with on_cluster(domain.dask):
-                write_normalised(domain, analysis, times, aside, scaling=scaling, digest=digest)
-            if input_digest(domain, analysis, times, scaling) != digest:
-                raise ArchiveBusyError(
-                    f"Expected the fields of {domain.domain} to stay as they are while training "
-                    "data are made of them, found that a publish changed some; run it again."
-                )
+            _write(domain, analysis, times, aside, scaling=scaling, digest=digest)
             aside.rename(path)
         finally:
-            _sweep(folder)
+            _sweep(path.parent)
     return open_training_archive(path)
 
 
-def open_training_archive(path: Path) -> TrainingArchive:
+class AnewStore(S3Store):
+    """Writes over what a killed build left of the same archive, without deleting it first.
+
+    All of it is written anew: an archive's name tells its content.
+    """
+
+    async def delete(self, key: str) -> None:
+        """Nothing."""
+
+    async def delete_dir(self, prefix: str) -> None:
+        """Nothing."""
+
+
+def _write(
+    domain: Domain,
+    analysis: FieldArchive,
+    times: Times,
+    target: Path | Store,
+    *,
+    scaling: Scaling,
+    digest: str,
+) -> None:
+    """Write an archive, and complete it if the fields did not change meanwhile."""
+    with on_cluster(domain.dask):
+        write_normalised(domain, analysis, times, target, scaling=scaling, digest=digest)
+    if input_digest(domain, analysis, times, scaling) != digest:
+        raise ArchiveBusyError(
+            f"Expected the fields of {domain.domain} to stay as they are while training "
+            "data are made of them, found that a publish changed some; run it again."
+        )
+    complete(target)
+
+
+def is_complete(path: Place) -> bool:
+    """Whether a training archive is there, as a whole: its metadata is consolidated last."""
+    if not isinstance(path, S3Path):
+        return (path / ROOT_KEY).is_file()
+    try:
+        return json.loads((path / ROOT_KEY).read_bytes()).get("consolidated_metadata") is not None
+    except FileNotFoundError:
+        return False
+
+
+def open_training_archive(path: Place) -> TrainingArchive:
     """The training archive at ``path``.
 
     Raises:
         ArchiveNotFoundError: if there is none.
         ArchiveError: if it is damaged.
     """
-    if not path.exists():
+    if (isinstance(path, S3Path) and not is_complete(path)) or not path.exists():
         raise ArchiveNotFoundError(
             f"Expected a training archive at {path}, found nothing; run `lsntp prepare`."
         )
     try:
-        with xr.open_zarr(path, chunks=None, consolidated=True) as dataset:
+        source = layout.as_xarray_opens(path)
+        with xr.open_zarr(source, chunks=None, consolidated=True) as dataset:
             archive = _from_dataset(dataset, path)
         fault = "" if _is_whole(archive) else "coordinates or climatology are missing"
+    except LsntpError:
+        raise
     except (KeyError, TypeError, ValueError, OSError) as error:
         fault = str(error)
     if fault:
@@ -162,7 +216,7 @@ def open_training_archive(path: Path) -> TrainingArchive:
     return archive
 
 
-def _from_dataset(dataset: xr.Dataset, path: Path) -> TrainingArchive:
+def _from_dataset(dataset: xr.Dataset, path: Place) -> TrainingArchive:
     climatology = Climatology(dataset[CLIMATOLOGY].to_numpy(), dataset[HOUR_OF_DAY].to_numpy())
     content = json.loads(dataset.attrs["statistics"])
     return TrainingArchive(

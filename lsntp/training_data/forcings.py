@@ -47,6 +47,7 @@ class Forcings:
         history: T.
         horizon: K.
         is_known, is_static: which of the two :meth:`of` gives.
+        land: share of land (H, W); None for that of :mod:`lsntp.land`.
     """
 
     grid: Grid
@@ -56,6 +57,7 @@ class Forcings:
     horizon: int
     is_known: bool = True
     is_static: bool = True
+    land: Fields | None = None
 
     def of(self, init_times: Times) -> tuple[Fields | None, Fields | None]:
         """``known_future`` of the windows and ``static``, as a network takes them."""
@@ -75,14 +77,18 @@ class Forcings:
         """
         steps = np.arange(1 - self.history, self.horizon + 1)
         times = init_times[:, None] + steps * self.cadence
-        climatology = self.scaler.scale(self.scaler.statistics.climatology.at(times))
-        return np.stack([climatology, cosine_of_solar_zenith(times, self.grid)], axis=2)
+        climatology = self.scaler.statistics.climatology.at(times)
+        fields = np.empty((*times.shape, len(KNOWN), *self.grid.shape), np.float32)
+        fields[:, :, 0] = self.scaler.scale(climatology)
+        fields[:, :, 1] = cosine_of_solar_zenith(times, self.grid)
+        return fields
 
     @cached_property
     def static(self) -> Fields:
         """The channels :data:`STATIC`: (2, H, W) float32."""
         sine = np.sin(np.deg2rad(self.grid.latitude))[:, None]
-        fields = [land_fraction(self.grid), np.broadcast_to(sine, self.grid.shape)]
+        land = land_fraction(self.grid) if self.land is None else self.land
+        fields = [land, np.broadcast_to(sine, self.grid.shape)]
         return np.stack(fields).astype(np.float32)
 
 
@@ -95,11 +101,27 @@ def cosine_of_solar_zenith(times: Times, grid: Grid) -> Fields:
     )
     obliquity = np.deg2rad(23.439 - 3.6e-7 * days)
     ascension = np.arctan2(np.cos(obliquity) * np.sin(ecliptic), np.cos(ecliptic))
-    declination = np.arcsin(np.sin(obliquity) * np.sin(ecliptic))[..., None, None]
-    sidereal = np.deg2rad((280.46061837 + 360.98564736629 * days) % 360)
-    hour_angle = (sidereal - ascension)[..., None] + np.deg2rad(grid.longitude)  # (..., W)
-    latitude = np.deg2rad(grid.latitude)[:, None]  # (H, 1)
-    cosine = np.sin(latitude) * np.sin(declination) + np.cos(latitude) * np.cos(
-        declination
-    ) * np.cos(hour_angle[..., None, :])
-    return np.asarray(cosine, np.float32)
+    declination = np.arcsin(np.sin(obliquity) * np.sin(ecliptic))
+    hour_angle = np.deg2rad((280.46061837 + 360.98564736629 * days) % 360) - ascension
+    # cos(a + longitude) = cos a cos longitude - sin a sin longitude: every field is a sum of three
+    # that do not change, and a product of matrices costs less than a cosine for every cell.
+    of_time = np.stack(
+        [
+            np.sin(declination),
+            np.cos(declination) * np.cos(hour_angle),
+            -np.cos(declination) * np.sin(hour_angle),
+        ],
+        axis=-1,
+    ).astype(np.float32)  # (..., 3)
+    return (of_time @ _zenith_fields(grid)).reshape(*times.shape, *grid.shape)
+
+
+def _zenith_fields(grid: Grid) -> Fields:
+    """The three of every cell, sin φ, cos φ cos longitude and cos φ sin longitude: (3, H * W)."""
+    latitude, longitude = np.deg2rad(grid.latitude)[:, None], np.deg2rad(grid.longitude)
+    fields = (
+        np.broadcast_to(np.sin(latitude), grid.shape),
+        np.cos(latitude) * np.cos(longitude),
+        np.cos(latitude) * np.sin(longitude),
+    )
+    return np.stack([field.ravel() for field in fields]).astype(np.float32)

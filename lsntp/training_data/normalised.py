@@ -4,11 +4,13 @@ import json
 import warnings
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import xarray as xr
 import zarr
 from tqdm.dask import TqdmCallback
+from zarr.abc.store import Store
 from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.errors import ZarrUserWarning
 
@@ -37,12 +39,14 @@ def write_normalised(
     domain: Domain,
     analysis: FieldArchive,
     times: Times,
-    path: Path,
+    target: Path | Store,
     *,
     scaling: Scaling,
     digest: str,
 ) -> None:
     """Write the normalised fields at ``times`` to a new Zarr, shard by shard.
+
+    It is not to be read before :func:`complete`.
 
     Two passes over the fields: statistics of the training period, then the scaled fields
     ``x(time, channel, latitude, longitude)`` (NaN where no usable field is) with the status
@@ -52,7 +56,7 @@ def write_normalised(
         domain: the configuration.
         analysis: fields (H, W), K, by time.
         times: of the new archive (n,), regular.
-        path: where nothing is yet.
+        target: where nothing is yet, on disk; or a store in which anything may be.
         scaling: kind of normalisation.
         digest: of everything the content depends on, stored as an attribute.
 
@@ -120,11 +124,16 @@ def write_normalised(
     }
     dataset[TIME].encoding = {"units": "seconds since 1970-01-01", "dtype": "int64"}
     with TqdmCallback(desc="training archive", mininterval=1.0):
-        dataset.to_zarr(path, mode="w-", zarr_format=3, consolidated=False)
+        mode: Literal["w", "w-"] = "w-" if isinstance(target, Path) else "w"
+        dataset.to_zarr(target, mode=mode, zarr_format=3, consolidated=False)
+
+
+def complete(target: Path | Store) -> None:
+    """Put the root metadata with its consolidated copy of the rest, by which readers go."""
     with warnings.catch_warnings():
         # Zarr v3 does not standardise it yet; the archives promise it and readers know it.
         warnings.filterwarnings("ignore", "Consolidated metadata", ZarrUserWarning)
-        zarr.consolidate_metadata(path)
+        zarr.consolidate_metadata(target)
 
 
 def _axis(standard_name: str, units: str) -> dict[str, str]:

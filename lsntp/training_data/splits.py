@@ -87,6 +87,52 @@ def window_init_times(domain: Domain, archive: FieldArchive, period: Period) -> 
     return times[np.flatnonzero(complete) + domain.history - 1]
 
 
+def looking_back(domain: Domain, archive: FieldArchive, split: Split, frames: int) -> Split:
+    """Training and validation of those windows that have ``frames`` usable times before them.
+
+    See :func:`with_longer_history` for arguments and errors.
+    """
+    train, validation = (
+        with_longer_history(domain, archive, init_times, frames)
+        for init_times in (split.train, split.validation)
+    )
+    return Split(train, validation, split.test)
+
+
+def with_longer_history(
+    domain: Domain, archive: FieldArchive, init_times: Times, frames: int
+) -> Times:
+    """Those of ``init_times`` (n,) with ``frames`` usable times up to and including them.
+
+    The frames before a window may lie in the block before its own: they are inputs, long known
+    when the forecast is made, and no score is taken of them.
+
+    Args:
+        domain: gives ``history`` and the axis.
+        archive: says which times are usable; none before the domain's start is.
+        init_times: of windows of :func:`make_split`.
+        frames: no fewer than ``history``.
+
+    Raises:
+        TrainingDataError: if none is left of some.
+    """
+    if frames <= domain.history or not init_times.size:
+        return init_times
+    reach = (frames - 1) * domain.cadence
+    after = init_times[init_times - reach >= domain.start]
+    times = after[:, None] + np.arange(1 - frames, 1) * domain.cadence
+    usable = usable_at(archive, times.ravel()).reshape(times.shape)
+    kept = after[usable.all(axis=1)]
+    if not kept.size:
+        raise TrainingDataError(
+            f"Expected usable analyses at {frames} times in a row up to an initial time between "
+            f"{format_time(init_times[0])} and {format_time(init_times[-1])}, which a network with "
+            "architecture.yesterday looks back over, found none; ingest more of the period, or "
+            "set yesterday: false."
+        )
+    return kept
+
+
 def _explain_empty(name: str, period: Period, domain: Domain, archive: FieldArchive) -> str:
     usable = usable_at(archive, period.steps(domain.cadence, domain.start))
     extent = f"ends at {format_time(archive.times[-1])}" if archive.times.size else "is empty"

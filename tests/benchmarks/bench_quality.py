@@ -28,7 +28,7 @@ from lsntp.training.history import open_analysis
 from lsntp.training.network import make_forecaster, untrained_network
 from lsntp.training.network_fit import fit_network
 from lsntp.training_data.forced_windows import ForcedWindows
-from lsntp.training_data.splits import make_split
+from lsntp.training_data.splits import make_split, with_longer_history
 from lsntp.training_data.windows import Windows
 
 
@@ -85,13 +85,16 @@ def measure(domain: Domain, name: str, epochs: int) -> str:
         for found in prepare(domain.model_copy(update={"networks": {name: config}}))
         if found.scaling == config.scaling
     ]
-    split = make_split(domain, open_analysis(domain))
     torch.manual_seed(training.seed)
     network = untrained_network(config, domain)
-    forecaster = make_forecaster(name, network, config, archive.statistics, domain)
-    steps = {"history": domain.history, "horizon": domain.horizon}
+    forecaster = make_forecaster(name, [network], config, archive.statistics, domain)
+    frames = len(forecaster.offsets)
+    steps = {"history": frames, "horizon": domain.horizon}
+    analysis = open_analysis(domain)
+    split = make_split(domain, analysis)
     blocks: list[Windows | ForcedWindows] = []
-    for init_times in (split.train, split.validation):
+    for whole in (split.train, split.validation):
+        init_times = with_longer_history(domain, analysis, whole, frames)
         windows = Windows(archive, init_times, forecaster.transform, **steps)
         forcings = forecaster.forcings
         blocks.append(ForcedWindows(windows, forcings) if forcings else windows)

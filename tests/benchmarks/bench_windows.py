@@ -9,6 +9,7 @@ until it has used ``--seconds`` of CPU; all its threads count. Peak memory is th
 
 - memory: :class:`~lsntp.training_data.windows.Windows` with room for all, after its first epoch;
 - encoded: the same with the target as increments, as a fit asks for; the other rows give fields;
+- told: encoded, and the forcings that ``plus`` is told of every window, made anew for each batch;
 - first epoch: memory from nothing, opening, decoding and the search for NaN included;
 - cache: Windows with room for a fifth of the fields, in the order of an epoch that draws from a
   sixth at a time;
@@ -41,6 +42,8 @@ from lsntp.times import Period, hours, parse_time
 from lsntp.training_data import windows as windows_module
 from lsntp.training_data.archive import TrainingArchive
 from lsntp.training_data.climatology import Climatology
+from lsntp.training_data.forced_windows import ForcedWindows
+from lsntp.training_data.forcings import Forcings
 from lsntp.training_data.frame_cache import FrameCache
 from lsntp.training_data.normalised import SHARD_FRAMES
 from lsntp.training_data.statistics import Statistics
@@ -50,7 +53,7 @@ from lsntp.training_data.windows import Windows
 HISTORY = HORIZON = 6
 BATCH = 8
 CHUNK = 24
-ROWS = ("memory", "encoded", "first epoch", "cache", "zarr", "xarray + dask", "xbatcher")
+ROWS = ("memory", "encoded", "told", "first epoch", "cache", "zarr", "xarray + dask", "xbatcher")
 START = parse_time("2021-01-01")
 
 
@@ -155,6 +158,20 @@ def of_windows(found: Windows) -> Callable[[], int]:
     return read
 
 
+def of_told(found: Windows) -> Callable[[], int]:
+    """The same with what is known beside the history."""
+    archive = found.cache.archive
+    forcings = Forcings(archive.grid, archive.scaler, hours(1), HISTORY, HORIZON)
+    forced = ForcedWindows(found, forcings)
+    read, told = of_windows(found), np.random.default_rng(0)
+
+    def both() -> int:
+        forced.told(told.integers(0, len(forced), BATCH).tolist())
+        return read()
+
+    return both
+
+
 def reader(row: str, path: Path, frames: int) -> Callable[[], int]:
     """What reads one batch of a row, and says how many windows that was."""
     numbers = np.random.default_rng(0)
@@ -166,6 +183,8 @@ def reader(row: str, path: Path, frames: int) -> Callable[[], int]:
     if row in ("memory", "encoded", "cache"):
         share = 0.2 if row == "cache" else None
         return of_windows(ours(path, frames, share, encoded=row == "encoded"))
+    if row == "told":
+        return of_told(ours(path, frames, None, encoded=True))
     if row == "zarr":
         x = zarr.open_array(path / "x", mode="r")
         return lambda: len(np.stack([x[first : first + span, 0] for first in firsts()]))

@@ -13,7 +13,7 @@ import xarray as xr
 
 import lsntp.training.fit
 from flows.parameters import ingest_period
-from lsntp.config import Domain
+from lsntp.config import Domain, load_domain
 from lsntp.evaluation.scoring import evaluate
 from lsntp.forecasting import forecast
 from lsntp.ingest import ingest
@@ -21,6 +21,10 @@ from lsntp.names import Status
 from lsntp.times import Period, hours, parse_time
 from lsntp.training import latest_version, train
 from lsntp.workspace import Workspace
+from tests.standins.gfs import MadeLibrary
+from tests.standins.gfs_season import DOMAIN as GFS_DOMAIN
+from tests.standins.gfs_season import Season
+from tests.standins.s3 import S3
 
 NOW = parse_time("2024-04-01")
 START = parse_time("2024-03-08")
@@ -136,6 +140,26 @@ def test_notes_and_locks_from_the_future_stop_nobody(domain: Domain) -> None:
         os.utime(archive.parent / name, (future, future))
     assert ingest(domain, clock=lambda: NOW).written == 4 * 24
     assert not (archive.parent / "zoned.zarr.writer").exists()
+
+
+@pytest.mark.parametrize("skew_h", [-9, 9, 100])
+def test_a_machine_whose_clock_was_off_loses_no_run_of_gfs(
+    bucket: S3, tmp_path: Path, skew_h: float
+) -> None:
+    """It asks too late, or for runs to come, or takes these for holes; all of it passes."""
+    season = Season(MadeLibrary())
+    text = GFS_DOMAIN.format(bucket=bucket.bucket, root=tmp_path / "root")
+    (tmp_path / "season.yaml").write_text(text)
+    domain = load_domain(str(tmp_path / "season.yaml"))
+    for number, skew in enumerate([0, skew_h, skew_h, 0]):
+        for published in season.times[2 * number : 2 * number + 2]:
+            season.put(bucket, published, 0)
+            now = published + hours(4 + skew)
+        ingest(domain, clock=lambda now=now: now)
+    stored = read(Workspace.of(domain).analysis)
+    np.testing.assert_array_equal(stored["time"].values[:8], season.times[:8])
+    assert np.isnan(stored["t2m"][8:]).all()
+    assert (stored["status"][:8] == Status.FINAL).all()
 
 
 def test_the_version_made_last_is_the_newest_though_the_clock_was_ahead_before(

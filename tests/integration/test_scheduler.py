@@ -10,7 +10,7 @@ import httpx
 import pytest
 import xarray as xr
 
-from tests.integration.conftest import BIN, PROJECT, Server, process, wait_for
+from tests.integration.services import BIN, PROJECT, Server, run_lsntp, wait_for, worker_of
 
 DOMAIN = """
 domain: tiny
@@ -30,6 +30,9 @@ schedule:
   reconcile: "0 0 29 2 *"
   forecast: "0 0 29 2 *"
   evaluate: "0 0 29 2 *"
+  watch: "0 0 29 2 *"
+  train: "0 0 29 2 *"
+retrain: {pool: cpu}
 """
 """Nothing ticks while a test runs: that would cancel the run of the test, or be cancelled."""
 
@@ -42,89 +45,79 @@ def domain(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def lsntp_deploy(server: Server, domain: Path) -> str:
-    done = subprocess.run(
-        [str(BIN / "lsntp"), "deploy", domain.name, "--set=ridge_penalty=2"],
-        env=server.environment,
-        cwd=domain.parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return run_lsntp(server, "deploy", domain.name, "--set=ridge_penalty=2", cwd=domain.parent)
 
 
 @pytest.fixture(scope="module")
-def deployed(prefect_server: Server, domain: Path) -> str:
-    return lsntp_deploy(prefect_server, domain)
+def deployed(server: Server, domain: Path) -> str:
+    return lsntp_deploy(server, domain)
 
 
 @pytest.fixture(scope="module")
 def worker(
-    prefect_server: Server, deployed: str, tmp_path_factory: pytest.TempPathFactory
+    server: Server, deployed: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[None]:
-    log = tmp_path_factory.mktemp("worker") / "worker.log"
-    command = (str(BIN / "prefect"), "--no-prompt", "worker", "start", "--pool", "cpu")
-    with process(*command, environment=prefect_server.environment, log=log):
+    with worker_of(server.environment, tmp_path_factory.mktemp("worker")):
         yield
 
 
 def test_deploying_creates_what_is_missing_and_a_second_time_nothing(
-    prefect_server: Server, deployed: str, domain: Path
+    server: Server, deployed: str, domain: Path
 ) -> None:
     flows = ("ingest", "reconcile", "backfill", "forecast", "evaluate", "train")
     for name in (*(f"{flow}/tiny" for flow in flows), "cpu"):
         assert name in deployed
-    assert "already there" not in deployed
-    again = lsntp_deploy(prefect_server, domain)
-    assert "already there" in again
+    assert "unchanged" not in deployed
+    again = lsntp_deploy(server, domain)
+    assert "unchanged" in again
     assert "created" not in again
-    limits = prefect_server.post("/v2/concurrency_limits/filter", {})
+    limits = server.post("/v2/concurrency_limits/filter", {})
     assert {limit["limit"] for limit in limits} == {1}
     assert "lsntp-source-synthetic" in {limit["name"] for limit in limits}
 
 
 @pytest.mark.usefixtures("deployed")
-def test_the_scheduler_creates_runs_at_the_domains_own_minutes(prefect_server: Server) -> None:
-    deployment = prefect_server.deployment("ingest/tiny")["id"]
+def test_the_scheduler_creates_runs_at_the_domains_own_minutes(server: Server) -> None:
+    deployment = server.deployment("ingest/tiny")["id"]
     body = {
         "deployments": {"id": {"any_": [deployment]}},
         "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
     }
-    runs = wait_for(lambda: prefect_server.post("/flow_runs/filter", body), "a scheduled run", 60)
+    runs = wait_for(lambda: server.post("/flow_runs/filter", body), "a scheduled run", 60)
     assert all(run["auto_scheduled"] for run in runs)
     assert {run["expected_start_time"][14:16] for run in runs} == {"07"}
     # A late tick is dropped, for the next one does its work; what a person starts waits.
     for flow, strategy in (("ingest", "CANCEL_NEW"), ("backfill", "ENQUEUE")):
-        options = prefect_server.deployment(f"{flow}/tiny")["concurrency_options"]
+        options = server.deployment(f"{flow}/tiny")["concurrency_options"]
         assert options["collision_strategy"] == strategy
-    for name in ("train/tiny", "backfill/tiny"):
-        assert prefect_server.deployment(name)["schedules"] == []
+    assert server.deployment("backfill/tiny")["schedules"] == []
 
 
 @pytest.mark.usefixtures("deployed")
 def test_a_deployment_carries_all_that_its_runs_need_elsewhere(
-    prefect_server: Server, domain: Path
+    server: Server, domain: Path
 ) -> None:
-    train = prefect_server.deployment("train/tiny")
+    train = server.deployment("train/tiny")
     assert train["parameters"] == {
         "domain": str(domain),
-        "overrides": {"ridge_penalty": 2, "root": prefect_server.environment["LSNTP_ROOT"]},
+        "require_gpu": False,
+        "overrides": {"ridge_penalty": 2, "root": server.environment["LSNTP_ROOT"]},
     }
     assert train["job_variables"]["env"]["OMP_WAIT_POLICY"] == "PASSIVE"
     assert train["global_concurrency_limit"]["limit"] == 1
     path = f"/deployments/{train['id']}/create_flow_run"
     for misspelt in ({"modls": ["ridge"]}, {"models": "ridge"}):
-        reply = prefect_server.api.post(path, json={"parameters": misspelt})
+        reply = server.api.post(path, json={"parameters": misspelt})
         assert reply.status_code == httpx.codes.CONFLICT, reply.text
 
 
 @pytest.mark.usefixtures("deployed")
-def test_prefects_own_command_deploys_the_file_as_written(prefect_server: Server) -> None:
+def test_prefects_own_command_deploys_the_file_as_written(server: Server) -> None:
+    server.post("/work_pools/", {"name": "gpu", "type": "process"})
     command = ("deploy", "--all", "--prefect-file", "infra/prefect.yaml")
     done = subprocess.run(
         [str(BIN / "prefect"), "--no-prompt", *command],
-        env=prefect_server.environment | {"PWD": str(PROJECT)},
+        env=server.environment | {"PWD": str(PROJECT)},
         cwd=PROJECT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -132,20 +125,32 @@ def test_prefects_own_command_deploys_the_file_as_written(prefect_server: Server
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    flows = ("ingest", "reconcile", "backfill", "forecast", "evaluate", "train")
-    for name in (f"{flow}/demo" for flow in flows):
-        found = prefect_server.deployment(name)
-        assert found["parameters"] == {"domain": "demo"}
-        assert found["job_variables"]["env"]["OMP_WAIT_POLICY"] == "PASSIVE"
-        (step,) = found["pull_steps"]
+    deployed = [one for one in server.post("/deployments/filter", {}) if "tiny" not in one["tags"]]
+    # Their ticks would take the source's slot from the runs of the next test.
+    for one in deployed:
+        server.request("DELETE", f"/deployments/{one['id']}")
+    domains = {"demo", "era5-hourly", "gfs-6hourly", "ncep-6hourly"}
+    assert len(deployed) == 7 * len(domains)
+    for one in deployed:
+        assert one["parameters"]["domain"] == one["name"]
+        assert one["tags"] == ["lsntp", one["name"]]
+        assert one["job_variables"]["env"]["OMP_WAIT_POLICY"] == "PASSIVE"
+        (step,) = one["pull_steps"]
         assert list(step.values()) == [{"directory": str(PROJECT)}]
-        # Its ticks would take the source's slot from the runs of the next test.
-        prefect_server.api.delete(f"/deployments/{found['id']}").raise_for_status()
+    assert {one["name"] for one in deployed if one["work_pool_name"] == "gpu"} == domains - {"demo"}
+    events = server.post("/automations/filter", {})
+    for one in sorted(domains):
+        for name in (
+            f"forecast/{one} on new analyses",
+            f"evaluate/{one} on new forecasts",
+            f"train/{one} on drift",
+        ):
+            assert name in {automation["name"] for automation in events}
 
 
 @pytest.mark.usefixtures("worker")
 def test_a_worker_completes_ingest_retraining_forecast_and_evaluation(
-    prefect_server: Server,
+    server: Server,
 ) -> None:
     runs = [
         ("ingest/tiny", {}),
@@ -153,13 +158,12 @@ def test_a_worker_completes_ingest_retraining_forecast_and_evaluation(
         ("reconcile/tiny", {}),
         ("train/tiny", {"models": ["persistence", "ridge"]}),
         ("forecast/tiny", {}),
-        ("evaluate/tiny", {}),
     ]
     for name, parameters in runs:
-        run = prefect_server.trigger(name, parameters)
-        assert prefect_server.finish(run)["state"]["type"] == "COMPLETED", prefect_server.log(run)
+        server.complete(server.trigger(name, parameters))
+    server.complete(server.started_by_event("evaluate/tiny", since=()))
 
-    root = Path(prefect_server.environment["LSNTP_ROOT"])
+    root = Path(server.environment["LSNTP_ROOT"])
     analysis = xr.open_zarr(root / "analysis" / "tiny.zarr")
     assert analysis.sizes["time"] == 240
     assert not analysis.t2m.isnull().any()
@@ -167,18 +171,18 @@ def test_a_worker_completes_ingest_retraining_forecast_and_evaluation(
     assert int(forecast.written_leads.max()) == 3
     assert (root / "evaluations" / "tiny.zarr").exists()
 
-    artifacts = prefect_server.post("/artifacts/filter", {})
+    artifacts = server.post("/artifacts/filter", {})
     assert {"coverage-tiny", "skill-tiny"} <= {artifact["key"] for artifact in artifacts}
 
 
 @pytest.mark.usefixtures("deployed")
 def test_the_doctor_finds_runs_to_come_and_a_domain_without_deployments(
-    prefect_server: Server, domain: Path
+    server: Server, domain: Path
 ) -> None:
     def doctor(*arguments: str) -> dict[str, dict[str, str]]:
         done = subprocess.run(
             [str(BIN / "lsntp"), "doctor", *arguments, "--json"],
-            env=prefect_server.environment,
+            env=server.environment,
             cwd=domain.parent,
             capture_output=True,
             text=True,
@@ -195,7 +199,7 @@ def test_the_doctor_finds_runs_to_come_and_a_domain_without_deployments(
     assert sound["prefect api"]["health"] == "ok"
     # The others tick on 29 February only.
     assert (
-        "nothing soon of evaluate/tiny, forecast/tiny, reconcile/tiny"
+        "nothing soon of evaluate/tiny, forecast/tiny, reconcile/tiny, train/tiny, watch/tiny"
         in (sound["prefect schedule"]["found"])
     )
     other = doctor(domain.name, "--set=domain=other")["prefect schedule"]

@@ -108,6 +108,17 @@ def test_what_was_asked_for_in_vain_rests_before_it_is_asked_for_again(late, ups
     assert HourLedger(Workspace.of(domain).quarantine, domain.cadence).asked() == []
 
 
+def test_a_question_of_a_clock_that_was_ahead_does_not_put_off_the_next_one(late, upstream):
+    domain = late(budget_h=24, **{"ingest.retry_h": 12})
+    hold_back(upstream, 3, 4)
+    tell(upstream, now=text(9))
+    assert tick(domain, 9 + 24 * 365).absent == 2
+    questions(upstream)
+    write(upstream / "four-days.nc", weather(4 * DAY))
+    assert tick(domain, 9).written == 2
+    assert questions(upstream) == [texts(3, 4)]
+
+
 def test_gaps_that_stay_do_not_keep_the_budget_from_the_others(late, upstream):
     domain = late(budget_h=3, **{"ingest.retry_h": 0})
     hold_back(upstream, 0, 1, 2)

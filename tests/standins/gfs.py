@@ -86,6 +86,60 @@ class Library:
         return b"".join(dated(message, init_time, step_h) for message in messages)
 
 
+class MadeLibrary(Library):
+    """Messages of the same kinds made from ecCodes' own sample, for a checkout without files."""
+
+    def __init__(self) -> None:
+        super().__init__(Path())
+
+    @cached_property
+    def t2m(self) -> bytes:
+        """A north-south gradient with a wave around the globe, 1 degree."""
+        latitude, longitude = np.arange(90, -91, -1)[:, None], np.arange(360)[None, :]
+        return _made(0, 0, 2, 288 - np.abs(latitude) / 2 + 3 * np.sin(np.radians(3 * longitude)))
+
+    @cached_property
+    def apparent(self) -> bytes:
+        """Apparent temperature at 2 m, the nearest miss."""
+        return _made(0, 21, 2, np.full((181, 360), 280.0))
+
+    @cached_property
+    def others(self) -> list[bytes]:
+        """Wind at 10 m and humidity at 2 m."""
+        kinds = [(2, 2, 10), (2, 3, 10), (1, 1, 2)]
+        return [_made(*kind, np.full((181, 360), float(kind[1]))) for kind in kinds]
+
+
+def _made(category: int, number: int, height_m: int, values: Values) -> bytes:
+    """A message of edition 2 on the 1-degree grid of GFS, at some metres above ground."""
+    handle = eccodes.codes_grib_new_from_samples("regular_ll_sfc_grib2")
+    header = {
+        "centre": "kwbc",
+        "Ni": 360,
+        "Nj": 181,
+        "latitudeOfFirstGridPointInDegrees": 90,
+        "latitudeOfLastGridPointInDegrees": -90,
+        "longitudeOfFirstGridPointInDegrees": 0,
+        "longitudeOfLastGridPointInDegrees": 359,
+        "iDirectionIncrementInDegrees": 1,
+        "jDirectionIncrementInDegrees": 1,
+        "parameterCategory": category,
+        "parameterNumber": number,
+        "typeOfFirstFixedSurface": 103,
+        "scaleFactorOfFirstFixedSurface": 0,
+        "scaledValueOfFirstFixedSurface": height_m,
+        "bitsPerValue": 16,
+    }
+    try:
+        for name, value in header.items():
+            eccodes.codes_set(handle, name, value)
+        eccodes.codes_set_values(handle, values.ravel())
+        message: bytes = eccodes.codes_get_message(handle)
+    finally:
+        eccodes.codes_release(handle)
+    return message
+
+
 def split(content: bytes) -> Iterator[bytes]:
     """The messages of edition 2 in some bytes."""
     position = 0

@@ -38,18 +38,20 @@ class Season:
 
     Attributes:
         library: the real messages.
+        start: the first initial time.
     """
 
     library: gfs.Library
+    start: np.datetime64 = START
 
     @property
     def times(self) -> np.ndarray:
-        return START + np.arange(COUNT) * CYCLE
+        return self.start + np.arange(COUNT) * CYCLE
 
     def truth(self, time: np.datetime64) -> gfs.Values:
         """The real field with a diurnal wave and weather that goes by, kelvin (181, 360)."""
         (real,) = gfs.t2m_of([self.library.t2m])
-        step = float((time - START) / CYCLE)
+        step = float((time - self.start) / CYCLE)
         latitude, longitude = np.arange(90, -91, -1)[:, None], np.arange(360)[None, :]
         diurnal = 5 * np.cos(2 * np.pi * ((6 * step - 14.5) / 24 + longitude / 360))
         weather = 2 * np.sin(step / 3 + latitude / 9) + np.cos(step / 2 + longitude / 7)

@@ -5,6 +5,7 @@ and the bytes of every answer, and follows cues: the next request that fits is a
 an error, cut short, held, or answered after something happened to the bucket.
 """
 
+import itertools
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -77,6 +78,16 @@ class S3:
         acl = {"ACL": "public-read"} if public else {"ACL": "private"}
         self.owner.put_object(Bucket=self.bucket, Key=key, Body=content, **acl)
 
+    def get(self, key: str) -> bytes:
+        content: bytes = self.owner.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+        return content
+
+    def stored(self, prefix: str = "") -> list[str]:
+        pages = self.owner.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=prefix
+        )
+        return [one["Key"] for page in pages for one in page.get("Contents", ())]
+
     def delete(self, key: str) -> None:
         self.owner.delete_object(Bucket=self.bucket, Key=key)
 
@@ -137,6 +148,42 @@ class S3:
             return answer(environ, say)
 
         self.cues.append(Cue("HEAD", path, act, times))
+
+    def lose_answer(self, method: str, path: str, times: int = 1) -> None:
+        """Do what was asked, then answer with a failure of the line between."""
+
+        def act(answer: Answer, environ: Environ, start: StartResponse) -> list[bytes]:
+            for _ in answer(environ, lambda *_: None):
+                pass
+            start("502 Bad Gateway", [("Content-Length", "0")])
+            return [b""]
+
+        self.cues.append(Cue(method, path, act, times))
+
+    def at(self, method: str, number: int, event: Callable[[], object], *, done: bool) -> None:
+        """Let something happen at one of the next requests, before or after it is ``done``."""
+        numbers = itertools.count(1)
+
+        def act(answer: Answer, environ: Environ, start: StartResponse) -> Iterable[bytes]:
+            if next(numbers) != number:
+                return answer(environ, start)
+            pieces = list(answer(environ, start)) if done else []
+            event()
+            if not done:
+                start("503 On cue", [("Content-Length", "0")])
+            return pieces
+
+        self.cues.append(Cue(method, ".", act, times=2**31))
+
+    def answer(
+        self,
+        method: str,
+        path: str,
+        act: Callable[[Answer, Environ, StartResponse], Iterable[bytes]],
+        times: int = 1,
+    ) -> None:
+        """Answer in a way of the test's own."""
+        self.cues.append(Cue(method, path, act, times))
 
     def before(self, method: str, path: str, event: Callable[[], object], times: int = 1) -> None:
         """Let something happen first, then answer as ever."""
@@ -202,22 +249,42 @@ class S3Server:
 
     def __init__(self) -> None:
         self._layer = _Layer(DomainDispatcherApplication(create_backend_app))
-        self._server = make_server(
-            "127.0.0.1", 0, self._layer, threaded=True, request_handler=_Handler
-        )
+        self._listen(0)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._owner = boto3.client("s3", endpoint_url=self.url, region_name="us-east-1", **OWNER)
 
+    def _listen(self, port: int) -> None:
+        self._server = make_server(
+            "127.0.0.1", port, self._layer, threaded=True, request_handler=_Handler
+        )
+
     @contextmanager
     def running(self) -> Iterator["S3Server"]:
-        thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        thread.start()
+        self._serve()
         try:
             yield self
         finally:
-            self._server.shutdown()
-            self._server.server_close()
-            thread.join()
+            self._stop()
+
+    @contextmanager
+    def down(self) -> Iterator[None]:
+        """Nobody listens; what is stored stays."""
+        port = self._server.server_port
+        self._stop()
+        try:
+            yield
+        finally:
+            self._listen(port)
+            self._serve()
+
+    def _serve(self) -> None:
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
+
+    def _stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
 
     def open_bucket(self, name: str) -> S3:
         bucket = S3(self.url, name, self._owner)

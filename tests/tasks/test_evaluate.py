@@ -16,7 +16,7 @@ from flows import evaluate as flow
 from lsntp.config import Domain, load_domain
 from lsntp.errors import EvaluationError
 from lsntp.evaluation.drift import judge_drift
-from lsntp.training.champion import Reign, champion_path, put_champion
+from lsntp.training.champion import Reign, champion_path, pointer_lease, put_champion
 from tasks import evaluate
 
 
@@ -84,7 +84,8 @@ def test_the_task_asks_about_the_present_champion(
     domain = load_domain("demo")
     monkeypatch.setattr(evaluate, "get_run_logger", lambda: logging.getLogger("test"))
     assert evaluate._champion(domain) is None
-    put_champion(domain, reign, before=None)
+    with pointer_lease(domain) as lease:
+        put_champion(domain, reign, before=None, lease=lease)
     assert evaluate._champion(domain) == "net-0123456789ab"
     champion_path(domain).write_text("{}")
     assert evaluate._champion(domain) is None

@@ -27,6 +27,7 @@ from lsntp.archives.lease import writer_lease
 from lsntp.errors import ArchiveBusyError
 from lsntp.grid import Grid
 from lsntp.names import Status
+from lsntp.places import place_of
 
 START = np.datetime64("2020-02-28T00:00", "ns")
 HOUR = np.timedelta64(3600 * 10**9, "ns")
@@ -86,7 +87,7 @@ def check(path: Path) -> int:
     """Open as anyone would; every usable hour must hold its true field. Returns the extent."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        dataset = xr.open_zarr(path)
+        dataset = xr.open_zarr(str(path))
         status = dataset["status"].values
         t2m = dataset["t2m"].values
     slots = np.arange(status.size)
@@ -189,4 +190,4 @@ def _stall(path: Path) -> None:
 
 if __name__ == "__main__":
     roles = {"serve": _serve, "poll": _poll, "hold": _hold, "stall": _stall}
-    roles[sys.argv[1]](Path(sys.argv[2]))
+    roles[sys.argv[1]](place_of(sys.argv[2]))

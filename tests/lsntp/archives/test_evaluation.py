@@ -8,6 +8,7 @@ import pytest
 import xarray as xr
 
 from lsntp.archives.evaluation import (
+    BELOW_SUM,
     CELL_SUMS,
     COUNT,
     ENSEMBLE_SUMS,
@@ -184,18 +185,20 @@ def test_sums_that_come_later_are_new_arrays_and_change_nothing_that_is_there(tm
 
     ensemble = frames([1])
     crps = {name: np.full((1, 2), 0.5) for name in ENSEMBLE_SUMS}
+    crps[BELOW_SUM] = np.full((1, 2, 10), 0.5)
     ensemble = dataclasses.replace(ensemble, sums={**ensemble.sums, **crps})
     create(tmp_path / "d.zarr")
     archive.publish("ensemble", ensemble, {JANUARY: maps()})
     after = archive.dataset().load()
     xr.testing.assert_identical(
-        before, after.drop_vars(list(ENSEMBLE_SUMS)).sel(model=["ridge", "lsntp"])
+        before, after.drop_vars([*ENSEMBLE_SUMS, "quantile"]).sel(model=["ridge", "lsntp"])
     )
     for name in ENSEMBLE_SUMS:
         values = after[name]
-        assert dict(values.sizes) == {**before["error_sum"].sizes, "model": 3}
+        sizes = {**before["error_sum"].sizes, "model": 3}
+        assert dict(values.sizes) == sizes | ({"quantile": 10} if name == BELOW_SUM else {})
         assert np.isnan(values.values[:2]).all()
-        assert values.sel(model="ensemble").values[:, 0].tolist()[1] == 0.5
+        assert (values.sel(model="ensemble").values[1, 0] == 0.5).all()
         assert np.isnan(values.values[2, 0]).all()
     assert all(
         path.read_bytes() == content

@@ -1,3 +1,4 @@
+import itertools
 import warnings
 
 import numpy as np
@@ -6,6 +7,7 @@ import xarray as xr
 from zarr.storage import LocalStore
 
 from lsntp.archives.forecast import ForecastArchive
+from lsntp.archives.staging import Staging
 from lsntp.errors import ArchiveError, ArchiveNotFoundError, StorageError
 from lsntp.names import Status
 from lsntp.times import hours
@@ -158,3 +160,99 @@ def test_an_archive_with_other_lead_times_or_cadence_is_not_continued(archive, l
 def test_a_missing_archive_says_where(tmp_path):
     with pytest.raises(ArchiveNotFoundError, match=r"ridge\.zarr"):
         ForecastArchive.open(tmp_path / "ridge.zarr")
+
+
+def spread_out(values):
+    """Ten ascending quantiles (n, 10, 3, 2, 3) around forecasts."""
+    return (values[:, None] + np.linspace(-2, 2, 10)[None, :, None, None, None]).astype(np.float32)
+
+
+def test_quantiles_lie_beside_the_forecast_and_change_nothing_for_who_reads_t2m(archive, inits):
+    values = forecasts(4)
+    publish(archive, inits(0, 1), values[:2])
+    before = xr.open_zarr(archive.path).load()
+    assert not archive.has_quantiles
+    publish(archive, inits(2, 4), values[2:], "net-1", quantiles=spread_out(values[2:]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        after = xr.open_zarr(archive.path).load()
+    new = ["t2m_quantile", "quantile", "written_quantiles"]
+    xr.testing.assert_identical(after.drop_vars(new).isel(init_time=slice(2)), before)
+    assert after["t2m"].dims == before["t2m"].dims
+    quantiles = after["t2m_quantile"]
+    assert quantiles.dims == ("init_time", "quantile", "lead_time", "latitude", "longitude")
+    assert quantiles["quantile"].values.tolist() == pytest.approx(
+        [q / 100 for q in range(5, 100, 10)]
+    )
+    assert quantiles.attrs["units"] == "K"
+    assert after["written_quantiles"].values.tolist() == [0, 0, 10, 0, 10]
+    assert np.isnan(quantiles.values[[0, 1, 3]]).all()
+    np.testing.assert_array_equal(quantiles.values[[2, 4]], spread_out(values[2:]))
+    np.testing.assert_array_equal(archive.read_quantiles(inits(4)), spread_out(values[3:]))
+
+
+def test_a_later_forecast_without_quantiles_has_none(archive, inits):
+    publish(archive, inits(0), forecasts(1), quantiles=spread_out(forecasts(1)))
+    publish(archive, inits(1), forecasts(1), "ridge-2")
+    assert np.isnan(archive.read_quantiles(inits(1))).all()
+    assert np.isfinite(archive.read_quantiles(inits(0))).all()
+
+
+def test_quantiles_are_withdrawn_with_their_forecast(archive, inits):
+    publish(archive, inits(0, 1), forecasts(2), quantiles=spread_out(forecasts(2)))
+    archive.withdraw(inits(0))
+    assert np.isnan(archive.read_quantiles(inits(0))).all()
+    assert archive.dataset()["written_quantiles"].values.tolist() == [0, 10]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda q: q[:, :9], "quantiles of shape"),
+        (lambda q: q[:, ::-1], "quantiles that ascend"),
+        (lambda q: np.full_like(q, np.inf), "finite values"),
+    ],
+)
+def test_quantiles_that_are_none_are_refused_and_nothing_is_written(archive, inits, spoil, message):
+    with pytest.raises(ArchiveError, match=message):
+        publish(archive, inits(0), forecasts(1), quantiles=spoil(spread_out(forecasts(1))))
+    assert archive.written().size == 0
+    assert not archive.has_quantiles
+
+
+@pytest.mark.parametrize("killed_at", range(6))
+def test_a_killed_publish_never_claims_quantiles_that_are_not_there(
+    archive, inits, monkeypatch, killed_at
+):
+    """The stages: fields, values by initial time, the seal, metadata, root."""
+    values = forecasts(2)
+    publish(archive, inits(0), values[:1])
+    whole, stages = Staging._stages, itertools.count()
+
+    def interrupted(self):
+        for stage in whole(self):
+            if next(stages) == killed_at:
+                raise OSError(28, "No space left on device")
+            yield stage
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Staging, "_stages", interrupted)
+        if killed_at < 5:
+            with pytest.raises(StorageError, match="free space"):
+                publish(archive, inits(1), values[1:], quantiles=spread_out(values[1:]))
+        else:
+            publish(archive, inits(1), values[1:], quantiles=spread_out(values[1:]))
+    found = xr.open_zarr(archive.path).load()
+    np.testing.assert_array_equal(found["t2m"].values[0], values[0])
+    assert ("t2m_quantile" in found) == (killed_at == 5)
+    publish(archive, inits(1), values[1:], quantiles=spread_out(values[1:]))
+    np.testing.assert_array_equal(archive.read_quantiles(inits(1)), spread_out(values[1:]))
+    assert archive.dataset()["written_quantiles"].values.tolist() == [0, 10]
+
+
+def test_quantiles_are_cf_and_survive_netcdf(archive, inits, cf_faults, tmp_path):
+    publish(archive, inits(0), forecasts(1), quantiles=spread_out(forecasts(1)))
+    assert cf_faults(archive.dataset()) == []
+    archive.dataset().load().to_netcdf(tmp_path / "copy.nc")
+    with xr.open_dataset(tmp_path / "copy.nc") as copy:
+        np.testing.assert_array_equal(copy["t2m_quantile"].values, spread_out(forecasts(1)))

@@ -6,7 +6,8 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import MemoryStore
 
-from lsntp.archives.staging import ArraySpec, Staging, as_slots, local_store
+from lsntp.archives.staging import ArraySpec, Staging, as_slots
+from lsntp.archives.stores import open_store
 from lsntp.errors import ArchiveError
 
 TABLE = ArraySpec("table", ("model", "time"), (0, 0), (2, 4), "int32", -1)
@@ -80,7 +81,7 @@ def test_only_chunks_with_a_changed_slot_are_put():
 
 @pytest.mark.parametrize("make", [MemoryStore, None])
 def test_what_was_never_published_is_blank_after_growth_along_any_axis(make, tmp_path):
-    store = make() if make else local_store(tmp_path / "x.zarr")
+    store = make() if make else open_store(tmp_path / "x.zarr")
     new_archive(store)
     append(store, models=1, times=3)
     root = sync(store.get("zarr.json", default_buffer_prototype()))
@@ -101,7 +102,7 @@ def test_what_was_never_published_is_blank_after_growth_along_any_axis(make, tmp
 
 
 def test_an_extent_never_shrinks(tmp_path):
-    store = local_store(tmp_path / "x.zarr")
+    store = open_store(tmp_path / "x.zarr")
     new_archive(store)
     append(store, models=1, times=6)
     staging = Staging(store)

@@ -13,6 +13,7 @@ import zarr
 from lsntp.archives import verification
 from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.evaluation import (
+    BELOW_SUM,
     CELL_SUMS,
     COUNT,
     ENSEMBLE_SUMS,
@@ -387,6 +388,7 @@ def test_sums_of_members_come_together_or_not_at_all(scores):
     archive = EvaluationArchive.open(scores)
     shape = (1, archive.lead_times.size)
     sums = {name: np.ones(shape) for name in (*FRAME_SUMS, *ENSEMBLE_SUMS)}
+    sums[BELOW_SUM] = np.ones((*shape, 10))
     one = ScoredFrames(
         init_times=archive.init_times[:1],
         is_scored=np.ones(shape, bool),
@@ -421,3 +423,40 @@ def test_coordinates_may_differ_in_their_last_digits(tmp_path, lab):
         look = Look(Snapshot(path, read_metadata(path, ())))
         look.expect_values("latitude", latitude + difference)
         assert len(look.findings()) == findings
+
+
+@pytest.fixture
+def unsure(tmp_path, lab):
+    """An archive of two forecasts, the second with quantiles."""
+    archive = ForecastArchive.create(
+        tmp_path / "unsure.zarr",
+        grid=lab.SMALL_GRID,
+        start=lab.START,
+        cadence=lab.HOUR,
+        lead_times=LEADS,
+        attrs={"title": "forecasts"},
+    )
+    t2m = np.full((1, 2, *lab.SMALL_GRID.shape), 280.0, np.float32)
+    quantiles = np.full((1, 10, *t2m.shape[1:]), 280.0, np.float32)
+    final = np.array([Status.FINAL], np.int8)
+    for slot, more in ((0, None), (1, quantiles)):
+        times = lab.START + np.array([slot]) * lab.HOUR
+        archive.publish(times, t2m, model_version="a-1", analysis_status=final, quantiles=more)
+    return archive.path
+
+
+def test_quantiles_lie_where_they_are_said_to_lie(unsure):
+    assert found(unsure, "forecast") == []
+    (unsure / "t2m_quantile/c/1/0/0/0/0").unlink()
+    assert [finding[:2] for finding in found(unsure, "forecast")] == [
+        (Fault.MISSING, "t2m_quantile")
+    ]
+
+
+def test_quantiles_that_nobody_claims_are_found(unsure):
+    chunks = unsure / "t2m_quantile/c"
+    (chunks / "0/0/0/0").mkdir(parents=True)
+    (chunks / "0/0/0/0/0").write_bytes((chunks / "1/0/0/0/0").read_bytes())
+    assert [finding[:2] for finding in found(unsure, "forecast")] == [
+        (Fault.CONTENT, "t2m_quantile")
+    ]

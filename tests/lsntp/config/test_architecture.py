@@ -94,6 +94,7 @@ def test_what_is_no_switch_or_no_value_of_one_is_refused(
 @pytest.mark.parametrize("ingredient", sorted(INGREDIENTS))
 def test_an_ingredient_of_plus_is_refused_elsewhere(ingredient: str) -> None:
     value = PRESETS["plus"][ingredient]
+    value = True if ingredient == "yesterday" else value  # off in the preset as well
     with pytest.raises(ValidationError, match=f"expected {ingredient}: .* configuration: paper"):
         LsntpConfig.model_validate({ingredient: value})
 
@@ -105,6 +106,7 @@ def test_an_ingredient_of_plus_is_refused_elsewhere(ingredient: str) -> None:
         ({"decoder_steps": "history"}, "expected decoder_steps: horizon"),
         ({"decoder_input": "zeros"}, "decoder_input none or forecast .* found .* zeros"),
         ({"stem": 0}, "stem and width of at least 1"),
+        ({"nodes": 0}, "nodes of at least 1 or recurrence: true .* name: convnet"),
     ],
 )
 def test_plus_refuses_what_it_does_not_have(switch: dict[str, Any], message: str) -> None:

@@ -57,6 +57,8 @@ def test_presets_have_the_published_grids(
         ({"quality.minimum_k": float("nan")}, ["quality.minimum_k", "finite", "nan"]),
         ({"quality.minimum_k": 400}, ["quality", "below maximum_k", "400"]),
         ({"schedule.ingest": "hourly"}, ["schedule.ingest", "'hourly'"]),
+        ({"schedule.train": "99 * * * *"}, ["schedule.train", "'99 * * * *'"]),
+        ({"retrain.pool": "tpu"}, ["retrain.pool", "'tpu'", "'gpu' or 'cpu'"]),
         ({"place": [10.0, 2.0]}, ["place", "inside the grid", "54..42 N", "10.0"]),
         ({"dask.cluster": "moon"}, ["dask.cluster", "'moon'"]),
         ({"root": "s3://bucket/data"}, ["root", "folder", "s3://bucket/data"]),

@@ -1,91 +1,145 @@
-"""CRPS: absolute error for one member, the integral definition, fairness, missing values."""
+"""CRPS of quantiles: an independent library, the integral, hand values, missing values."""
 
 import numpy as np
+import properscoring
 import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import norm
 
+from lsntp.archives.evaluation import BELOW_SUM, ENSEMBLE_SUMS
 from lsntp.errors import EvaluationError
-from lsntp.evaluation.crps import crps_sums, fair_crps, mean_crps
+from lsntp.evaluation.crps import coverage, crps, mean_crps, quantile_sums, reliability
+from lsntp.names import QUANTILES
 
 WEIGHTS = np.array([[1.0, 1.0], [3.0, 3.0]])
 kelvin = st.floats(-40.0, 40.0, allow_nan=False, width=32)
 
 
 def integral(members, truth):
-    """The definition, ∫ (F(x) − 1{x ≥ y})² dx, exact between the sorted points."""
+    """The definition, ∫ (F(x) - 1{x ≥ y})² dx, exact between the sorted points."""
     points = np.sort([*members, truth])
     middle = (points[:-1] + points[1:]) / 2
     below = np.array([np.mean(np.asarray(members) <= x) for x in middle])
     return float((((below - (middle >= truth)) ** 2) * np.diff(points)).sum())
 
 
-@given(st.lists(kelvin, min_size=2, max_size=7), kelvin)
+@given(st.lists(kelvin, min_size=10, max_size=10).map(sorted), kelvin)
 @settings(max_examples=60, deadline=None)
-def test_it_is_the_integral_made_fair(members, truth):
-    # the standard form has Σ|xi-xj| / 2M², the fair one Σ|xi-xj| / 2M(M-1): the rest is 1/M of that
-    count = len(members)
-    gaps = np.abs(np.subtract.outer(members, members)).sum()
-    expected = integral(members, truth) - gaps / (2 * count**2 * (count - 1))
-    found = fair_crps(np.array(members), np.array(truth), axis=0)
-    assert float(found) == pytest.approx(expected, abs=1e-9)
+def test_it_is_the_integral_over_the_step_function_of_ten_equally_likely_values(levels, truth):
+    found = float(crps(np.array(levels), np.array(truth), axis=0))
+    assert found == pytest.approx(integral(levels, truth), abs=1e-9)
 
 
-def test_three_members_by_hand():
-    # |1-2|, |2-2|, |6-2| -> 5/3; pairs 1, 5, 4 -> 10 / (3·2); 5/3 - 5/3
-    assert float(fair_crps(np.array([6.0, 1.0, 2.0]), np.array(2.0), axis=0)) == pytest.approx(0.0)
-
-
-def test_one_member_is_the_absolute_error():
+def test_an_independent_library_finds_the_same():
     generator = np.random.default_rng(0)
-    members, truth = (
-        generator.normal(280, 2, (3, 1, 2, 2, 2)),
-        generator.normal(280, 2, (3, 2, 2, 2)),
-    )
-    sums = crps_sums(prediction=members, target=truth, weights=WEIGHTS)
-    error = np.abs(members[:, 0] - truth)
-    np.testing.assert_allclose(sums["crps_sum"], error.sum(axis=(2, 3)))
-    np.testing.assert_allclose(sums["area_crps_sum"], (error * WEIGHTS / 2.0).sum(axis=(2, 3)))
+    levels = np.sort(generator.normal(280, 3, (10, 4, 5)), axis=0)
+    truth = generator.normal(280, 3, (4, 5))
+    expected = properscoring.crps_ensemble(truth, levels, axis=0)
+    np.testing.assert_allclose(crps(levels, truth, axis=0), expected, rtol=1e-12)
 
 
-def test_its_mean_does_not_depend_on_the_number_of_members():
-    generator = np.random.default_rng(1)
-    truth = generator.normal(0, 1, 40_000)
-    few, many = (
-        fair_crps(generator.normal(0, 1, (count, truth.size)), truth, axis=0).mean()
-        for count in (2, 20)
-    )
-    # of a perfect Gaussian ensemble: 1/sqrt(pi)
-    assert few == pytest.approx(np.pi**-0.5, abs=0.02)
-    assert many == pytest.approx(np.pi**-0.5, abs=0.02)
+def test_quantiles_by_hand():
+    # values 1 … 10, truth 3: mean |x - y| = (2+1+0+1+…+7)/10 = 3.1; ½ mean |x - x'| = 33/20 = 1.65
+    assert float(crps(np.arange(1.0, 11.0), np.array(3.0), axis=0)) == pytest.approx(1.45)
 
 
-def test_a_frame_with_a_hole_has_no_score():
-    members = np.zeros((1, 3, 2, 2, 2))
-    members[0, 1, 0, 0, 0] = np.nan
-    sums = crps_sums(prediction=members, target=np.ones((1, 2, 2, 2)), weights=WEIGHTS)
-    assert np.isnan(sums["crps_sum"]).tolist() == [[True, False]]
+def test_ten_equal_values_have_the_absolute_error():
+    assert float(crps(np.full(10, 280.0), np.array(278.5), axis=0)) == pytest.approx(1.5)
 
 
-@pytest.mark.parametrize("shape", [(1, 2, 2, 2), (1, 0, 2, 2, 2), (1, 3, 2, 2, 3), (2, 3, 2, 2, 2)])
+def test_true_quantiles_of_a_gaussian_come_close_to_its_closed_form():
+    truth = np.random.default_rng(1).normal(0.0, 1.0, 20_000)
+    levels = np.broadcast_to(norm.ppf(QUANTILES)[:, None], (10, truth.size))
+    closed = properscoring.crps_gaussian(truth, mu=0.0, sig=1.0).mean()
+    assert crps(levels, truth, axis=0).mean() == pytest.approx(closed, abs=0.005)
+
+
+def example():
+    """One forecast, two leads, 2 x 2 cells: quantiles 1 … 10 everywhere, truths by hand."""
+    quantiles = np.broadcast_to(np.arange(1.0, 11.0)[None, :, None, None, None], (1, 10, 2, 2, 2))
+    truth = np.array([[[[3.0, 3.0], [0.0, 5.5]], [[3.0, 3.0], [3.0, np.nan]]]])
+    return quantiles, truth
+
+
+def test_the_sums_of_a_frame_by_hand():
+    quantiles, truth = example()
+    sums = quantile_sums(quantiles=quantiles, target=truth, weights=WEIGHTS)
+    assert sums.keys() == ENSEMBLE_SUMS.keys()
+    # CRPS 1.45, 1.45; of 0: 5.5 - 1.65 = 3.85; of 5.5: 2.5 - 1.65 = 0.85. Areas 1/2, 1/2, 3/2, 3/2.
+    assert sums["crps_sum"][0, 0] == pytest.approx(7.6)
+    assert sums["area_crps_sum"][0, 0] == pytest.approx(1.45 + 1.5 * 4.7)
+    # the variance of 1 … 10 is 82.5 / 9
+    assert sums["spread_square_sum"][0, 0] == pytest.approx(4 * 82.5 / 9)
+    assert sums["area_spread_square_sum"][0, 0] == pytest.approx(4 * 82.5 / 9)
+    # truth <= 1: 0.0 alone (area 3/2); <= 3: also the two 3.0 (1/2 each); <= 6: all
+    assert sums[BELOW_SUM][0, 0].tolist() == [1.5, 1.5, 2.5, 2.5, 2.5, 4, 4, 4, 4, 4]
+
+
+def test_a_frame_with_a_hole_has_no_sums():
+    quantiles, truth = example()
+    sums = quantile_sums(quantiles=quantiles, target=truth, weights=WEIGHTS)
+    for name, values in sums.items():
+        assert np.isnan(values[0, 1]).all(), name
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 2, 2), (1, 9, 2, 2, 2), (1, 10, 2, 2, 3)])
 def test_shapes_that_do_not_fit_are_refused(shape):
-    with pytest.raises(EvaluationError, match="Expected"):
-        crps_sums(prediction=np.zeros(shape), target=np.zeros((1, 2, 2, 2)), weights=WEIGHTS)
+    with pytest.raises(EvaluationError, match="Expected quantiles"):
+        quantile_sums(quantiles=np.zeros(shape), target=np.zeros((1, 2, 2, 2)), weights=WEIGHTS)
 
 
-def sums(crps=None):
+def frames(crps_sums=None):
     dims = ("init_time", "lead_time")
     arrays = {"count": [[4], [4], [0]], "absolute_error_sum": [[8.0], [4.0], [np.nan]]}
-    if crps is not None:
-        arrays["crps_sum"] = crps
+    if crps_sums is not None:
+        arrays["crps_sum"] = crps_sums
     return xr.Dataset({name: (dims, np.array(values)) for name, values in arrays.items()})
 
 
-def test_forecasts_without_members_have_their_mae():
-    assert mean_crps(sums(), weighting="plain").values == pytest.approx([12 / 8])
+def test_forecasts_without_quantiles_have_their_mae():
+    assert mean_crps(frames(), weighting="plain").values == pytest.approx([12 / 8])
 
 
-def test_frames_scored_before_there_were_members_count_with_their_absolute_error():
-    mixed = sums(crps=[[2.0], [np.nan], [np.nan]])
+def test_frames_without_quantiles_count_with_their_absolute_error():
+    mixed = frames(crps_sums=[[2.0], [np.nan], [np.nan]])
     assert mean_crps(mixed, weighting="plain").values == pytest.approx([(2 + 4) / 8])
+
+
+def stored():
+    """Two frames of four cells with quantiles, one without, one not scored."""
+    dims = ("init_time", "lead_time")
+    below = np.full((4, 1, 10), np.nan)
+    below[0, 0] = np.arange(10) * 0.4
+    below[1, 0] = 4 * np.array(QUANTILES)
+    arrays = {
+        "count": [[4], [4], [4], [0]],
+        "area_crps_sum": [[2.0], [2.0], [np.nan], [np.nan]],
+        "area_spread_square_sum": [[4.0], [12.0], [np.nan], [np.nan]],
+        "area_squared_error_sum": [[16.0], [16.0], [999.0], [np.nan]],
+    }
+    data = xr.Dataset({name: (dims, np.array(values)) for name, values in arrays.items()})
+    return data.assign({BELOW_SUM: ((*dims, "quantile"), below)})
+
+
+def test_spread_skill_and_reliability_are_of_the_frames_with_quantiles_alone():
+    found = reliability(stored())
+    assert found["frames"].values.tolist() == [2]
+    assert found["spread"].values == pytest.approx([2**0.5])  # (4 + 12) / 8
+    assert found["rmse"].values == pytest.approx([2.0])  # (16 + 16) / 8
+    assert found["spread_skill"].values == pytest.approx([0.5**0.5])
+    expected = (np.arange(10) * 0.4 + 4 * np.array(QUANTILES)) / 8
+    np.testing.assert_allclose(found["below"].values[0], expected)
+
+
+def test_coverage_is_the_share_between_the_outer_quantiles():
+    found = coverage(reliability(stored())["below"])
+    assert list(found) == [0.9, 0.7, 0.5, 0.3, 0.1]
+    # below 0.95: (3.6 + 3.8) / 8, below 0.05: (0 + 0.2) / 8
+    assert found[0.9].values == pytest.approx([7.2 / 8])
+
+
+def test_no_frame_with_quantiles_gives_no_number():
+    empty = stored().isel(init_time=[2, 3])
+    assert np.isnan(reliability(empty)["spread_skill"].values).all()

@@ -13,12 +13,12 @@ T, K, H, W = 3, 2, 5, 7
 def build(**settings):
     torch.manual_seed(0)
     architecture = ConvnetConfig(name="convnet", width=4, blocks=2, **settings)
-    return build_network(architecture, shape=(H, W), history=T, horizon=K)
+    return build_network(architecture, shape=(H, W), history=T, horizon=K, day=4)
 
 
-def inputs():
+def inputs(frames=T):
     generator = torch.Generator().manual_seed(1)
-    shapes = ((2, T, 1, H, W), (2, T + K, 2, H, W), (2, H, W))
+    shapes = ((2, frames, 1, H, W), (2, frames + K, 2, H, W), (2, H, W))
     return tuple(torch.randn(shape, generator=generator) for shape in shapes)
 
 
@@ -41,6 +41,18 @@ def test_alone_and_untrained_it_is_persistence():
     network = build(forced=False)
     assert is_told(network.architecture) == (False, False)
     torch.testing.assert_close(network(history), history[:, -1:].expand(-1, K, -1, -1, -1))
+
+
+def test_untrained_with_yesterday_it_adds_half_of_the_change_of_the_day_before():
+    network = build(yesterday=True)
+    assert network.frames == 5  # a day of four steps, and now
+    history, known, static = inputs(frames=5)
+    anomalies = (history - known[:, :5, :1])[:, :, 0]
+    change = anomalies[:, [1, 2]] - anomalies[:, [0, 0]]  # steps -3 and -2 less step -4
+    expected = known[:, 5:, 0] + anomalies[:, -1:] + change / 2
+    torch.testing.assert_close(network(history, known, static)[:, :, 0], expected)
+    # steps -4, -3 and -2 are channels more, and a share for each lead
+    assert parameter_count(network) - parameter_count(build()) == 3 * 4 * 9 + K
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])
@@ -82,3 +94,17 @@ def test_an_input_that_is_not_asked_for_is_refused():
     history, known, _ = inputs()
     with pytest.raises(ModelError, match="known_future of none"):
         build(forced=False)(history, known)
+
+
+def test_gain_and_climatology_act_as_in_plus():
+    history, known, static = inputs()
+    untrained = build(gain=2.0, climatology="change")
+    expected = history[:, -1:] + known[:, T:, :1] - known[:, T - 1 : T, :1]
+    torch.testing.assert_close(untrained(history, known, static), expected)
+    network = shake(untrained)
+    seen = []
+    network.stem.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    network(history, known, static)
+    torch.testing.assert_close(seen[0][:, :T], 2 * (history - known[:, :T, :1])[:, :, 0])
+    usual = known[:, :, 0]
+    torch.testing.assert_close(seen[0][:, T:-2:2], 2 * (usual - usual.mean(dim=1, keepdim=True)))

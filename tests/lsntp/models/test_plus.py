@@ -11,19 +11,23 @@ from lsntp.models.plus import STRENGTH
 from lsntp.models.registry import build_network, is_told, parameter_count
 
 T, K, H, W = 3, 4, 6, 9
+DAY = 3  # steps: lead 4 lies beyond it
 SMALL = {"hidden": 4, "embedding": 3, "stem": 3, "width": 5, "context": 1, "stride": 2}
+SMALL |= {"gain": 1.0, "climatology": "level"}
+RECURRENT = {"recurrence": True, "nodes": 0}
 
 
 def build(**settings):
     torch.manual_seed(0)
     architecture = LsntpConfig.model_validate({"configuration": "plus", **SMALL, **settings})
-    return build_network(architecture, shape=(H, W), history=T, horizon=K)
+    return build_network(architecture, shape=(H, W), history=T, horizon=K, day=DAY)
 
 
 def inputs(network=None, *, batch=2):
     """History, known future and static fields, as far as the network asks for them."""
     generator = torch.Generator().manual_seed(1)
-    shapes = ((batch, T, 1, H, W), (batch, T + K, 2, H, W), (2, H, W))
+    frames = network.frames if network else T
+    shapes = ((batch, frames, 1, H, W), (batch, frames + K, 2, H, W), (2, H, W))
     history, known, static = (torch.randn(shape, generator=generator) for shape in shapes)
     asked = is_told(network.architecture) if network else (True, True)
     return history, known if asked[0] else None, static if asked[1] else None
@@ -40,30 +44,65 @@ def shake(network):
 
 @pytest.mark.parametrize("shape", [(25, 53), (8, 12), (5, 7)])
 @pytest.mark.parametrize("stride", [1, 2, 4])
-def test_it_maps_history_to_horizon_on_any_grid(shape, stride):
-    architecture = LsntpConfig.model_validate({"configuration": "plus", **SMALL, "stride": stride})
+@pytest.mark.parametrize("parts", [{}, RECURRENT], ids=["nodes", "recurrence"])
+def test_it_maps_history_to_horizon_on_any_grid(shape, stride, parts):
+    architecture = LsntpConfig.model_validate(
+        {"configuration": "plus", **SMALL, **parts, "stride": stride}
+    )
     network = build_network(architecture, shape=shape, history=T, horizon=K)
     given = (torch.zeros(2, T, 1, *shape), torch.zeros(2, T + K, 2, *shape), torch.zeros(2, *shape))
     assert network(*given).shape == (2, K, 1, *shape)
     assert network.node_shape == (-(-shape[0] // stride), -(-shape[1] // stride))
 
 
-def test_untrained_it_is_persistence_with_the_climatological_increment():
+BOTH = pytest.mark.parametrize("parts", [{}, RECURRENT], ids=["nodes", "recurrence"])
+
+
+@BOTH
+def test_untrained_it_is_persistence_with_the_climatological_increment(parts):
     history, known, static = inputs()
     expected = history[:, -1:] + known[:, T:, :1] - known[:, T - 1 : T, :1]
-    torch.testing.assert_close(build()(history, known, static), expected)
+    for settings in ({}, {"gain": 2.5, "climatology": "change"}):
+        network = build(**parts, **settings)
+        torch.testing.assert_close(network(history, known, static), expected)
 
 
-def test_without_anomalies_it_starts_from_persistence():
-    network = build(anomalies=False)
+@BOTH
+def test_without_anomalies_it_starts_from_persistence(parts):
+    network = build(anomalies=False, **parts)
     given = inputs()
     expected = given[0][:, -1:].expand(-1, K, -1, -1, -1)
     torch.testing.assert_close(network(*given), expected)
 
 
-def test_without_residual_it_starts_from_the_climatology():
+@BOTH
+def test_without_residual_it_starts_from_the_climatology(parts):
     given = inputs()
-    torch.testing.assert_close(build(residual=False)(*given), given[1][:, T:, :1])
+    torch.testing.assert_close(build(residual=False, **parts)(*given), given[1][:, T:, :1])
+
+
+def test_without_recurrence_every_frame_is_the_last_one_and_its_own_change():
+    """A head of constants 1, 2, 3, 4 adds them to the anomaly, not to the frame before."""
+    network = build()
+    with torch.no_grad():
+        network.context_head.bias.copy_(torch.arange(1.0, K + 1))
+    history, known, static = inputs()
+    found = network(history, known, static) - known[:, T:, :1]
+    last = history[:, -1] - known[:, T - 1, :1]
+    for step in range(K):
+        torch.testing.assert_close(found[:, step], last + step + 1)
+
+
+def test_with_recurrence_every_frame_adds_its_change_to_the_one_before():
+    """The same constants, summed: 1, 3, 6, 10."""
+    network = build(recurrence=True)
+    with torch.no_grad():
+        network.context_head.bias.copy_(torch.arange(1.0, K + 1))
+    history, known, static = inputs()
+    found = network(history, known, static) - known[:, T:, :1]
+    last = history[:, -1] - known[:, T - 1, :1]
+    for step, total in enumerate([1, 3, 6, 10]):
+        torch.testing.assert_close(found[:, step], last + total)
 
 
 @pytest.mark.parametrize(
@@ -72,15 +111,27 @@ def test_without_residual_it_starts_from_the_climatology():
         {},
         {"stride": 1},
         {"strength": "one"},
-        {"decoder_input": "none"},
         {"context": 0},
-        {"convolution": "joint", "attention_layers": 3, "peephole": "cell", "bias": False},
+        {"context": 3},
+        {"yesterday": True},
+        {"attention_layers": 3, "yesterday": True, "residual": False},
+        {"recurrence": True},
+        {**RECURRENT, "decoder_input": "none"},
+        {**RECURRENT, "context": 0},
+        {**RECURRENT, "yesterday": True, "context": 0, "residual": False},
+        {
+            **RECURRENT,
+            "convolution": "joint",
+            "attention_layers": 3,
+            "peephole": "cell",
+            "bias": False,
+        },
     ],
 )
 def test_a_gradient_reaches_every_parameter(settings):
     network = shake(build(**settings, dropout=0.0))
     network.zero_grad()
-    network(*inputs(batch=4)).square().sum().backward()
+    network(*inputs(network, batch=4)).square().sum().backward()
     without = [
         name
         for name, parameter in network.named_parameters()
@@ -120,10 +171,12 @@ def test_a_chunked_graph_gives_what_a_dense_one_gives():
 @pytest.mark.parametrize("decoder_input", ["forecast", "none"])
 def test_a_decoder_is_fed_with_its_own_forecast_only_where_configured(decoder_input):
     """The head's change of the first frame reaches later frames through the stem, or not."""
-    network = shake(build(decoder_input=decoder_input, residual=False, dropout=0.0))
+    network = shake(build(**RECURRENT, decoder_input=decoder_input, residual=False, dropout=0.0))
     given = inputs()
     seen = []
-    network.stem.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0][:, :1]))
+    network.recurrence.stem.register_forward_pre_hook(
+        lambda _, arguments: seen.append(arguments[0][:, :1])
+    )
     forecast = network(*given)
     own = forecast - given[1][:, T:, :1]  # anomalies again
     assert len(seen) == 1 + K  # all of the history at once, then a step each
@@ -134,10 +187,12 @@ def test_a_decoder_is_fed_with_its_own_forecast_only_where_configured(decoder_in
 
 
 def test_a_step_sees_the_forcings_of_itself_and_the_next_one():
-    network = shake(build())
+    network = shake(build(**RECURRENT))
     history, known, static = inputs()
     seen = []
-    network.stem.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    network.recurrence.stem.register_forward_pre_hook(
+        lambda _, arguments: seen.append(arguments[0])
+    )
     network(history, known, static)
     for step in range(K):
         torch.testing.assert_close(seen[1 + step][:, 1:3], known[:, T - 1 + step])
@@ -159,16 +214,57 @@ def test_a_step_sees_the_forcings_of_itself_and_the_next_one():
         ({"strength": "one"}, 1),
         ({"long_range": False}, 1 + 3 * 5 * 3),
         ({"anomalies": False}, 0),
+        ({"gain": 2.0}, 0),
+        ({"climatology": "change"}, 0),
         ({"residual": False}, 0),
         ({"dropout": 0.0}, 0),
         ({"forget_bias": 0.0}, 0),
+    ],
+)
+def test_what_an_ingredient_costs_with_recurrence(settings, fewer):
+    whole = parameter_count(build(**RECURRENT))
+    assert whole - parameter_count(build(**RECURRENT, **settings)) == fewer
+
+
+# LS-Conv of 4 channels to 4: NSA 2 (4² + 4) + 2 · 8 and 4 · 4 · 9; a norm and a convolution more
+LS_BLOCK = 8 + (56 + 144) + (4 * 4 * 9 + 4)
+# down 3 x 3, up 4 x 4
+PATH = 5 * 4 * 9 + 4 + 4 * 5 * 16 + 5
+
+
+@pytest.mark.parametrize(
+    ("settings", "fewer"),
+    [
+        ({"nodes": 1}, LS_BLOCK),
+        ({"forcings": False}, (T + K) * 2 * 5 * 9),
+        ({"static": False}, 2 * 5 * 9),
+        ({"context": 0}, 2 * 5 + 2 * (5 * 5 * 9 + 5)),
+        ({"strength": "one"}, 1),
+        ({"long_range": False}, 1 + 3 * 5 * 3),
+        ({"attention_layers": 0}, 2 * 56),
+        ({"short_range": False}, 2 * 4 * 4 * 8),
+        ({"anomalies": False}, 0),
+        ({"residual": False}, 0),
+        ({"dropout": 0.0}, 0),
     ],
 )
 def test_what_an_ingredient_costs(settings, fewer):
     assert parameter_count(build()) - parameter_count(build(**settings)) == fewer
 
 
-def test_parameter_count_by_formula():
+def test_parameter_count_of_the_nodes_by_formula():
+    context = (19 * 5 * 9 + 5) + (2 * 5 + 2 * (5 * 5 * 9 + 5)) + (5 * K * 9 + K)
+    embedding, strength = 3 * 5 * 3, 1
+    expected = context + PATH + 2 * LS_BLOCK + embedding + strength
+    assert parameter_count(build()) == expected
+
+
+def test_what_yesterday_costs():
+    """Five channels more for the context, and a share for each lead."""
+    assert parameter_count(build(yesterday=True)) - parameter_count(build()) == 5 * 5 * 9 + K
+
+
+def test_parameter_count_of_the_recurrence_by_formula():
     # LS-Conv of 4 channels: NSA 2 (4² + 4) + 2 · 8 and 4 · 16 · 9; two in every layer,
     # peepholes 3 · 4, biases 16
     layer = 2 * (56 + 576) + 12 + 16
@@ -177,7 +273,55 @@ def test_parameter_count_by_formula():
     merge, head = (2 * 3 + 5) * 3 + 3, 3 * 9 + 1
     embedding, strength = 3 * 5 * 3, 1
     parts = (4 * layer, stem, down, up, context, merge, head, embedding, strength)
-    assert parameter_count(build()) == sum(parts)
+    assert parameter_count(build(**RECURRENT)) == sum(parts)
+
+
+@BOTH
+@pytest.mark.parametrize("residual", [True, False])
+def test_untrained_with_yesterday_it_adds_half_of_the_change_of_the_day_before(residual, parts):
+    """Whether the frames are sums of changes or not: every lead takes its own once."""
+    network = build(yesterday=True, residual=residual, **parts)
+    assert network.frames == 1 + 2 * DAY  # lead 4 needs two days
+    history, known, static = inputs(network)
+    frames = (history - known[:, :-K, :1])[:, :, 0]  # anomalies of steps -6 … 0
+    half = torch.stack(
+        [
+            (frames[:, 6 - 2] - frames[:, 6 - 3]) / 2,
+            (frames[:, 6 - 1] - frames[:, 6 - 3]) / 2,
+            (frames[:, 6 - 0] - frames[:, 6 - 3]) / 2,
+            (frames[:, 6 - 2] - frames[:, 6 - 6]) / 2,
+        ],
+        dim=1,
+    )
+    first = frames[:, -1:] if residual else 0
+    expected = known[:, -K:, 0] + first + half
+    torch.testing.assert_close(network(history, known, static)[:, :, 0], expected)
+
+
+def test_with_yesterday_only_the_context_sees_more_than_the_history():
+    network = build(yesterday=True, **RECURRENT)
+    history, known, static = inputs(network)
+    given = {"recurrence.stem": [], "context": []}
+    for name, calls in given.items():
+        network.get_submodule(name).register_forward_pre_hook(
+            lambda _, arguments, calls=calls: calls.append(arguments[0])
+        )
+    network(history, known, static)
+    seen = {name.split(".")[-1]: calls[0] for name, calls in given.items()}
+    anomalies = (history - known[:, :-K, :1])[:, :, 0]
+    torch.testing.assert_close(seen["stem"].view(2, T, 7, H, W)[:, :, 0], anomalies[:, -T:])
+    torch.testing.assert_close(seen["context"][:, :T], anomalies[:, -T:])
+    # steps -6, -3 (origins), -2, -1, 0 (the leads' hours) of a history of seven
+    torch.testing.assert_close(seen["context"][:, T : T + 5], anomalies[:, [0, 3, 4, 5, 6]])
+    told = known[:, -(T + K) :].flatten(1, 2)
+    torch.testing.assert_close(seen["context"][:, T + 5 : -2], told)
+    torch.testing.assert_close(seen["context"][0, -2:], static)
+
+
+def test_yesterday_without_the_length_of_a_day_is_refused():
+    architecture = LsntpConfig.model_validate({"configuration": "plus", "yesterday": True})
+    with pytest.raises(ModelError, match="the steps in a day"):
+        build_network(architecture, shape=(H, W), history=T, horizon=K)
 
 
 @pytest.mark.parametrize(
@@ -185,27 +329,37 @@ def test_parameter_count_by_formula():
     [
         {"anomalies": False},
         {"residual": False},
-        {"gate_activation": "relu"},
+        {"gain": 2.0},
+        {"climatology": "change"},
         {"reach_km": 0},
+        {**RECURRENT, "anomalies": False},
+        {**RECURRENT, "residual": False},
+        {**RECURRENT, "gate_activation": "relu"},
+        {**RECURRENT, "reach_km": 0},
     ],
 )
 def test_a_switch_acts_on_the_same_weights(settings):
-    ours, others = shake(build()), build(**settings).eval()
+    parts = {key: value for key, value in settings.items() if key in RECURRENT}
+    ours, others = shake(build(**parts)), build(**settings).eval()
     others.load_state_dict(ours.state_dict())
     given = inputs()
     assert not torch.allclose(ours(*given), others(*given))
 
 
 def test_a_stride_is_that_of_the_recurrence_and_its_kernels_cover_it():
-    network = build(stride=4)
+    network = build(stride=4, recurrence=True)
     assert network.node_shape == (2, 3)  # rows 0 and 4 of 6, columns 0, 4 and 8 of 9
     assert tuple(network.E.shape) == (2 * 3, 3)
-    assert (network.down.stride, network.down.kernel_size) == ((4, 4), (5, 5))
-    assert (network.up.stride, network.up.kernel_size) == ((4, 4), (8, 8))
-    raised = []
-    network.up.register_forward_pre_hook(lambda _, given: raised.append(given[0].shape))
-    network(*inputs())
-    assert raised == [(2, 4, 2, 3)] * K
+    for part, times in ((network.recurrence, K), (network.context.nodes, 1)):
+        assert (part.down.stride, part.down.kernel_size) == ((4, 4), (5, 5))
+        assert (part.up.stride, part.up.kernel_size) == ((4, 4), (8, 8))
+        raised = []
+        hook = part.up.register_forward_pre_hook(
+            lambda _, given, raised=raised: raised.append(given[0].shape)
+        )
+        network(*inputs())
+        hook.remove()
+        assert raised == [(2, 4, 2, 3)] * times
 
 
 def test_a_third_attention_layer_acts_beside_the_same_two():
@@ -226,7 +380,7 @@ def test_dropout_acts_in_training_only():
 
 
 def test_forget_bias_is_where_the_forget_gate_starts():
-    layer = build(forget_bias=1.5).encoder1
+    layer = build(**RECURRENT, forget_bias=1.5).recurrence.encoder1
     assert layer.b.flatten().tolist() == [0.0] * 4 + [1.5] * 4 + [0.0] * 8
 
 
@@ -300,3 +454,46 @@ def test_it_learns():
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0] / 2
+
+
+def test_a_change_anywhere_reaches_every_cell_through_the_graph_alone():
+    """Kernels that see their own node only: what comes from afar came along the graph."""
+    network = shake(build(context=0, stride=1, dropout=0.0, short_range=False, attention_layers=0))
+    for module in network.modules():
+        if isinstance(module, nn.GroupNorm):
+            module.forward = lambda x: x  # it looks at every cell
+    history, known, static = inputs()
+    shaken = history.clone()
+    shaken[:, -1, 0, 0, 0] += 1
+    far = (network(shaken, known, static) - network(history, known, static))[..., -1, -1]
+    assert far.abs().min() > 0
+    with torch.no_grad():
+        network.strength.zero_()
+    far = (network(shaken, known, static) - network(history, known, static))[..., -1, -1]
+    assert far.abs().max() == 0
+
+
+def test_nodes_add_nothing_at_first_and_act_when_trained():
+    network = build()
+    x = torch.randn(2, 5, H, W, generator=torch.Generator().manual_seed(3))
+    path, graph = network.context.nodes, network._weighed_graph()
+    torch.testing.assert_close(path(x, graph), x)
+    shake(network)
+    assert not torch.allclose(path(x, graph), x)
+
+
+def test_inside_an_anomaly_is_larger_by_the_gain_and_the_climatology_has_no_place():
+    network = build(gain=3.0, climatology="change")
+    history, known, static = inputs()
+    seen = []
+    network.context.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    plain = network(history, known, static)
+    anomalies = (history - known[:, :T, :1])[:, :, 0]
+    torch.testing.assert_close(seen[0][:, :T], 3 * anomalies)
+    told = seen[0][:, T : T + 2 * (T + K)].unflatten(1, (T + K, 2))
+    usual = known[:, :, 0]
+    torch.testing.assert_close(told[:, :, 0], 3 * (usual - usual.mean(dim=1, keepdim=True)))
+    torch.testing.assert_close(told[:, :, 1], known[:, :, 1])
+    # Warmer everywhere and always, climatology too: the forecast is warmer by as much, no more.
+    warmer = known + torch.tensor([7.0, 0.0]).view(2, 1, 1)
+    torch.testing.assert_close(network(history + 7, warmer, static), plain + 7)

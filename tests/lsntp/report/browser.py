@@ -86,9 +86,13 @@ class Browser:
 
     def open(self, path):
         """Show a file and wait until it is loaded; forgets earlier complaints and requests."""
+        self.visit(Path(path).as_uri())
+
+    def visit(self, url):
+        """The same for any address."""
         self.complaints, self.requests = [], []
         self._events.clear()
-        self._call("Page.navigate", url=Path(path).as_uri())
+        self._call("Page.navigate", url=url)
         self.wait_until_loaded()
 
     def wait_until_loaded(self):

@@ -144,6 +144,20 @@ def test_what_cannot_be_drawn_is_refused(trained, tmp_path):
         write_correlations(correlations(trained, PLACE), tmp_path / "city.png")
 
 
+def test_a_network_that_learns_no_graph_is_passed_over(trained, make_domain):
+    """Both have a version, and the one without a graph stands first in the domain's file."""
+    from lsntp.training import train
+
+    content = trained.model_dump(mode="json")["networks"]
+    plain = {"name": "convnet", "width": 2, "blocks": 1}
+    first = {"plain": {"architecture": plain, "training": {"epochs": 1, "batch_size": 64}}}
+    domain = make_domain(trained.root, networks=first | content)
+    train(domain, models=["plain"])
+    assert correlations(domain, PLACE).model == "net"
+    with pytest.raises(ModelError, match="a network that learns an adjacency, found plain"):
+        correlations(domain, PLACE, "plain")
+
+
 def test_a_domain_without_a_trained_network_says_so(ingested):
     with pytest.raises(ModelError, match="run `lsntp train`"):
         correlations(ingested, PLACE)

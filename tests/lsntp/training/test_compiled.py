@@ -1,12 +1,10 @@
 """Compiled layers: the same fit, the same tensors, and no shape compiled in vain."""
 
 import shutil
-import sys
 
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from torch._dynamo.utils import counters
 
 from lsntp.config import LsntpConfig, TrainingConfig
@@ -60,22 +58,6 @@ def fit(folder, *, windows=10, **settings):
         description="fit",
     )
     return net, fitted
-
-
-@pytest.fixture
-def traced(monkeypatch):
-    """Compile as far as the graphs: seconds instead of minutes, and no C++ compiler."""
-    compile_module = nn.Module.compile
-    monkeypatch.setenv("CXX", sys.executable)
-    monkeypatch.setattr(
-        nn.Module,
-        "compile",
-        lambda module, *, dynamic, mode: compile_module(
-            module, dynamic=dynamic, backend="aot_eager"
-        ),
-    )
-    torch._dynamo.reset()
-    counters.clear()
 
 
 def test_without_the_switch_nothing_is_compiled():

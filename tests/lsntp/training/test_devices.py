@@ -5,8 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lsntp.config import TrainingConfig
-from lsntp.errors import ConfigError
-from lsntp.training.devices import count_devices, split_step, step_windows, window_bytes
+from lsntp.errors import ConfigError, HardwareError
+from lsntp.training.devices import (
+    count_devices,
+    require_gpu,
+    split_step,
+    step_windows,
+    window_bytes,
+)
 
 
 @given(count=st.integers(1, 70), size=st.integers(1, 9), ranks=st.integers(1, 5))
@@ -54,3 +60,15 @@ def test_a_fit_shares_its_memory_between_its_processes_and_the_one_that_starts_t
 def test_auto_leaves_half_of_the_free_memory_to_the_network():
     free = psutil.virtual_memory().available
     assert 0 < window_bytes(TrainingConfig(devices=1)) < 0.75 * free
+
+
+def test_a_machine_without_gpu_is_refused_with_what_to_do(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(HardwareError, match=r"CUDA_VISIBLE_DEVICES ''.*--train-on cpu"):
+        require_gpu()
+
+
+def test_a_machine_with_a_gpu_is_not(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    require_gpu()

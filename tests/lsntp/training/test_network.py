@@ -35,7 +35,7 @@ def init_times(trained):
 def zero_forecast(domain, init_times, **config):
     (archive,) = prepare(domain)
     settings = NetworkConfig.model_validate({"scaling": "standard", **config})
-    forecaster = make_forecaster("zero", Zero(), settings, archive.statistics, domain)
+    forecaster = make_forecaster("zero", [Zero()], settings, archive.statistics, domain)
     history = read_fields(open_analysis(domain), init_times, forecaster.offsets)
     return forecaster.forecast(history, init_times), history, archive.statistics
 
@@ -104,6 +104,7 @@ TOLD = {
         "context": 1,
     },
     "convnet": {"name": "convnet", "width": 3, "blocks": 1},
+    "yesterday": {"name": "convnet", "width": 3, "blocks": 1, "yesterday": True},
     "convlstm": {"name": "convlstm", "hidden": 2, "kernel": 3},
 }
 

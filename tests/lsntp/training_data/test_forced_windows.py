@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from lsntp.times import parse_time
 from lsntp.training_data.archive import build_training_archive
 from lsntp.training_data.forced_windows import ForcedWindows
 from lsntp.training_data.forcings import Forcings
@@ -51,3 +52,24 @@ def test_only_what_is_asked_for_is_told(forced, known, static):
     forcings = replace(forced.forcings, is_known=known, is_static=static)
     found = ForcedWindows(forced.windows, forcings).told([0])
     assert [part is not None for part in found] == [known, static]
+
+
+def test_what_comes_after_the_initial_time_is_in_no_input(domain, archive, tmp_path):
+    """Later fields are changed: the target differs, nothing that is given does."""
+    init_time = parse_time("2021-01-13T05:00")
+    given, targets = [], []
+    for name, warmer in (("as it was", 0.0), ("as it was not", 30.0)):
+        archive.fields[archive.times > init_time] += warmer
+        training = build_training_archive(domain, archive, tmp_path / name, "standard")
+        transform = TargetTransform("absolute", training.scaler, training.statistics)
+        windows = Windows(training, np.array([init_time]), transform, history=25, horizon=2)
+        forcings = Forcings(
+            domain.target_grid, training.scaler, domain.cadence, history=25, horizon=2
+        )
+        forced = ForcedWindows(windows, forcings)
+        history, target = forced.batch([0])
+        given.append((history, *forced.told([0])))
+        targets.append(target)
+    for before, after in zip(*given, strict=True):
+        np.testing.assert_array_equal(before, after)
+    assert float((targets[1] - targets[0]).min()) > 0

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from lsntp.errors import TrainingDataError
 from lsntp.names import Status
 from lsntp.times import format_time, hours, parse_time
-from lsntp.training_data.splits import effective_periods, make_split
+from lsntp.training_data.splits import effective_periods, make_split, with_longer_history
 
 
 def hours_used(init_times, domain):
@@ -129,3 +129,42 @@ def test_a_block_inside_the_purge_gap_is_an_error(make_domain):
     domain = make_domain(validation=("2021-01-11", "2021-01-11T05:00"))
     with pytest.raises(TrainingDataError, match="longer than the purge gap of 5 steps"):
         effective_periods(domain)
+
+
+def test_a_longer_history_may_reach_into_the_block_before_but_not_before_the_archive(
+    make_domain, archive
+):
+    domain = make_domain()
+    split = make_split(domain, archive)
+    # 25 frames end at 00 UTC of the second day; of 236 windows from 02 UTC on 22 are too early
+    train = with_longer_history(domain, archive, split.train, 25)
+    assert format_time(train[0]) == "2021-01-02T00:00Z"
+    np.testing.assert_array_equal(train, split.train[22:])
+    validation = with_longer_history(domain, archive, split.validation, 25)
+    np.testing.assert_array_equal(validation, split.validation)
+
+
+def test_a_hole_in_a_longer_history_costs_every_window_that_looks_back_over_it(
+    make_domain, archive
+):
+    domain = make_domain()
+    archive.lose(100)  # 2021-01-05T04
+    split = make_split(domain, archive)
+    kept = with_longer_history(domain, archive, split.train, 25)
+    hole = parse_time("2021-01-05T04:00")
+    behind = (kept - hole) / hours(1)
+    assert not ((behind >= 0) & (behind <= 24)).any()
+    assert (behind == 25).any()
+
+
+def test_a_history_no_longer_than_the_domain_s_leaves_the_windows_as_they_are(make_domain, archive):
+    split = make_split(make_domain(), archive)
+    np.testing.assert_array_equal(
+        with_longer_history(make_domain(), archive, split.train, 3), split.train
+    )
+
+
+def test_a_block_without_any_longer_history_is_refused(make_domain, archive):
+    split = make_split(make_domain(), archive)
+    with pytest.raises(TrainingDataError, match=r"Expected usable analyses at 25 times .* yester"):
+        with_longer_history(make_domain(), archive, split.train[:5], 25)

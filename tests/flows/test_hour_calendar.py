@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flows.calendar import MAX_ROWS, calendar
+from flows.hour_calendar import MAX_ROWS, calendar
 from lsntp.life_cycle import STATES, HourState, LifeCycle
 from lsntp.times import hours, parse_time
 

@@ -1,0 +1,1 @@
+"""How every domain stands, for people (a page) and for programs (JSON), beside the archives."""

@@ -1,0 +1,446 @@
+"""The skill table of the README: every model on the same windows, with the same minutes of CPU.
+
+Run: OMP_NUM_THREADS=1 python -m tests.benchmarks.skill_table --data DIR --out DIR [--seeds 3]
+
+What is fair. Every network is fitted with the recipe and the CPU minutes of its domain
+(:data:`CASES`): the epochs are those that fit into the minutes at the pace of the row, so that the
+schedule of the learning rate always ends; never more than ``epochs`` of the case. The pace is
+measured once a row, for all its seeds, and kept in DIR/pace.json: a busy machine makes it slow, so
+start on a quiet one, or take the file of another. The weights kept are those of the epoch with
+the best validation loss, unless the domain keeps the last.
+Nothing is chosen by the test block. Errors are over plain cells, of the initial times that all
+models have a history for.
+
+What is stored. One file a row and seed under DIR/rows, written when it is done: a killed run,
+started again, does the rest. Rows are done in order of weight; the table is written anew to
+DIR/skill_table.md after each.
+
+What is printed. MAE by lead, its mean and, over the seeds, its standard deviation; the ratio to
+ridge; the difference to the best baseline and to the ConvNet with a 95 % interval (paired bootstrap
+over days of the losses averaged over seeds); the CPU minutes, and those after which the
+validation MAE never again is above 1.05 times its value at the end. A row "mean of n" is the
+forecast averaged over the seeds: an ensemble's mean.
+"""
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning import seed_everything
+
+from lsntp.config import BASELINES, NetworkConfig, load_domain
+from lsntp.evaluation.bootstrap import difference
+from lsntp.ingest import ingest
+from lsntp.models.base import Forecaster
+from lsntp.models.registry import parameter_count
+from lsntp.times import Times
+from lsntp.training.fit import prepare, train
+from lsntp.training.history import is_complete, open_analysis, read_fields, status_of
+from lsntp.training.loading import load_forecaster
+from lsntp.training.network import make_forecaster, untrained_network
+from lsntp.training.network_fit import fit_network
+from lsntp.training.versions import latest_version
+from lsntp.training_data.forced_windows import ForcedWindows
+from lsntp.training_data.splits import make_split, with_longer_history
+from lsntp.training_data.windows import Windows
+from lsntp.workspace import Workspace
+from tests.benchmarks.bench_quality import clock
+
+SAMPLES = 2000
+"""Of the bootstrap."""
+PACE = "pace.json"
+PLUS, CONVNET = "lsntp-plus", "convnet"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A network of the table.
+
+    Attributes:
+        name: in the table.
+        base: network of the domain file that it is a change of.
+        change: of its architecture.
+        target: what it forecasts.
+        is_main: done before all others, every seed of it.
+    """
+
+    name: str
+    base: str
+    change: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    target: str = "absolute"
+    is_main: bool = False
+
+
+@dataclass(frozen=True)
+class Case:
+    """A domain of the table.
+
+    Attributes:
+        domain: its preset.
+        minutes: of CPU for each fit.
+        epochs: at most, where more would only learn the few days by heart.
+        rows: what is fitted.
+    """
+
+    domain: str
+    minutes: float
+    epochs: int
+    rows: tuple[Row, ...]
+
+
+def _rows(matched: int, *, yesterday: bool) -> tuple[Row, ...]:
+    """The rows of a domain, whose ConvNet of width ``matched`` is as large as ``plus``."""
+    small = {"hidden": 16, "embedding": 64}
+    published = [
+        Row(
+            "paper, increment", "lsntp-increment", {**small, "configuration": "paper"}, "increment"
+        ),
+        Row("paper, as published", "lsntp-absolute", {**small, "configuration": "paper"}),
+        Row("official code", "lsntp-absolute", {**small, "configuration": "official"}),
+        Row("ConvLSTM, increment", "convlstm", target="increment"),
+    ]
+    changed: dict[str, dict[str, Any]] = {
+        "with recurrence": {"recurrence": True},
+        "without graph": {"long_range": False, "strength": "one"},
+        "without forcings": {"forcings": False},
+        "without anomalies": {"anomalies": False},
+        "without residual": {"residual": False},
+        "without context": {"context": 0},
+        "without static fields": {"static": False},
+        "without dropout": {"dropout": 0.0},
+    }
+    if yesterday:
+        changed = {"without yesterday": {"yesterday": False}, **changed}
+        del changed["without static fields"]  # this domain's plus has none
+    return (
+        Row("plus", PLUS, is_main=True),
+        Row("ConvNet", CONVNET, is_main=True),
+        *published,
+        Row("ConvNet as large as plus", CONVNET, {"width": matched}),
+        *(Row(f"plus {name}", PLUS, change) for name, change in changed.items()),
+    )
+
+
+CASES = (
+    Case("ncep-north-america", 5.0, 60, _rows(88, yesterday=False)),
+    Case("era5-uk", 1.0, 10, _rows(32, yesterday=True)),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One row and seed, or one baseline.
+
+    Attributes:
+        error: forecast less truth (n, K, H, W), K, of the test block.
+        parameters: trained numbers.
+        epochs: fitted.
+        minutes: of CPU up to the validation of each epoch, from the first step on (epochs,).
+        validation: the validation loss of each epoch (epochs,), normalised.
+    """
+
+    error: np.ndarray[Any, np.dtype[np.float32]]
+    parameters: int = 0
+    epochs: int = 0
+    minutes: np.ndarray[Any, np.dtype[np.float64]] = dataclasses.field(
+        default_factory=lambda: np.zeros(0)
+    )
+    validation: np.ndarray[Any, np.dtype[np.float64]] = dataclasses.field(
+        default_factory=lambda: np.zeros(0)
+    )
+
+    @property
+    def losses(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """The mean absolute error of each forecast and lead (n, K), K."""
+        return np.abs(self.error.astype(np.float64)).mean(axis=(2, 3))
+
+    @property
+    def minutes_to_within(self) -> float:
+        """CPU minutes until the validation loss stays below 1.05 times its last value."""
+        late = np.flatnonzero(self.validation > 1.05 * self.validation[-1])
+        return float(self.minutes[late[-1] + 1 if late.size else 0])
+
+
+class Bench:
+    """One domain, ingested under ``out``, with the rows that are done."""
+
+    def __init__(self, case: Case, minutes: float, out: Path) -> None:
+        self.case, self.minutes, self.out = case, minutes, out
+        self.domain = load_domain(case.domain, overrides={"root": str(out / "data")})
+        ingest(self.domain)
+        self.analysis = open_analysis(self.domain)
+        self.split = make_split(self.domain, self.analysis)
+        self.steps = tuple(range(1, self.domain.horizon + 1))
+
+    def network(self, row: Row, seed: int) -> NetworkConfig:
+        """The base network with the row's change, and the one recipe of the domain."""
+        base = self.domain.networks[row.base].model_dump(mode="json")
+        architecture = base["architecture"]
+        if "configuration" in row.change:  # its switches are those of another preset
+            architecture = {"name": "lsntp"}
+        recipe = self.domain.networks[PLUS].training
+        recipe = recipe.model_copy(update={"seed": seed, "patience": self.case.epochs})
+        return NetworkConfig.model_validate(
+            {
+                "architecture": {**architecture, **row.change},
+                "scaling": "standard",
+                "target": row.target,
+                "training": recipe.model_dump(mode="json"),
+            }
+        )
+
+    def path(self, row: Row, seed: int) -> Path:
+        """Where the row is stored; another one for another recipe or other minutes."""
+        decides = [self.network(row, seed).model_dump(mode="json"), self.minutes]
+        decides.append(self.domain.split.model_dump(mode="json"))
+        digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
+        name = "".join(letter if letter.isalnum() else "-" for letter in row.name)
+        return self.out / "rows" / self.case.domain / f"{name}-{seed}-{digest}.npz"
+
+    def result(self, row: Row, seed: int) -> Result | None:
+        """The row, if it is done."""
+        path = self.path(row, seed)
+        if not path.exists():
+            return None
+        with np.load(path) as stored:
+            return Result(
+                stored["error"],
+                int(stored["parameters"]),
+                int(stored["epochs"]),
+                stored["minutes"],
+                stored["validation"],
+            )
+
+    def fit(self, row: Row, seed: int) -> None:
+        """Train one row, forecast the test block, store it."""
+        config = self.network(row, seed)
+        epochs = min(self.case.epochs, max(1, int(self.minutes / self._pace(row, config))))
+        network, forecaster, curves = self._train(row, config, epochs)
+        result = Result(
+            self._error(forecaster), parameter_count(network), epochs, curves[0], curves[1]
+        )
+        path = self.path(row, seed)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_suffix(".part.npz")
+        np.savez(aside, **{f.name: getattr(result, f.name) for f in dataclasses.fields(result)})
+        aside.replace(path)
+
+    @property
+    def test(self) -> Times:
+        """The init_times of the test block with a history and a truth for every model."""
+        longest = tuple(range(-2 * self.domain.steps_per_day, self.domain.horizon + 1))
+        return self.split.test[is_complete(status_of(self.analysis, self.split.test, longest))]
+
+    @cache  # noqa: B019 - a bench lives as long as the program
+    def baselines(self) -> dict[str, Result]:
+        """Every baseline, fitted as the product fits them."""
+        train(self.domain, models=list(BASELINES))
+        models = Workspace.of(self.domain).models
+        return {
+            name: Result(
+                self._error(load_forecaster(latest_version(models, name), self.domain)),
+                open_parameters(models, name),
+            )
+            for name in BASELINES
+        }
+
+    def _pace(self, row: Row, config: NetworkConfig) -> float:
+        """CPU minutes an epoch: the second of two tenths of one, times ten; measured once a row."""
+        path = self.out / PACE
+        paces = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        name = f"{self.case.domain}: {row.name}"
+        if name not in paces:
+            _, _, (minutes, _) = self._train(row, config, 2, every=10)
+            paces[name] = 10 * (minutes[1] - minutes[0])
+            aside = path.with_suffix(".part")
+            aside.write_text(json.dumps(paces, indent=1), "utf-8")
+            aside.replace(path)
+        return float(paces[name])
+
+    def _train(
+        self, row: Row, config: NetworkConfig, epochs: int, every: int = 1
+    ) -> tuple[torch.nn.Module, Forecaster, tuple[Any, Any]]:
+        """Network, forecaster, and by epoch the CPU minutes and the validation loss."""
+        domain = self.domain.model_copy(update={"networks": {row.name: config}})
+        archive = next(found for found in prepare(domain) if found.scaling == config.scaling)
+        seed_everything(config.training.seed, verbose=False)
+        network = untrained_network(config, domain)
+        forecaster = make_forecaster(row.name, [network], config, archive.statistics, domain)
+        frames, forcings = len(forecaster.offsets), forecaster.forcings
+        blocks: list[Windows | ForcedWindows] = []
+        for whole in (self.split.train, self.split.validation):
+            init_times = with_longer_history(domain, self.analysis, whole[::every], frames)
+            windows = Windows(
+                archive, init_times, forecaster.transform, history=frames, horizon=domain.horizon
+            )
+            blocks.append(ForcedWindows(windows, forcings) if forcings else windows)
+        training, validation = blocks[0], clock(blocks[1])
+        recipe = config.training.model_copy(update={"epochs": epochs})
+        with tempfile.TemporaryDirectory() as folder:
+            begin = time.process_time()
+            fit_network(
+                network,
+                training,
+                validation,
+                config=recipe,
+                folder=Path(folder),
+                description=f"{row.name}, seed {recipe.seed}",
+            )
+            lines = (Path(folder) / "metrics.csv").read_text().splitlines()[1:]
+        minutes = (np.array(validation.seconds) - begin) / 60
+        return network, forecaster, (minutes, np.array([float(x.split(",")[-1]) for x in lines]))
+
+    def _error(self, forecaster: Forecaster) -> np.ndarray[Any, np.dtype[np.float32]]:
+        history = read_fields(self.analysis, self.test, forecaster.offsets)
+        truth = read_fields(self.analysis, self.test, self.steps)
+        return np.asarray(forecaster.forecast(history, self.test) - truth, np.float32)
+
+
+def open_parameters(models: Path, name: str) -> int:
+    """Trained numbers of a stored version."""
+    return latest_version(models, name).provenance.parameters
+
+
+def order(benches: Sequence[Bench], seeds: int) -> Iterator[tuple[Bench, Row, int]]:
+    """Main rows with every seed first, the fastest domain first; then the others by seed."""
+    benches = sorted(benches, key=lambda bench: bench.minutes)
+    for bench in benches:
+        for row in bench.case.rows:
+            if row.is_main:
+                yield from ((bench, row, seed) for seed in range(1, seeds + 1))
+    for seed in range(1, seeds + 1):
+        for bench in benches:
+            yield from ((bench, row, seed) for row in bench.case.rows if not row.is_main)
+
+
+def table(bench: Bench, seeds: int) -> str:
+    """What is done of a domain, as Markdown."""
+    baselines = bench.baselines()
+    best = min(baselines, key=lambda name: baselines[name].losses.mean())
+    found: dict[str, list[Result]] = {name: [result] for name, result in baselines.items()}
+    for row in bench.case.rows:
+        done = [bench.result(row, seed) for seed in range(1, seeds + 1)]
+        if there := [result for result in done if result is not None]:
+            found[row.name] = there
+            if len(there) > 1 and row.is_main:
+                mean = np.mean([result.error for result in there], axis=0, dtype=np.float32)
+                parameters = sum(result.parameters for result in there)
+                found[f"{row.name}, mean of {len(there)}"] = [Result(mean, parameters)]
+    losses = {name: np.mean([r.losses for r in results], axis=0) for name, results in found.items()}
+    shape = "{} x {}".format(*bench.domain.target_grid.shape)
+    days = np.unique(bench.test.astype("datetime64[D]")).size
+    leads = [f"{step * bench.domain.cadence_h:g} h" for step in bench.steps]
+    columns = [
+        "model",
+        *leads,
+        "mean ± sd",
+        "/ ridge",
+        f"− {best}",
+        "− ConvNet",
+        "seeds",
+        "parameters",
+        "epochs",
+        "CPU min",
+        "to 1.05 ×",
+    ]
+    lines = [
+        f"**{bench.domain.domain}** ({shape} cells, MAE in K, {bench.test.size} initial times on "
+        f"{days} days; at most {bench.minutes:g} CPU minutes a fit)",
+        "",
+        "| " + " | ".join(columns) + " |",
+        "|---" + "|---:" * (len(columns) - 1) + "|",
+    ]
+    for name in sorted(found, key=lambda name: losses[name].mean()):
+        results, by_lead = found[name], losses[name].mean(axis=0)
+        means = [result.losses.mean() for result in results]
+        spread = f" ± {np.std(means, ddof=1):.3f}" if len(means) > 1 else ""
+        cells = [
+            name,
+            *(f"{value:.3f}" for value in by_lead),
+            f"{by_lead.mean():.3f}{spread}",
+            f"{by_lead.mean() / losses['ridge'].mean():.3f}",
+        ]
+        for other in (best, "ConvNet"):
+            if other == name or other not in losses:
+                cells.append("")
+                continue
+            gap = difference(losses[name], losses[other], bench.test, metric="mae", samples=SAMPLES)
+            cells.append(f"{gap.estimate:+.3f} ({gap.low:+.3f} … {gap.high:+.3f})")
+        first = results[0]
+        timed = [result for result in results if result.epochs]
+        cells += [str(len(results)) if timed else "", f"{first.parameters:,d}"]
+        cells += (
+            [
+                f"{np.mean([r.epochs for r in timed]):.0f}",
+                f"{np.mean([r.minutes[-1] for r in timed]):.1f}",
+                f"{np.mean([r.minutes_to_within for r in timed]):.1f}",
+            ]
+            if timed
+            else ["", "", ""]
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """What the minutes were taken on."""
+    names = [
+        line.split(":")[1].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if line.startswith("model name")
+    ]
+    return f"One core of {names[0] if names else platform.machine()}, torch {torch.__version__}."
+
+
+def main() -> None:
+    """Do what is not done yet; print and keep the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True, help="where ncep/ and era5/ lie")
+    parser.add_argument("--out", type=Path, required=True, help="for archives, rows and the table")
+    parser.add_argument("--seeds", type=int, default=3, help="of every row (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, help="CPU minutes a fit (default: the domain's)")
+    parser.add_argument("--quick", action="store_true", help="one seed, 0.3 minutes: a try-out")
+    parser.add_argument("--only", nargs="*", help="rows to do; all others are shown if done")
+    parser.add_argument("--domain", help="this domain only")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    os.environ["LSNTP_DATA"] = str(arguments.data.resolve())
+    seeds = 1 if arguments.quick else arguments.seeds
+    out = arguments.out.resolve()
+    benches = [
+        Bench(case, 0.3 if arguments.quick else arguments.minutes or case.minutes, out)
+        for case in CASES
+        if arguments.domain in (None, case.domain)
+    ]
+
+    def write() -> str:
+        text = "\n\n".join([*(table(bench, seeds) for bench in benches), machine()])
+        (out / "skill_table.md").write_text(text + "\n", encoding="utf-8")
+        return text
+
+    for bench, row, seed in order(benches, seeds):
+        if arguments.only is not None and row.name not in arguments.only:
+            continue
+        if bench.path(row, seed).exists():
+            continue
+        bench.fit(row, seed)
+        write()
+    print(write())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""infra/*.yaml: complete, readable by Prefect, and one with the domains that ship."""
+
+import itertools
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import yaml
+from cronsim import CronSim
+from prefect.events.schemas.automations import AutomationCore
+
+from flows.deployment import plan
+from flows.deployment.plan import AUTOMATIONS_FILE, PREFECT_FILE, plan_for
+from lsntp.config import load_domain
+from lsntp.errors import DeploymentError
+
+FLOWS = {"ingest", "reconcile", "forecast", "evaluate", "watch", "train", "backfill"}
+SHIPPED = ("demo", "era5-hourly", "gfs-6hourly", "ncep-6hourly")
+
+
+def entries(domain=None):
+    found = yaml.safe_load(PREFECT_FILE.read_text())["deployments"]
+    return [one for one in found if domain in (None, one["name"])]
+
+
+def flow_of(entry):
+    return entry["entrypoint"].rpartition(":")[2]
+
+
+def planned(name, **overrides):
+    return plan_for(load_domain(name, overrides=overrides), name, overrides)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_file_says_of_a_shipped_domain_what_lsntp_deploy_makes_of_it(name):
+    ours = planned(name)
+    written = {flow_of(entry): entry for entry in entries(name)}
+    assert set(written) == FLOWS == {one.flow.name for one in ours.deployments}
+    for one in ours.deployments:
+        entry = written[one.flow.name]
+        lines = [schedule["cron"] for schedule in entry.get("schedules", [])]
+        assert lines == ([one.cron] if one.cron else [])
+        assert entry["work_pool"] == one.pool
+        assert entry["tags"] == one.tags
+        assert entry["concurrency_limit"] == one.entry["concurrency_limit"]
+        own = {key: value for key, value in one.parameters.items() if key != "overrides"}
+        assert entry["parameters"] == own
+    specs = [spec for entry in entries(name) for spec in entry.get("triggers", [])]
+    assert specs == [trigger.spec for trigger in ours.triggers]
+
+
+def test_no_domain_is_in_the_file_that_does_not_ship():
+    assert {entry["name"] for entry in entries()} == set(SHIPPED)
+
+
+def test_every_schedule_is_in_utc_and_every_collision_is_decided():
+    slugs = []
+    for entry in entries():
+        assert entry["concurrency_limit"]["limit"] == 1
+        by_hand = flow_of(entry) in ("train", "backfill")
+        expected = "ENQUEUE" if by_hand else "CANCEL_NEW"
+        assert entry["concurrency_limit"]["collision_strategy"] == expected
+        for schedule in entry.get("schedules", []):
+            assert schedule["timezone"] == "UTC"
+            slugs.append(schedule["slug"])
+    assert len(slugs) == len(set(slugs))
+
+
+def test_era5_is_asked_every_hour_and_six_hourly_sources_once_a_run_at_least():
+    def ticks(name, count):
+        cron = CronSim(load_domain(name).schedule.ingest, datetime(2026, 3, 1, 0, 0, tzinfo=UTC))
+        return [next(cron) for _ in range(count)]
+
+    era5 = ticks("era5-hourly", 25)
+    assert {later - one for one, later in itertools.pairwise(era5)} == {timedelta(hours=1)}
+    for name in ("gfs-6hourly", "ncep-6hourly"):
+        spans = {tick.hour // 6 for tick in ticks(name, 24)}
+        assert spans == {0, 1, 2, 3}
+
+
+def test_retraining_waits_for_a_gpu_unless_the_domain_says_cpu():
+    for name, pool in (("gfs-6hourly", "gpu"), ("demo", "cpu")):
+        (train,) = (one for one in planned(name).deployments if one.flow.name == "train")
+        assert train.pool["name"] == pool
+        assert train.parameters["require_gpu"] is (pool == "gpu")
+    moved = planned("gfs-6hourly", **{"retrain.pool": "cpu"})
+    (train,) = (one for one in moved.deployments if one.flow.name == "train")
+    assert train.pool["name"] == "cpu"
+    assert train.parameters["require_gpu"] is False
+    assert [pool.name for pool in moved.pools] == ["cpu"]
+    assert "retrain.pool" not in train.parameters["overrides"]
+
+
+def test_the_events_of_one_domain_start_nothing_of_another():
+    for trigger in planned("ncep-6hourly", domain="mine").triggers:
+        assert trigger.spec["match"] == {"prefect.resource.id": "lsntp.domain.mine"}
+        assert "mine" in trigger.name
+        assert "demo" not in str(trigger.spec)
+
+
+def test_three_heartbeats_come_within_the_patience_of_the_automation_that_waits_for_them():
+    (found,) = (
+        AutomationCore.model_validate(one)
+        for one in yaml.safe_load(AUTOMATIONS_FILE.read_text())["automations"]
+        if "heartbeats" in one["name"]
+    )
+    assert found.trigger.posture == "Proactive"
+    assert found.trigger.within == timedelta(seconds=90)
+    assert found.trigger.for_each == {"prefect.resource.id"}
+    assert found.trigger.after == {"prefect.flow-run.heartbeat"}
+    ends = {f"prefect.flow-run.{end}" for end in ("Completed", "Failed", "Cancelled", "Crashed")}
+    assert found.trigger.expect == ends | {"prefect.flow-run.heartbeat"}
+    assert [action.state.value for action in found.actions] == ["CRASHED"]
+    for entry in entries():
+        beat = int(entry["work_pool"]["job_variables"]["env"]["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"])
+        assert 3 * beat <= 90
+
+
+def test_it_exists_before_anything_that_could_need_it():
+    kinds = [thing.kind for thing in planned("demo").things]
+    assert kinds.index("automation") < kinds.index("deployment")
+
+
+def test_an_entry_more_in_the_file_is_an_automation_of_each_domain(tmp_path, monkeypatch):
+    more = {
+        "name": "lsntp alarms of {domain}",
+        "trigger": {
+            "type": "event",
+            "match": {"prefect.resource.id": "lsntp.domain.{domain}"},
+            "expect": ["lsntp.alarm.*"],
+        },
+        "actions": [{"type": "call-webhook", "block": "webhook/lsntp-alarms"}],
+    }
+    file = tmp_path / "automations.yaml"
+    file.write_text(yaml.safe_dump({"automations": [more]}))
+    monkeypatch.setattr(plan, "AUTOMATIONS_FILE", file)
+    (standing,) = planned("demo").standing
+    assert standing.name == "lsntp alarms of demo"
+    assert standing.spec["trigger"]["match"] == {"prefect.resource.id": "lsntp.domain.demo"}
+
+
+def test_a_pool_that_the_file_does_not_define_is_refused_with_those_it_does(tmp_path, monkeypatch):
+    file = tmp_path / "prefect.yaml"
+    file.write_text(PREFECT_FILE.read_text().replace("    cpu: &cpu\n", "    cpus: &cpu\n"))
+    monkeypatch.setattr(plan, "PREFECT_FILE", file)
+    with pytest.raises(DeploymentError, match=r"\(cpus, gpu\) for ingest/demo, found 'cpu'"):
+        planned("demo")

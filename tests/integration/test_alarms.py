@@ -1,0 +1,89 @@
+"""Alarms through a real Prefect server and a real receiver: events, posts, and no key anywhere."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.conftest import PROJECT, Server, wait_for
+from tests.standins.webhook import Receiver, receiving
+
+CANARY = "canary-4711-server"
+NO_ROOM = ("--set=alarms.disk_low_gb=1e9", "--set=alarms.disk_min_gb=1e9")
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving(f"/services/{CANARY}?token={CANARY}") as started:
+        yield started
+
+
+def tell(server: Server, root: Path, url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`lsntp alarms demo --tell`, as the scheduled watch does it."""
+    environment = {
+        key: value for key, value in server.environment.items() if "proxy" not in key.lower()
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "flows", "alarms", "demo", "--tell", *arguments],
+        env=environment | {"LSNTP_ROOT": str(root), "LSNTP_ALARM_WEBHOOK": url},
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def events(server: Server) -> list[dict[str, Any]]:
+    """Alarms and all-clears of the demo, oldest first."""
+    body = {
+        "filter": {
+            "event": {"prefix": ["lsntp.alarm.", "lsntp.all-clear."]},
+            "resource": {"id": ["lsntp.domain.demo"]},
+            "order": "ASC",
+        }
+    }
+    return list(server.post("/events/filter", body)["events"])
+
+
+def test_an_alarm_is_raised_and_cleared_once_on_the_server_and_at_the_webhook(
+    prefect_server: Server, receiver: Receiver, tmp_path: Path
+) -> None:
+    root, told = tmp_path / "root", []
+    receiver.answers = [500, 500, 500, 204]
+    for arguments, code, posts in (
+        (NO_ROOM, 1, 3),  # raised; the endpoint fails three times, and breaks nothing
+        (NO_ROOM, 1, 4),  # still there: the event is not repeated, the post arrives
+        ((), 0, 5),  # cleared
+        ((), 0, 5),  # and nothing more
+    ):
+        done = tell(prefect_server, root, receiver.url, *arguments)
+        assert done.returncode == code, done.stderr
+        assert len(receiver.posts) == posts
+        told.append(done.stdout + done.stderr)
+    assert "1 notices still to be told" in told[0]
+
+    found = wait_for(lambda: found if len(found := events(prefect_server)) >= 2 else None, "events")
+    assert [one["event"] for one in found] == [
+        "lsntp.alarm.disk-space",
+        "lsntp.all-clear.disk-space",
+    ]
+    raised, cleared = found
+    assert receiver.contents[2:] == [raised["payload"], raised["payload"], cleared["payload"]]
+    assert raised["id"] == raised["payload"]["id"]
+    assert raised["resource"]["lsntp.alarm"] == "disk-space"
+    (run,) = [one["prefect.resource.id"] for one in raised["related"]]
+    assert run.startswith("prefect.flow-run.")
+
+    # The key is nowhere: not in what was printed, logged, shown, sent to the server or stored.
+    logs = prefect_server.post("/logs/filter", {"limit": 200})
+    artifacts = prefect_server.post("/artifacts/filter", {})
+    assert "alarms-demo" in {one["key"] for one in artifacts}
+    assert CANARY not in json.dumps([told, found, logs, artifacts])
+    runs = prefect_server.post("/flow_runs/filter", {})
+    assert CANARY not in json.dumps(runs)
+    for path in root.rglob("*"):
+        assert not path.is_file() or CANARY.encode() not in path.read_bytes(), path

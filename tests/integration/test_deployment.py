@@ -1,0 +1,355 @@
+"""A domain on a real server: deployed twice, tampered with, mended; its events start runs."""
+
+import subprocess
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+from flows.deployment import Change, Outcome, check, deploy
+from flows.health import check_scheduler
+from lsntp.archives.lease import writer_lease
+from lsntp.config import Domain, load_domain
+from lsntp.workspace import Workspace
+from tests.integration.services import (
+    BIN,
+    Server,
+    Service,
+    prefect_server,
+    wait_for,
+    worker_of,
+)
+
+DOMAIN = """
+domain: steady
+source: {name: synthetic, seed: 3, spacing: 2.0}
+grid: {kind: regular, north: 54, south: 42, west: 0, east: 14, spacing: 2}
+cadence_h: 1
+history: 3
+horizon: 3
+archive: {start: 2024-01-01}
+split:
+  train: {start: 2024-01-01, end: 2024-01-08}
+  validation: {start: 2024-01-08, end: 2024-01-10}
+  test: {start: 2024-01-10, end: 2024-01-11}
+schedule:
+  ingest: "0 0 29 2 *"
+  reconcile: "0 0 29 2 *"
+  forecast: "0 0 29 2 *"
+  evaluate: "0 0 29 2 *"
+  watch: "0 0 29 2 *"
+  train: "0 0 29 2 *"
+retrain: {pool: cpu}
+"""
+"""Nothing ticks while a test runs."""
+
+CRASHED = "lsntp runs without heartbeats have crashed"
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("domain") / "steady.yaml"
+    path.write_text(DOMAIN)
+    return path
+
+
+@pytest.fixture(scope="module")
+def domain(path: Path, server: Server) -> Domain:
+    return load_domain(str(path), overrides={"root": server.environment["LSNTP_ROOT"]})
+
+
+@pytest.fixture(scope="module")
+def connected(server: Server) -> Iterator[None]:
+    """This process talks to the server, too."""
+    chosen = {
+        PREFECT_API_URL: server.environment["PREFECT_API_URL"],
+        PREFECT_HOME: server.environment["PREFECT_HOME"],
+    }
+    with temporary_settings(chosen):
+        yield
+
+
+@pytest.fixture(scope="module")
+def deployed(connected: None, domain: Domain, path: Path) -> list[Change]:
+    return deploy(domain, str(path), {})
+
+
+def seen(server: Server, kind: str) -> list[dict[str, Any]]:
+    return list(server.post(f"/{kind}/filter", {}))
+
+
+def changed(changes: list[Change]) -> dict[str, Change]:
+    return {one.name: one for one in changes if one.outcome is not Outcome.UNCHANGED}
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_second_deploy_touches_nothing_and_a_check_finds_nothing(
+    server: Server, domain: Domain, path: Path
+) -> None:
+    before = [seen(server, kind) for kind in ("deployments", "automations", "work_pools")]
+    assert changed(deploy(domain, str(path), {})) == {}
+    assert changed(check(domain, str(path), {})) == {}
+    assert [seen(server, k) for k in ("deployments", "automations", "work_pools")] == before
+
+
+@pytest.mark.usefixtures("deployed")
+def test_the_automations_are_there_as_the_api_shows_them(server: Server) -> None:
+    found = {one["name"]: one for one in seen(server, "automations")}
+    crashed = found[CRASHED]
+    assert crashed["enabled"]
+    assert crashed["trigger"]["posture"] == "Proactive"
+    assert crashed["trigger"]["within"] == 90
+    assert crashed["trigger"]["after"] == ["prefect.flow-run.heartbeat"]
+    assert crashed["trigger"]["match_related"]["prefect.resource.id"] == "prefect.tag.lsntp"
+    (action,) = crashed["actions"]
+    assert (action["type"], action["state"]) == ("change-flow-run-state", "CRASHED")
+    for flow, event in (
+        ("forecast", "lsntp.new-analysis"),
+        ("evaluate", "lsntp.new-forecast"),
+        ("train", "lsntp.skill-drift"),
+    ):
+        (name,) = (n for n in found if n.startswith(f"{flow}/steady on"))
+        assert found[name]["trigger"]["expect"] == [event]
+        (action,) = found[name]["actions"]
+        assert action["deployment_id"] == server.deployment(f"{flow}/steady")["id"]
+
+
+def tamper(server: Server) -> None:
+    """One thing of every kind, as somebody might do it in the UI."""
+
+    def patch(name: str, body: dict[str, Any]) -> None:
+        server.request("PATCH", f"/deployments/{server.deployment(name)['id']}", body)
+
+    automations = {one["name"]: one for one in seen(server, "automations")}
+    server.request("DELETE", f"/deployments/{server.deployment('reconcile/steady')['id']}")
+    schedule = {"cron": "1 2 3 4 *", "timezone": "UTC"}
+    patch("evaluate/steady", {"schedules": [{"schedule": schedule, "slug": "evaluate-steady"}]})
+    patch("ingest/steady", {"parameters": {"domain": "elsewhere.yaml"}})
+    patch("forecast/steady", {"paused": True})
+    patch("train/steady", {"concurrency_limit": 7})
+    server.request("PATCH", "/v2/concurrency_limits/lsntp-steady-analysis", {"limit": 3})
+    server.request("DELETE", "/v2/concurrency_limits/lsntp-steady-report")
+    server.request("PATCH", "/work_pools/cpu", {"is_paused": True})
+    server.request("DELETE", f"/automations/{automations[CRASHED]['id']}")
+    drift = automations["train/steady on drift"]["id"]
+    server.request("PATCH", f"/automations/{drift}", {"enabled": False})
+    body = {"name": "steady", "flow_id": server.post("/flows/", {"name": "former"})["id"]}
+    server.post("/deployments/", {**body, "tags": ["lsntp", "steady"]})
+
+
+@pytest.mark.usefixtures("deployed")
+def test_every_kind_of_drift_is_found_and_mended(
+    server: Server, domain: Domain, path: Path
+) -> None:
+    tamper(server)
+    before = [seen(server, kind) for kind in ("deployments", "automations", "work_pools")]
+    found = changed(check(domain, str(path), {}))
+    assert [seen(server, k) for k in ("deployments", "automations", "work_pools")] == before
+
+    differing = {
+        name: [str(one) for one in change.differences]
+        for name, change in found.items()
+        if change.outcome is Outcome.UPDATED
+    }
+    assert differing["evaluate/steady"] == ["schedules.0.cron: 1 2 3 4 * -> 0 0 29 2 *"]
+    assert f"parameters.domain: elsewhere.yaml -> {path}" in differing["ingest/steady"]
+    assert differing["forecast/steady"] == ["paused: True -> False"]
+    assert differing["train/steady"] == ["concurrency limit: 7 -> 1"]
+    assert differing["lsntp-steady-analysis"] == ["limit: 3 -> 1"]
+    assert differing["cpu"] == ["paused: True -> False"]
+    assert differing["train/steady on drift"] == ["enabled: False -> True"]
+    assert {name for name, one in found.items() if one.outcome is Outcome.CREATED} == {
+        "reconcile/steady",
+        "lsntp-steady-report",
+        CRASHED,
+    }
+    (stray,) = (one for one in found.values() if one.outcome is Outcome.STRAY)
+    assert (stray.name, stray.why) == ("former/steady", "prefect deployment delete former/steady")
+
+    assert changed(deploy(domain, str(path), {})) == found
+    server.request("DELETE", f"/deployments/{server.deployment('former/steady')['id']}")
+    assert changed(check(domain, str(path), {})) == {}
+
+
+@pytest.mark.usefixtures("deployed")
+def test_the_command_ends_a_check_with_code_14_where_something_differs(
+    server: Server, path: Path
+) -> None:
+    def command(*arguments: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [str(BIN / "lsntp"), "deploy", str(path), *arguments],
+            env=server.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
+    code, said = command("--check")
+    assert code == 0, said
+    code, said = command("--check", "--train-on", "gpu")
+    assert code == 14
+    assert "work pool: cpu -> gpu" in said
+    assert "nothing was changed" in said
+
+
+def emit(server: Server, event: str, resource: str, related: Any = ()) -> None:
+    body = {
+        "occurred": datetime.now(UTC).isoformat(),
+        "event": event,
+        "resource": {"prefect.resource.id": resource},
+        "related": list(related),
+        "payload": {},
+        "id": str(uuid.uuid4()),
+    }
+    server.post("/events", [body])  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("deployed")
+def test_an_event_starts_the_run_of_its_domain_and_drift_one_retraining_a_day(
+    server: Server,
+) -> None:
+    known = [run["id"] for run in server.runs("forecast/steady")]
+    emit(server, "lsntp.new-analysis", "lsntp.domain.other")
+    emit(server, "lsntp.skill-drift", "lsntp.domain.steady")
+    server.started_by_event("train/steady", ())
+    emit(server, "lsntp.skill-drift", "lsntp.domain.steady")
+    emit(server, "lsntp.new-analysis", "lsntp.domain.steady")
+    run = server.started_by_event("forecast/steady", known)
+    by_event = [one for one in server.runs("forecast/steady") if not one["auto_scheduled"]]
+    assert [one["id"] for one in by_event if one["id"] not in known] == [run]
+    assert len([one for one in server.runs("train/steady") if not one["auto_scheduled"]]) == 1
+
+
+@pytest.mark.usefixtures("deployed")
+def test_an_automation_waits_for_its_block_and_is_made_once_it_is_there(
+    server: Server, domain: Domain, path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.deployment import plan
+
+    file = tmp_path / "automations.yaml"
+    entry = """
+  - name: lsntp alarms of {domain}
+    trigger:
+      type: event
+      match: {prefect.resource.id: "lsntp.domain.{domain}"}
+      expect: [lsntp.alarm.*]
+    actions: [{type: call-webhook, block: webhook/night-watch}]
+"""
+    file.write_text(plan.AUTOMATIONS_FILE.read_text() + entry)
+    monkeypatch.setattr(plan, "AUTOMATIONS_FILE", file)
+    (waiting,) = changed(deploy(domain, str(path), {})).values()
+    assert (waiting.outcome, waiting.is_drift) == (Outcome.WAITING, False)
+    assert "webhook/night-watch" in waiting.why
+
+    from prefect.blocks.webhook import Webhook
+
+    Webhook(url="http://127.0.0.1:9/canary-4711").save("night-watch", overwrite=True)
+    (made,) = changed(deploy(domain, str(path), {})).values()
+    assert made.outcome is Outcome.CREATED
+    assert changed(check(domain, str(path), {})) == {}
+    (there,) = (one for one in seen(server, "automations") if one["name"] == made.name)
+    assert "canary" not in str(there)
+
+
+@pytest.fixture(scope="module")
+def worker(
+    server: Server, deployed: list[Change], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Service]:
+    with worker_of(server.environment, tmp_path_factory.mktemp("worker")) as worker:
+        yield worker
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_retraining_that_requires_a_gpu_never_falls_back(server: Server) -> None:
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    run = server.trigger("train/steady", {"require_gpu": True, "models": ["persistence"]})
+    state = server.finish(run)["state"]
+    assert state["type"] == "FAILED"
+    assert "Expected a GPU that torch can use, found none" in state["message"]
+    assert "--param require_gpu=false" in state["message"]
+
+
+@pytest.mark.usefixtures("worker")
+def test_of_two_writers_of_one_domain_the_second_says_who_is_first_and_comes_after(
+    server: Server, domain: Domain
+) -> None:
+    """The first stands for the worker of another server on which the domain is deployed as well."""
+    with writer_lease(Workspace.of(domain).analysis):
+        run = server.trigger("ingest/steady")
+
+        def has_said_why() -> bool:
+            return "Expected to be the only writer of" in server.log(run)
+
+        wait_for(has_said_why, "the second writer to say why it waits")
+        assert "found process" in server.log(run)
+    server.complete(run)
+
+
+@pytest.mark.usefixtures("worker")
+def test_the_doctor_sees_the_worker_and_what_is_paused(server: Server) -> None:
+    def health() -> dict[str, str]:
+        return {one.name: f"{one.health} {one.found}" for one in check_scheduler("steady")}
+
+    wait_for(lambda: health()["prefect workers"].startswith("ok"), "the worker to be seen")
+    found = health()
+    assert found["prefect ticks"].startswith("ok")
+    assert found["prefect schedule"].startswith("ok 7 deployments of steady, 6 with a schedule")
+    forecast = server.deployment("forecast/steady")["id"]
+    server.request("PATCH", f"/deployments/{forecast}", {"paused": True})
+    assert health()["prefect schedule"] == "warning paused: forecast/steady"
+    server.request("PATCH", f"/deployments/{forecast}", {"paused": False})
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("deployed")
+def test_a_run_of_ours_whose_heartbeats_end_is_marked_crashed(server: Server) -> None:
+    flow = server.post("/flows/", {"name": "dead"})["id"]
+    runs = {}
+    for tag in ("lsntp", "theirs"):
+        body = {"flow_id": flow, "tags": [tag], "state": {"type": "RUNNING"}}
+        runs[tag] = server.post("/flow_runs/", body)["id"]
+        role = {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{tag}"}
+        emit(server, "prefect.flow-run.heartbeat", f"prefect.flow-run.{runs[tag]}", [role])
+    wait_for(lambda: server.state(runs["lsntp"])["type"] == "CRASHED", "the mark", 400)
+    assert "No heartbeat" in server.state(runs["lsntp"])["message"]
+    assert server.state(runs["theirs"])["type"] == "RUNNING"
+
+
+@pytest.mark.parametrize("command", ["deploy", "ingest", "doctor"])
+def test_a_wrong_key_is_refused_once_and_told_without_it(
+    guarded: Server, path: Path, command: str
+) -> None:
+    before = guarded.service.log.read_text().count(" 401 ")
+    done = subprocess.run(
+        [str(BIN / "lsntp"), command, str(path)],
+        env=guarded.environment | {"PREFECT_API_AUTH_STRING": "admin:canary-4711"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == (1 if command == "doctor" else 13)
+    assert "PREFECT_API_AUTH_STRING" in said
+    log = guarded.service.log.read_text()
+    assert log.count(" 401 ") - before == 1
+    for text in (said, log):
+        assert "canary" not in text
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that wants a key, and logs each request."""
+    settings = {
+        "PREFECT_SERVER_API_AUTH_STRING": "admin:right",
+        "PREFECT_SERVER_LOGGING_LEVEL": "INFO",
+    }
+    folder = tmp_path_factory.mktemp("guarded")
+    with prefect_server(folder, folder, **settings) as server:
+        yield server

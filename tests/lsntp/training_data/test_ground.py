@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+import xarray as xr
+
+from lsntp.config.static import StaticFiles
+from lsntp.errors import TrainingDataError
+from lsntp.land import land_fraction
+from lsntp.training import fit, train
+from lsntp.training.history import open_analysis, read_fields
+from lsntp.training.loading import load_forecaster
+from lsntp.training.versions import latest_version
+from lsntp.training_data.ground import known_land
+from lsntp.workspace import Workspace
+
+TOLD = {"name": "convnet", "width": 3, "blocks": 1}
+
+
+def with_static(domain):
+    network = type(domain.networks["net"]).model_validate(
+        {"architecture": TOLD, "scaling": "standard", "training": {"epochs": 1, "batch_size": 32}}
+    )
+    static = StaticFiles(paths=("ground.nc",))
+    return domain.model_copy(update={"static": static, "networks": {"told": network}})
+
+
+def store(domain, land, *, rows=slice(None)):
+    grid = domain.target_grid
+    dataset = xr.Dataset(
+        {"land_fraction": (("latitude", "longitude"), land[rows])},
+        {"latitude": grid.latitude[rows], "longitude": grid.longitude},
+    )
+    path = Workspace.of(domain).static
+    dataset.to_zarr(path, zarr_format=3, consolidated=False, mode="w")
+
+
+def test_a_domain_without_static_fields_has_the_land_of_the_coastlines(ingested):
+    np.testing.assert_allclose(known_land(ingested), land_fraction(ingested.target_grid), atol=1e-6)
+
+
+def test_a_domain_with_static_fields_has_its_own(ingested):
+    domain = with_static(ingested)
+    land = np.linspace(0, 1, 48, dtype=np.float32).reshape(6, 8)
+    store(domain, land)
+    np.testing.assert_array_equal(known_land(domain), land)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda domain: None, r"found none that can be read .*lsntp static small"),
+        (
+            lambda domain: store(domain, np.zeros((6, 8), np.float32), rows=slice(1, None)),
+            r"on the domain's grid .*found 5 x 8 cells of another",
+        ),
+        (
+            lambda domain: store(domain, np.full((6, 8), np.nan, np.float32)),
+            r"share of land of every cell .*none in 48 of 48",
+        ),
+    ],
+)
+def test_static_fields_that_cannot_be_used_are_refused_before_any_fit(
+    ingested, monkeypatch, spoil, message
+):
+    domain = with_static(ingested)
+    spoil(domain)
+    monkeypatch.setattr(fit, "build_training_archive", lambda *_: pytest.fail("began"))
+    with pytest.raises(TrainingDataError, match=message):
+        train(domain)
+
+
+def test_a_version_keeps_the_land_it_was_trained_with(ingested):
+    domain = with_static(ingested)
+    store(domain, np.zeros((6, 8), np.float32))
+    (first,) = train(domain, models=["told"])
+    store(domain, np.ones((6, 8), np.float32))
+    (second,) = train(domain, models=["told"])
+    assert second.created
+    assert second.version != first.version
+    folder = Workspace.of(domain).models
+    forecaster = load_forecaster(latest_version(folder, "told"), domain)
+    assert (forecaster.forcings.static[0] == 1.0).all()
+    init_times = open_analysis(domain).times[100:102]
+    history = read_fields(open_analysis(domain), init_times, forecaster.offsets)
+    assert np.isfinite(forecaster.forecast(history, init_times)).all()
