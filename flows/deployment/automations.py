@@ -68,7 +68,9 @@ class _Named(ABC):
         for superfluous in there[1:]:
             client.delete_automation(superfluous.id)
         if there:
-            client.update_automation(there[0].id, core)
+            # Whose it is was decided when it was made: the server refuses to be told again.
+            rest = core.model_dump(exclude={"owner_resource"})
+            client.update_automation(there[0].id, AutomationCore.model_validate(rest))
         else:
             client.create_automation(core)
 
