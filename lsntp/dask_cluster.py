@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import dask
+from dask.base import compute
 from dask.delayed import delayed
 
 from lsntp.config import DaskConfig
@@ -70,7 +71,7 @@ def compute_blocks(
         delayed(partial(_named, function, name), pure=False)(block, dask_key_name=f"{name} [{run}]")
         for name, block in blocks.items()
     ]
-    results = dask.compute(*tasks)  # type: ignore[no-untyped-call]
+    results = compute(*tasks)
     return dict(zip(blocks, results, strict=True))
 
 
@@ -89,7 +90,7 @@ def _connected(address: str) -> "Client":
     from distributed import Client  # half a second, and only clusters need it
 
     try:
-        client = Client(address, timeout=CONNECT_TIMEOUT_S)  # type: ignore[no-untyped-call]
+        client = Client(address, timeout=CONNECT_TIMEOUT_S)
     except (OSError, ValueError) as error:
         raise ClusterError(
             f"Expected a Dask scheduler at {address} (dask.cluster), found none: {error}; "
@@ -108,7 +109,7 @@ def _connected(address: str) -> "Client":
 
 def _warn_of_versions(client: "Client") -> None:
     """Name every worker that computes with other packages than this process."""
-    versions = client.get_versions(packages=list(VERSIONED))
+    versions: Any = client.get_versions(packages=list(VERSIONED))
     here = versions["client"]["packages"]
     for address, worker in versions["workers"].items():
         there = worker["packages"]
@@ -150,7 +151,7 @@ def _compute(client: "Client", graph: Any, keys: Any, **options: Any) -> Any:
         ) from error
 
 
-def _wait(client: "Client", futures: "list[Future]") -> None:
+def _wait(client: "Client", futures: "list[Future[Any]]") -> None:
     """Return when all are computed, or one cannot be.
 
     Raises:

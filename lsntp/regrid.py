@@ -125,7 +125,7 @@ def _conservative(field: xr.DataArray, weights: ConservativeWeights) -> xr.DataA
         values = weights.apply(field.to_numpy())
     else:
         chunks = (field.data.chunks[0], *target.shape)
-        values = da.map_blocks(  # type: ignore[no-untyped-call]
+        values = da.map_blocks(
             weights.apply, field.data, chunks=chunks, meta=np.empty((0, 0, 0), np.float32)
         )
     other = {LATITUDE: target.latitude, LONGITUDE: target.longitude}

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -18,6 +17,7 @@ from flows.commands.options import (
 )
 from flows.console import out
 from lsntp.config import Domain, load_domain, preset_names
+from lsntp.places import Place
 from lsntp.times import Period, parse_time, utc_now
 
 
@@ -68,7 +68,7 @@ def status(
     console.print_status(resolved, hours, steps, domain)
 
 
-def _write_page(domain: Domain) -> Path:
+def _write_page(domain: Domain) -> Place:
     from lsntp.alarms import findings
     from lsntp.alarms.notices import remembered
     from lsntp.status.collect import status_of

@@ -1,7 +1,6 @@
 """What the analysis archive holds, read once for every alarm that asks about it."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -11,6 +10,7 @@ from lsntp.archives.ledger import HourLedger
 from lsntp.config import Domain
 from lsntp.intake import existing_archive
 from lsntp.names import Status
+from lsntp.places import Place
 from lsntp.sources import open_source
 from lsntp.times import DAY, Duration, Instant, Times, format_time
 from lsntp.workspace import Workspace
@@ -32,7 +32,7 @@ class Holdings:
         last_refusal: why the source was last asked in vain, and when; empty where it was not.
     """
 
-    path: Path
+    path: Place
     times: Times
     status: npt.NDArray[np.int8]
     ingested_at: Times
@@ -82,7 +82,7 @@ class Holdings:
         )
 
 
-def _last_refusal(folder: Path, cadence: Duration) -> str:
+def _last_refusal(folder: Place, cadence: Duration) -> str:
     asked = HourLedger(folder, cadence).asked()
     if not asked:
         return ""

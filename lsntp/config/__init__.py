@@ -8,9 +8,11 @@ from lsntp.config.domain import (
     GUIDANCE,
     REFERENCES,
     ROOT_VARIABLE,
-    ArchitectureConfig,
     DaskConfig,
     Domain,
+)
+from lsntp.config.network import (
+    ArchitectureConfig,
     Loss,
     NetworkConfig,
     Scaling,

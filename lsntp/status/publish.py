@@ -1,10 +1,9 @@
 """``<root>/status``: a JSON document a domain, its schema, and one page of them all.
 
-Every file is written aside and renamed. Nobody needs this package to read them.
+Every file is put in one step, on disk or in a bucket. Nobody needs this package to read them.
 """
 
 import json
-from pathlib import Path
 from typing import Final
 
 from pydantic import ValidationError
@@ -12,7 +11,7 @@ from pydantic import ValidationError
 from lsntp.archives.lease import writer_lease
 from lsntp.archives.staging import storage_errors
 from lsntp.config import Domain
-from lsntp.durable import replace_file
+from lsntp.places import Place, matching
 from lsntp.report.html import INDEX
 from lsntp.status.document import Status, schema
 from lsntp.status.page import render_status
@@ -22,7 +21,7 @@ SCHEMA_FILE: Final = "status.schema.json"
 """No domain can take that name: theirs have no dot."""
 
 
-def publish_status(domain: Domain, status: Status) -> Path:
+def publish_status(domain: Domain, status: Status) -> Place:
     """Put a domain's document in place of the one before, and the page anew; its path.
 
     Raises:
@@ -32,18 +31,18 @@ def publish_status(domain: Domain, status: Status) -> Path:
     root = Workspace.of(domain).root
     folder = root / "status"
     page = folder / INDEX.file
-    with writer_lease(root / "work" / "status"), storage_errors(str(folder)):
+    with writer_lease(root / "work" / "status") as lease, storage_errors(str(folder)):
         folder.mkdir(parents=True, exist_ok=True)
-        replace_file(folder / f"{status.domain}.json", status.to_json().encode())
-        replace_file(folder / SCHEMA_FILE, json.dumps(schema(), indent=2).encode() + b"\n")
-        replace_file(page, render_folder(folder).encode())
+        lease.replace(folder / f"{status.domain}.json", status.to_json().encode())
+        lease.replace(folder / SCHEMA_FILE, json.dumps(schema(), indent=2).encode() + b"\n")
+        lease.replace(page, render_folder(folder).encode())
     return page
 
 
-def render_folder(folder: Path) -> str:
+def render_folder(folder: Place) -> str:
     """The page about every document in a folder; one that cannot be read is told."""
     entries, faults = list[Status](), list[str]()
-    for path in sorted(folder.glob("*.json")):
+    for path in matching(folder, "*.json"):
         if path.name == SCHEMA_FILE:
             continue
         try:

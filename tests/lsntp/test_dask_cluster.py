@@ -232,7 +232,8 @@ def test_an_ingest_names_time_and_file_of_a_poison_block_and_stores_the_rest(
     original = ConservativeWeights.apply
 
     def apply(self: ConservativeWeights, frames: np.ndarray) -> np.ndarray:
-        if (frames[:, 0, 0] == cursed).any():
+        is_block = threading.current_thread() is not threading.main_thread()  # not the judging
+        if is_block and (frames[:, 0, 0] == cursed).any():
             raise MemoryError("of a library")
         return original(self, frames)
 
