@@ -25,7 +25,7 @@ Block = TypeVar("Block")
 Result = TypeVar("Result")
 
 CONNECT_TIMEOUT_S = 10.0
-WITHOUT_WORKERS_S = 10.0
+WITHOUT_WORKERS_S = 25.0
 """A cluster may be without a single worker for so long, while one is started again."""
 LOOK_EVERY_S = 1.0
 VERSIONED = ("lsntp", "numpy", "scipy", "xarray", "zarr")
