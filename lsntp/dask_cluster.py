@@ -26,7 +26,7 @@ Block = TypeVar("Block")
 Result = TypeVar("Result")
 
 CONNECT_TIMEOUT_S = 10.0
-WITHOUT_WORKERS_S = 10.0
+WITHOUT_WORKERS_S = 25.0
 """A cluster may be without a single worker for so long, while one is started again."""
 LOOK_EVERY_S = 1.0
 VERSIONED = ("lsntp", "numpy", "scipy", "xarray", "zarr")
@@ -66,6 +66,21 @@ def compute_blocks(
     Raises:
         BlockError: if one cannot be computed; says which.
     """
+    try:
+        return _together(function, blocks)
+    except BlockError as error:
+        if len(blocks) == 1 or not _is_of_killed_workers(error):
+            raise
+    # Blocks that shared a worker with the one that ended it are suspected too: alone, none is.
+    results: dict[str, Result] = {}
+    for name, block in blocks.items():
+        results |= _together(function, {name: block})
+    return results
+
+
+def _together(
+    function: Callable[[Block], Result], blocks: Mapping[str, Block]
+) -> dict[str, Result]:
     run = uuid.uuid4().hex[:8]  # two runs never share a key, however alike their blocks are
     tasks = [
         delayed(partial(_named, function, name), pure=False)(block, dask_key_name=f"{name} [{run}]")
@@ -73,6 +88,12 @@ def compute_blocks(
     ]
     results = compute(*tasks)
     return dict(zip(blocks, results, strict=True))
+
+
+def _is_of_killed_workers(error: BlockError) -> bool:
+    from distributed import KilledWorker
+
+    return isinstance(error.__cause__, KilledWorker)
 
 
 def _named(function: Callable[[Block], Result], name: str, block: Block) -> Result:
@@ -133,10 +154,12 @@ def _compute(client: "Client", graph: Any, keys: Any, **options: Any) -> Any:
     from distributed.client import FutureCancelledError
 
     packed = client.get(graph, keys, **(options | {"sync": False}))
+    futures = futures_of(packed)
     try:
-        _wait(client, futures_of(packed))
+        _wait(client, futures)
         return client.gather(packed)
     except KilledWorker as error:
+        client.cancel(futures)  # or the others would go on to end workers
         raise BlockError(
             f"Expected to compute the block {_spoken(error.task)}, found that it ended each of "
             f"the {error.allowed_failures + 1} worker processes it was given to, the last "

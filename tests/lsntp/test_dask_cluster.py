@@ -109,8 +109,9 @@ def test_a_worker_killed_midway_changes_no_number(
 
 
 def test_a_block_that_ends_every_worker_is_named_and_the_others_can_be_computed(
-    tmp_path: Path, blocks: dict[str, np.ndarray]
+    tmp_path: Path, blocks: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(lsntp.dask_cluster, "WITHOUT_WORKERS_S", float(WAIT_S))  # to restart
     poison = Doubling(tmp_path, fatal=7.0, always=True)
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": 1}),
