@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import PROJECT, Server, wait_for
+from tests.integration.services import PROJECT, Server, wait_for
 from tests.standins.webhook import Receiver, receiving
 
 CANARY = "canary-4711-server"

@@ -10,7 +10,7 @@ from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.forecast import ForecastArchive
 from lsntp.names import CHAMPION, Status
 from lsntp.times import hours
-from lsntp.training.champion import Reign, put_champion
+from lsntp.training.champion import Reign, pointer_lease, put_champion
 from lsntp.workspace import Workspace
 
 HELD_H = 240
@@ -72,7 +72,8 @@ def crown():
             by="test",
             reason="test",
         )
-        put_champion(domain, reign, before=None)
+        with pointer_lease(domain) as lease:
+            put_champion(domain, reign, before=None, lease=lease)
         if last is not None:
             forecast(domain, last)
 

@@ -6,8 +6,8 @@ import os
 import jsonschema
 import pytest
 
+from lsntp.archives import lease
 from lsntp.errors import StorageError
-from lsntp.status import publish
 from lsntp.status.publish import publish_status, render_folder
 
 
@@ -59,7 +59,7 @@ def test_a_storage_that_refuses_leaves_the_old_page_whole(
     def full(*_):
         raise OSError(28, os.strerror(28))
 
-    monkeypatch.setattr(publish, "replace_file", full)
+    monkeypatch.setattr(lease, "replace_file", full)
     with pytest.raises(StorageError):
         publish_status(domain, make_troubled(domain="small"))
     assert {path.name: path.read_bytes() for path in page.parent.iterdir()} == before
