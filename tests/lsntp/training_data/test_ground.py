@@ -12,6 +12,8 @@ from lsntp.training.versions import latest_version
 from lsntp.training_data.ground import known_land
 from lsntp.workspace import Workspace
 
+pytestmark = pytest.mark.filterwarnings("ignore:Consolidated metadata is currently not part")
+
 TOLD = {"name": "convnet", "width": 3, "blocks": 1}
 
 
@@ -30,7 +32,7 @@ def store(domain, land, *, rows=slice(None)):
         {"latitude": grid.latitude[rows], "longitude": grid.longitude},
     )
     path = Workspace.of(domain).static
-    dataset.to_zarr(path, zarr_format=3, consolidated=False, mode="w")
+    dataset.to_zarr(path, zarr_format=3, consolidated=True, mode="w")
 
 
 def test_a_domain_without_static_fields_has_the_land_of_the_coastlines(ingested):
