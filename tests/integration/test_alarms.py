@@ -49,6 +49,7 @@ def events(server: Server) -> list[dict[str, Any]]:
     return list(server.post("/events/filter", body)["events"])
 
 
+@pytest.mark.slow
 def test_an_alarm_is_raised_and_cleared_once_on_the_server_and_at_the_webhook(
     prefect_server: Server, receiver: Receiver, tmp_path: Path
 ) -> None:

@@ -81,7 +81,8 @@ SLOTS = (
     "lsntp-america-analysis",
 )
 
-pytestmark = pytest.mark.timeout(1800)  # a busy machine starts a process in a minute
+# Several minutes; a busy machine starts a process in one.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 DATA = [
     pytest.param("real"),
@@ -312,7 +313,6 @@ def test_a_run_outlives_the_server_and_the_scheduler_goes_on_after_it(
     check_no_slot_is_taken(server)
 
 
-@pytest.mark.slow
 def test_a_run_whose_machine_died_is_marked_crashed_and_a_new_worker_goes_on(
     server: Server, worker: Service, upstream: Runs, bucket: Place
 ) -> None:

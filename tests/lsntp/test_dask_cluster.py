@@ -108,6 +108,7 @@ def test_a_worker_killed_midway_changes_no_number(
         np.testing.assert_array_equal(found[name], 2 * block)
 
 
+@pytest.mark.slow
 def test_a_block_that_ends_every_worker_is_named_and_the_others_can_be_computed(
     tmp_path: Path, blocks: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
