@@ -126,7 +126,9 @@ def select_forecasts(
     rows, columns, where = _cells(archive.grid, place, box)
     dataset = dataset.isel({LATITUDE: rows, LONGITUDE: columns})
     if unit == "celsius":
-        dataset = dataset.map(_in_celsius, keep_attrs=True)
+        dataset = dataset.assign(
+            {name: _in_celsius(variable) for name, variable in dataset.data_vars.items()}
+        )
     return Selection(_described(dataset, model, where), model, where)
 
 
@@ -224,7 +226,9 @@ def _described(dataset: xr.Dataset, model: str, where: str) -> xr.Dataset:
     earlier = dataset.attrs.get("history")
     kept = {key: value for key, value in dataset.attrs.items() if key not in (START, CADENCE_S)}
     history = f"{earlier}\n{line}" if earlier else line
-    return dataset.assign_attrs(kept | {"history": history}).drop_encoding()
+    found = dataset.drop_encoding()
+    found.attrs = kept | {"history": history}
+    return found
 
 
 def fields_of(dataset: xr.Dataset) -> list[str]:
