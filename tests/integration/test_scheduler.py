@@ -67,7 +67,7 @@ def test_deploying_creates_what_is_missing_and_a_second_time_nothing(
     flows = ("ingest", "reconcile", "backfill", "forecast", "evaluate", "train")
     for name in (*(f"{flow}/tiny" for flow in flows), "cpu"):
         assert name in deployed
-    assert "unchanged" not in deployed
+    assert not [line for line in deployed.splitlines() if "tiny" in line and "unchanged" in line]
     again = lsntp_deploy(server, domain)
     assert "unchanged" in again
     assert "created" not in again
@@ -125,11 +125,11 @@ def test_prefects_own_command_deploys_the_file_as_written(server: Server) -> Non
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    deployed = [one for one in server.post("/deployments/filter", {}) if "tiny" not in one["tags"]]
+    domains = {"demo", "era5-hourly", "gfs-6hourly", "ncep-6hourly"}
+    deployed = [one for one in server.post("/deployments/filter", {}) if one["name"] in domains]
     # Their ticks would take the source's slot from the runs of the next test.
     for one in deployed:
         server.request("DELETE", f"/deployments/{one['id']}")
-    domains = {"demo", "era5-hourly", "gfs-6hourly", "ncep-6hourly"}
     assert len(deployed) == 7 * len(domains)
     for one in deployed:
         assert one["parameters"]["domain"] == one["name"]
