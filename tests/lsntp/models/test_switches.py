@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -119,6 +119,8 @@ def test_a_single_switch_changes_the_network_as_its_equation_says(
 def test_any_switches_together_equal_the_plain_form(
     switches: dict[str, Any], shape: tuple[int, int], steps: tuple[int, int], seed: int
 ) -> None:
+    # A single coarse node of a single sample has no variance for batch norm to divide by.
+    assume(max(shape) > 3 or not switches["downsample"])
     torch.manual_seed(seed)
     if switches["operator"] == "dagg":
         switches["long_range"] = True
