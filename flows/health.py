@@ -1,6 +1,6 @@
 """Does the scheduler schedule, and does somebody do the work? A healthy API does not say so."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from cronsim import CronSim
@@ -25,6 +25,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from flows.connection import address, connected, is_embedded
 from flows.deployment.deployments import TAG
 from lsntp.doctor.check import Check, failed, passed, skipped, warned
+from lsntp.doctor.machine import check_clock, seconds_ahead
 from lsntp.errors import CredentialsError, LsntpError
 
 HORIZON = timedelta(days=90)
@@ -66,7 +67,8 @@ def check_scheduler(domain: str | None) -> list[Check]:
     tags = DeploymentFilterTags(all_=[TAG, *([domain] if domain else [])])
     try:
         with connected() as client:
-            version = client.api_version()
+            answer = client.request("GET", "/admin/version")
+            version = answer.json()
             found = client.read_deployments(deployment_filter=DeploymentFilter(tags=tags))
             deployed = [_looked_at(client, one, now) for one in found]
             idle_pools = [
@@ -85,10 +87,11 @@ def check_scheduler(domain: str | None) -> list[Check]:
                 else "start it (prefect server start), or correct PREFECT_API_URL",
             )
         ]
+    server = [_version(version), _clock(answer.headers.get("Date"))]
     if not deployed:
-        return [_version(version), _no_deployments(domain)]
+        return [*server, _no_deployments(domain)]
     return [
-        _version(version),
+        *server,
         _schedules(domain, deployed, now),
         _punctuality(deployed, now),
         _workers(deployed, idle_pools),
@@ -143,6 +146,13 @@ def _version(server: str) -> Check:
         remedy="install the server from constraints.txt, too: "
         "pip install -c constraints.txt prefect",
     )
+
+
+def _clock(date: str | None) -> Check:
+    """The server decides when a tick is due, this machine which hours it asks for."""
+    ahead_s = seconds_ahead(date)
+    check = check_clock({} if ahead_s is None else {address(): ahead_s})
+    return replace(check, name="prefect clock")
 
 
 def _no_deployments(domain: str | None) -> Check:

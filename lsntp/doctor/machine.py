@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Final
@@ -17,7 +18,7 @@ from lsntp.archives.analysis import AnalysisArchive
 from lsntp.config import Domain
 from lsntp.doctor.check import Check, failed, passed, skipped
 from lsntp.errors import ArchiveNotFoundError
-from lsntp.times import Instant, format_time, utc_now
+from lsntp.times import Instant, format_time, parse_time, utc_now
 from lsntp.workspace import Workspace
 
 PACKAGE: Final = "lsntp"
@@ -111,6 +112,17 @@ def check_room(root: Path, needed_bytes: int = ROOM_BYTES) -> Check:
         remedy="make room: old training archives (training/) are made again when needed, reports "
         "(reports/) too; nothing stored is lost by a full disk",
     )
+
+
+def seconds_ahead(date: str | None) -> float | None:
+    """By how much the clock behind a ``Date`` header (RFC 9110, 6.6.1) is ahead of ours, in s."""
+    if date is None:
+        return None
+    try:
+        theirs = parse_time(parsedate_to_datetime(date))
+    except ValueError:
+        return None
+    return float((theirs - utc_now()) / np.timedelta64(1, "s"))
 
 
 def check_clock(ahead_s: Mapping[str, float], domain: Domain | None = None) -> Check:

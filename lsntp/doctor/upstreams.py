@@ -4,16 +4,15 @@ import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 from urllib.parse import urljoin, urlsplit
 
-import numpy as np
 import requests
 from ecmwf.datastores import Client
 
 from lsntp.config import NcepR1Source
 from lsntp.doctor.check import Check, failed, passed, skipped, warned
+from lsntp.doctor.machine import seconds_ahead
 from lsntp.errors import CredentialsError, LsntpError, SourceDataError
 from lsntp.secrets import shown
 from lsntp.sources.era5.service import credentials
@@ -21,7 +20,7 @@ from lsntp.sources.gfs.bucket import Bucket
 from lsntp.sources.gfs.messages import Ticket
 from lsntp.sources.ncep_r1 import FOLDERS
 from lsntp.sources.transfer import MAX_REDIRECTS, host_of
-from lsntp.times import Instant, parse_time, utc_now
+from lsntp.times import Instant
 
 TIMEOUT_S: Final = 20.0
 CDS_SITE: Final = "https://cds.climate.copernicus.eu"
@@ -38,14 +37,8 @@ class Examination:
 
     def note_clock(self, url: str, date: str | None) -> None:
         """Keep the time of an answer's Date header."""
-        if date is None:
-            return
-        try:
-            theirs = parse_time(parsedate_to_datetime(date))
-        except ValueError:
-            return
-        ahead_s = float((theirs - utc_now()) / np.timedelta64(1, "s"))
-        self.clocks.setdefault(urlsplit(url).netloc.rpartition("@")[2], ahead_s)
+        if (ahead_s := seconds_ahead(date)) is not None:
+            self.clocks.setdefault(urlsplit(url).netloc.rpartition("@")[2], ahead_s)
 
 
 def examine_cds(dataset: str, found: Examination, *, timeout_s: float = TIMEOUT_S) -> None:

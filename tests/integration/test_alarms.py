@@ -51,7 +51,7 @@ def events(server: Server) -> list[dict[str, Any]]:
 
 @pytest.mark.slow
 def test_an_alarm_is_raised_and_cleared_once_on_the_server_and_at_the_webhook(
-    prefect_server: Server, receiver: Receiver, tmp_path: Path
+    server: Server, receiver: Receiver, tmp_path: Path
 ) -> None:
     root, told = tmp_path / "root", []
     receiver.answers = [500, 500, 500, 204]
@@ -61,13 +61,13 @@ def test_an_alarm_is_raised_and_cleared_once_on_the_server_and_at_the_webhook(
         ((), 0, 5),  # cleared
         ((), 0, 5),  # and nothing more
     ):
-        done = tell(prefect_server, root, receiver.url, *arguments)
+        done = tell(server, root, receiver.url, *arguments)
         assert done.returncode == code, done.stderr
         assert len(receiver.posts) == posts
         told.append(done.stdout + done.stderr)
     assert "1 notices still to be told" in told[0]
 
-    found = wait_for(lambda: found if len(found := events(prefect_server)) >= 2 else None, "events")
+    found = wait_for(lambda: found if len(found := events(server)) >= 2 else None, "events")
     assert [one["event"] for one in found] == [
         "lsntp.alarm.disk-space",
         "lsntp.all-clear.disk-space",
@@ -80,11 +80,11 @@ def test_an_alarm_is_raised_and_cleared_once_on_the_server_and_at_the_webhook(
     assert run.startswith("prefect.flow-run.")
 
     # The key is nowhere: not in what was printed, logged, shown, sent to the server or stored.
-    logs = prefect_server.post("/logs/filter", {"limit": 200})
-    artifacts = prefect_server.post("/artifacts/filter", {})
+    logs = server.post("/logs/filter", {"limit": 200})
+    artifacts = server.post("/artifacts/filter", {})
     assert "alarms-demo" in {one["key"] for one in artifacts}
     assert CANARY not in json.dumps([told, found, logs, artifacts])
-    runs = prefect_server.post("/flow_runs/filter", {})
+    runs = server.post("/flow_runs/filter", {})
     assert CANARY not in json.dumps(runs)
     for path in root.rglob("*"):
         assert not path.is_file() or CANARY.encode() not in path.read_bytes(), path

@@ -4,7 +4,15 @@ Needs the Debian packages ``radosgw ceph-mon ceph-osd ceph-common``.
 """
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +20,7 @@ import pytest
 import xarray as xr
 from botocore.exceptions import ClientError
 
+from lsntp.archives import s3_lease
 from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.lease import writer_lease
 from lsntp.archives.verification import verify_archive
@@ -20,12 +29,15 @@ from lsntp.doctor.check import Health
 from lsntp.errors import ArchiveBusyError, CredentialsError
 from lsntp.grid import Grid
 from lsntp.names import Status
-from lsntp.places import place_of
+from lsntp.places import S3Path, place_of
+from tests.lsntp.archives import archive_process as lab
 from tests.standins.ceph import Ceph, absent_programs, running_ceph
 
 pytestmark = pytest.mark.slow
 
-POLICIES = Path(__file__).resolve().parents[2] / "infra" / "policies"
+PROJECT = Path(__file__).resolve().parents[2]
+POLICIES = PROJECT / "infra" / "policies"
+ARCHIVES = PROJECT / "tests" / "lsntp" / "archives"
 BUCKET, PREFIX = "archives", "weather"
 ROOT = f"s3://{BUCKET}/{PREFIX}"
 START = np.datetime64("2021-01-01", "ns")
@@ -57,17 +69,23 @@ def users(ceph: Ceph):
     return found
 
 
+def take_the_role(
+    patch: pytest.MonkeyPatch, ceph: Ceph, keys: dict[str, str], secret: str | None = None
+) -> None:
+    """The usual variables say that we are the user of these keys."""
+    patch.setenv("AWS_ENDPOINT_URL", ceph.url)
+    patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    patch.setenv("AWS_REGION", "us-east-1")
+    patch.setenv("AWS_ACCESS_KEY_ID", keys["aws_access_key_id"])
+    patch.setenv("AWS_SECRET_ACCESS_KEY", secret or keys["aws_secret_access_key"])
+
+
 @pytest.fixture
 def become(ceph, users, monkeypatch):
-    """``become(name)``: the usual variables say that we are this user."""
+    """``become(name)``: from here on we are this user."""
 
     def become(name: str, secret: str | None = None) -> None:
-        keys = users[name]
-        monkeypatch.setenv("AWS_ENDPOINT_URL", ceph.url)
-        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        monkeypatch.setenv("AWS_REGION", "us-east-1")
-        monkeypatch.setenv("AWS_ACCESS_KEY_ID", keys["aws_access_key_id"])
-        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret or keys["aws_secret_access_key"])
+        take_the_role(monkeypatch, ceph, users[name], secret)
 
     return become
 
@@ -171,3 +189,148 @@ def test_of_two_writers_each_hour_comes_once_and_none_is_lost(become):
 def test_the_doctor_finds_that_conditions_are_kept(become):
     become("lsntp-writer")
     assert check_bucket(place_of(ROOT)).health == Health.OK  # type: ignore[arg-type]
+
+
+@contextmanager
+def server_of_writers(path: S3Path) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, str(ARCHIVES / "s3_process.py"), str(path)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """An archive that a writer in another process is about to publish to."""
+
+    path: S3Path
+    server: subprocess.Popen[str]
+
+    def start(self) -> int:
+        """Let the writer go; its process id."""
+        print("write", file=self.server.stdin, flush=True)
+        writer = int(self.server.stdout.readline())
+        print("go", file=self.server.stdin, flush=True)
+        return writer
+
+    def has_published(self) -> bool:
+        """Whether the writer did what it was to do; waits for its end."""
+        lines = list(iter(self.server.stdout.readline, "ended\n"))
+        return lines == ["published\n"]
+
+
+@contextmanager
+def prepared(name: str) -> Iterator[Prepared]:
+    path = place_of(f"{ROOT}/analysis/{name}.zarr")
+    lab.prepare(path)
+    with server_of_writers(path) as server:
+        yield Prepared(path, server)
+
+
+@pytest.fixture(scope="module")
+def owner(ceph, users):
+    return ceph.client(users["owner"])
+
+
+def end_the_term_of(path: S3Path, owner) -> None:
+    """As if the time of the lease had passed."""
+    owner.delete_object(Bucket=BUCKET, Key=f"{PREFIX}/analysis/{path.name}.lease")
+
+
+def stored(path: S3Path, owner) -> dict[str, bytes]:
+    prefix = f"{PREFIX}/analysis/{path.name}/"
+    found = owner.list_objects_v2(Bucket=BUCKET, Prefix=prefix)["Contents"]
+    return {
+        one["Key"].removeprefix(prefix): owner.get_object(Bucket=BUCKET, Key=one["Key"])[
+            "Body"
+        ].read()
+        for one in found
+    }
+
+
+@pytest.fixture(scope="module")
+def undisturbed(ceph, users, owner) -> tuple[dict[str, bytes], float]:
+    """What a writer leaves that nobody disturbs, and how many seconds it takes."""
+    with pytest.MonkeyPatch.context() as patch:
+        take_the_role(patch, ceph, users["lsntp-writer"])
+        with prepared("undisturbed") as archive:
+            archive.start()
+            began = time.monotonic()
+            assert archive.has_published()
+            return stored(archive.path, owner), time.monotonic() - began
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_a_writer_killed_at_any_time_leaves_a_true_archive_and_a_rerun_completes_it(
+    become, owner, undisturbed, share
+):
+    become("lsntp-writer")
+    expected, seconds = undisturbed
+    with prepared(f"killed-{share}") as archive:
+        writer = archive.start()
+        time.sleep(share * seconds)
+        os.kill(writer, signal.SIGKILL)
+        was_late = archive.has_published()
+        assert lab.check(archive.path) in ((100,) if was_late else (32, 100))
+        end_the_term_of(archive.path, owner)
+        AnalysisArchive.open(archive.path).publish(lab.disputed_frames(), now=lab.NOW)
+        assert lab.check(archive.path) == 100
+        assert stored(archive.path, owner) == expected
+
+
+def test_a_reader_polling_during_publishes_sees_only_whole_true_fields(become):
+    become("lsntp-writer")
+    archive = lab.create(place_of(f"{ROOT}/analysis/polled.zarr"))
+    archive.publish(lab.make_frames(np.arange(4)), now=lab.NOW)
+    become("lsntp-reader")
+    command = [sys.executable, str(ARCHIVES / "archive_process.py"), "poll", str(archive.path)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as reader:
+        assert reader.stdout.readline() == "ready\n"
+        become("lsntp-writer")
+        for day in range(4):
+            slots = np.arange(24 * day, 24 * day + 30)
+            archive.publish(lab.make_frames(slots[::2], Status.PRELIMINARY), now=lab.NOW)
+            archive.publish(lab.make_frames(slots), now=lab.NOW)
+        reader.stdin.close()
+        reads, _ = map(int, reader.stdout.readline().split())
+        assert reader.wait() == 0
+    assert reads >= 1
+    assert lab.check(archive.path) == 102
+
+
+def test_a_writer_that_slept_through_its_term_is_refused_at_the_object(become, owner, undisturbed):
+    become("lsntp-writer")
+    _, seconds = undisturbed
+    with prepared("slept") as archive:
+        writer = archive.start()
+        time.sleep(seconds / 2)
+        os.kill(writer, signal.SIGSTOP)
+        end_the_term_of(archive.path, owner)
+        AnalysisArchive.open(archive.path).publish(lab.make_frames(np.arange(26, 60)), now=lab.NOW)
+        alone = stored(archive.path, owner)
+        os.kill(writer, signal.SIGCONT)
+        assert not archive.has_published()
+        assert stored(archive.path, owner) == alone
+        archive.server.kill()
+        assert "changed by another writer" in archive.server.stderr.read()
+    assert lab.check(archive.path) in (60, 100)
+
+
+def test_the_lease_of_a_writer_that_died_is_taken_over_once_its_term_has_passed(
+    become, monkeypatch
+):
+    become("lsntp-writer")
+    archive = create("taken-over")
+    monkeypatch.setattr(s3_lease, "TERM_S", 2.0)
+    with writer_lease(archive.path) as lost:
+        lost._stop.set()  # it renews no more, as if its process had been killed or stopped
+        with writer_lease(archive.path, timeout_s=60) as held:
+            assert (lost.is_held, held.is_held) == (False, True)
+            with pytest.raises(ArchiveBusyError, match="not renewed in time"):
+                lost.check()

@@ -1,5 +1,6 @@
 """A domain on a real server: deployed twice, tampered with, mended; its events start runs."""
 
+import re
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
@@ -14,6 +16,8 @@ from flows.deployment import Change, Outcome, check, deploy
 from flows.health import check_scheduler
 from lsntp.archives.lease import writer_lease
 from lsntp.config import Domain, load_domain
+from lsntp.doctor import machine
+from lsntp.times import utc_now
 from lsntp.workspace import Workspace
 from tests.integration.services import (
     BIN,
@@ -48,6 +52,7 @@ retrain: {pool: cpu}
 """Nothing ticks while a test runs."""
 
 CRASHED = "lsntp runs without heartbeats have crashed"
+NEVER_BEGAN = "lsntp runs that never began have crashed"
 
 
 @pytest.fixture(scope="module")
@@ -310,6 +315,22 @@ def test_the_doctor_sees_the_worker_and_what_is_paused(server: Server) -> None:
     server.request("PATCH", f"/deployments/{forecast}", {"paused": False})
 
 
+@pytest.mark.usefixtures("deployed")
+def test_a_clock_that_differs_from_the_servers_is_told(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look() -> tuple[str, str]:
+        with temporary_settings({PREFECT_API_URL: str(server.api.base_url)}):
+            (found,) = (one for one in check_scheduler("steady") if one.name == "prefect clock")
+        return str(found.health), found.found
+
+    assert look()[0] == "ok"
+    monkeypatch.setattr(machine, "utc_now", lambda: utc_now() + np.timedelta64(10, "m"))
+    health, found = look()
+    assert health == "failed"
+    assert re.search(r"(599|600|601) s ahead of it", found)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("deployed")
 def test_a_run_of_ours_whose_heartbeats_end_is_marked_crashed(server: Server) -> None:
@@ -323,6 +344,31 @@ def test_a_run_of_ours_whose_heartbeats_end_is_marked_crashed(server: Server) ->
     wait_for(lambda: server.state(runs["lsntp"])["type"] == "CRASHED", "the mark", 400)
     assert "No heartbeat" in server.state(runs["lsntp"])["message"]
     assert server.state(runs["theirs"])["type"] == "RUNNING"
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("deployed")
+def test_a_run_of_ours_that_never_begins_is_marked_crashed(server: Server) -> None:
+    """After 600 s; the test has not as much patience, and looks at a run that does begin, too."""
+    (automation,) = (one for one in seen(server, "automations") if one["name"] == NEVER_BEGAN)
+    kept = {name: automation[name] for name in ("name", "description", "enabled", "actions")}
+    trigger = automation["trigger"]
+    assert trigger["within"] == 600
+    hasty = kept | {"trigger": trigger | {"within": 15}}
+    server.request("PUT", f"/automations/{automation['id']}", hasty)
+    flow = server.post("/flows/", {"name": "dead"})["id"]
+    runs = []
+    for _ in range(2):
+        body = {"flow_id": flow, "tags": ["lsntp"], "state": {"type": "SCHEDULED"}}
+        runs.append(server.post("/flow_runs/", body)["id"])
+        pending = {"state": {"type": "PENDING", "name": "Pending"}, "force": True}
+        server.post(f"/flow_runs/{runs[-1]}/set_state", pending)
+    dead, begun = runs
+    server.post(f"/flow_runs/{begun}/set_state", {"state": {"type": "RUNNING"}, "force": True})
+    wait_for(lambda: server.state(dead)["type"] == "CRASHED", "the mark", 200)
+    assert "never begun" in server.state(dead)["message"]
+    assert server.state(begun)["type"] == "RUNNING"
+    server.request("PUT", f"/automations/{automation['id']}", kept | {"trigger": trigger})
 
 
 @pytest.mark.parametrize("command", ["deploy", "ingest", "doctor"])

@@ -112,7 +112,7 @@ class Place:
 
 def make_place(folder: Path, server: Server, name: str, text: str) -> Place:
     path = folder / f"{name}.yaml"
-    path.write_text(text + SCHEDULE + "retrain: {pool: cpu}\n")
+    path.write_text(text + SCHEDULE)
     root = folder / "root"
     run_lsntp(server, "deploy", str(path), f"--set=root={root}")
     return Place(path, root, folder / "oracle")

@@ -115,6 +115,18 @@ def test_three_heartbeats_come_within_the_patience_of_the_automation_that_waits_
         assert 3 * beat <= 90
 
 
+def test_a_run_that_never_begins_is_given_ten_minutes():
+    (found,) = (
+        AutomationCore.model_validate(one)
+        for one in yaml.safe_load(AUTOMATIONS_FILE.read_text())["automations"]
+        if "never began" in one["name"]
+    )
+    assert found.trigger.within == timedelta(minutes=10)
+    assert found.trigger.after == {"prefect.flow-run.Pending"}
+    assert "prefect.flow-run.Running" in found.trigger.expect
+    assert [action.state.value for action in found.actions] == ["CRASHED"]
+
+
 def test_it_exists_before_anything_that_could_need_it():
     kinds = [thing.kind for thing in planned("demo").things]
     assert kinds.index("automation") < kinds.index("deployment")
