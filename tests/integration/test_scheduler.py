@@ -1,16 +1,14 @@
-"""The schedule is real: server, deployments, worker, and flows that run in their own processes."""
+"""A domain on a real server: what is deployed, when it ticks, what the doctor says of it."""
 
 import datetime as dt
 import json
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-import xarray as xr
 
-from tests.integration.services import BIN, PROJECT, Server, run_lsntp, wait_for, worker_of
+from tests.integration.services import BIN, PROJECT, Server, run_lsntp, wait_for
 
 DOMAIN = """
 domain: tiny
@@ -51,14 +49,6 @@ def lsntp_deploy(server: Server, domain: Path) -> str:
 @pytest.fixture(scope="module")
 def deployed(server: Server, domain: Path) -> str:
     return lsntp_deploy(server, domain)
-
-
-@pytest.fixture(scope="module")
-def worker(
-    server: Server, deployed: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[None]:
-    with worker_of(server.environment, tmp_path_factory.mktemp("worker")):
-        yield
 
 
 def test_deploying_creates_what_is_missing_and_a_second_time_nothing(
@@ -146,33 +136,6 @@ def test_prefects_own_command_deploys_the_file_as_written(server: Server) -> Non
             f"train/{one} on drift",
         ):
             assert name in {automation["name"] for automation in events}
-
-
-@pytest.mark.usefixtures("worker")
-def test_a_worker_completes_ingest_retraining_forecast_and_evaluation(
-    server: Server,
-) -> None:
-    runs = [
-        ("ingest/tiny", {}),
-        ("backfill/tiny", {"start": "2024-01-01", "newest_first": True}),
-        ("reconcile/tiny", {}),
-        ("train/tiny", {"models": ["persistence", "ridge"]}),
-        ("forecast/tiny", {}),
-    ]
-    for name, parameters in runs:
-        server.complete(server.trigger(name, parameters))
-    server.complete(server.started_by_event("evaluate/tiny", since=()))
-
-    root = Path(server.environment["LSNTP_ROOT"])
-    analysis = xr.open_zarr(root / "analysis" / "tiny.zarr")
-    assert analysis.sizes["time"] == 240
-    assert not analysis.t2m.isnull().any()
-    forecast = xr.open_zarr(root / "forecasts" / "tiny" / "ridge.zarr")
-    assert int(forecast.written_leads.max()) == 3
-    assert (root / "evaluations" / "tiny.zarr").exists()
-
-    artifacts = server.post("/artifacts/filter", {})
-    assert {"coverage-tiny", "skill-tiny"} <= {artifact["key"] for artifact in artifacts}
 
 
 @pytest.mark.usefixtures("deployed")

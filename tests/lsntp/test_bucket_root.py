@@ -1,9 +1,12 @@
 """The whole life of a domain whose root is a bucket, compared with that of one on disk."""
 
+import json
+
 import numpy as np
 import pytest
 import xarray as xr
 
+from lsntp.alarms import findings
 from lsntp.archives.ledger import HourLedger
 from lsntp.archives.quarantine import Quarantine, Rejection, Release
 from lsntp.archives.verification import verify
@@ -13,6 +16,8 @@ from lsntp.evaluation.scoring import evaluate
 from lsntp.forecasting import forecast
 from lsntp.ingest import ingest
 from lsntp.places import S3Path, place_of
+from lsntp.status.collect import status_of
+from lsntp.status.publish import publish_status
 from lsntp.times import Period, hours, parse_time
 from lsntp.training import champion_of, list_versions, promote, rollback, train
 from lsntp.workspace import Workspace
@@ -83,6 +88,33 @@ def test_a_domain_lives_in_a_bucket_as_it_does_on_disk(
     after = {key: archive_bucket.get(key) for key in archive_bucket.stored()}
     differs = {key for key in after if after[key] != before.get(key)}
     assert all(key.endswith(".lease") for key in differs)  # a rerun changes nothing
+
+
+def test_how_a_domain_in_a_bucket_stands_is_published_beside_its_archives(
+    archive_bucket, tmp_path, make_domain
+):
+    """What concerns neither the place nor the disk is what one on disk publishes."""
+    settings = {"networks": {}, "baselines": ["persistence"]}
+    on_disk = make_domain(tmp_path / "root", **settings)
+    root = f"s3://{archive_bucket.bucket}/standing"
+    in_bucket = make_domain(root, work=str(tmp_path / "work"), **settings)
+    documents = []
+    for domain in (on_disk, in_bucket):
+        ingest(domain, period=Period.parse("2021-01-01", "2021-01-16"), clock=lambda: NOW)
+        for _ in range(2):  # the second replaces what the first put
+            found = findings(domain, NOW)
+            page = publish_status(domain, status_of(domain, found, {}, NOW))
+        assert page == Workspace.of(domain).root / "status" / "index.html"
+        assert domain.domain in page.read_text("utf-8")
+        documents.append(json.loads((page.parent / f"{domain.domain}.json").read_text("utf-8")))
+    expected, stored = documents
+    for name in ("analysis", "coverage", "forecast", "skill", "level"):
+        assert stored[name] == expected[name], name
+    told = [one["found"] for one in expected["judgements"] if one["name"] != "disk-space"]
+    assert [one["found"] for one in stored["judgements"] if one["name"] != "disk-space"] == [
+        text.replace(str(tmp_path / "root"), root) for text in told
+    ]
+    assert "DELETE" not in {request.method for request in archive_bucket.requests}
 
 
 def test_a_bucket_keeps_rejected_fields_until_somebody_vouches_for_them_or_discards_them(
