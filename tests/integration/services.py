@@ -1,5 +1,6 @@
 """Processes around the pipeline that tests kill and start again: server, worker, database."""
 
+import datetime as dt
 import os
 import shutil
 import signal
@@ -23,6 +24,10 @@ BIN = Path(sys.executable).parent
 PROJECT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 300.0
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+RARELY = "0 0 29 2 *"
+"""A cron that does not tick while a test runs: that would cancel its run, or be cancelled."""
+TICKING = ("ingest", "reconcile", "forecast", "evaluate", "watch", "train")
+"""The flows that have a schedule."""
 
 
 def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = START_TIMEOUT_S) -> Any:
@@ -33,6 +38,35 @@ def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = START_T
             return answer
         time.sleep(0.25)
     pytest.fail(f"waited {timeout_s:g} s for {what}")
+
+
+def made_domain(name: str, **crons: str) -> str:
+    """The file of a domain of ten days of a synthetic source, whose other flows tick rarely."""
+    return f"""
+domain: {name}
+source: {{name: synthetic, seed: 3, spacing: 2.0}}
+grid: {{kind: regular, north: 54, south: 42, west: 0, east: 14, spacing: 2}}
+cadence_h: 1
+history: 3
+horizon: 3
+archive: {{start: 2024-01-01}}
+split:
+  train: {{start: 2024-01-01, end: 2024-01-08}}
+  validation: {{start: 2024-01-08, end: 2024-01-10}}
+  test: {{start: 2024-01-10, end: 2024-01-11}}
+bootstrap_samples: 100
+{ticking(**{flow: crons.get(flow, RARELY) for flow in TICKING})}"""
+
+
+def ticking(**crons: str) -> str:
+    """The part of a domain's file that says when its flows run, all of them on CPU."""
+    ticks = "".join(f'  {flow}: "{cron}"\n' for flow, cron in crons.items())
+    return f"retrain: {{pool: cpu}}\nschedule:\n{ticks}"
+
+
+def far_off(minute: int = 7) -> str:
+    """A cron of one tick a day, half a day from now."""
+    return f"{minute} {(dt.datetime.now(dt.UTC).hour + 12) % 24} * * *"
 
 
 def free_port() -> int:

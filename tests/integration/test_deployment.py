@@ -23,33 +23,11 @@ from tests.integration.services import (
     BIN,
     Server,
     Service,
+    made_domain,
     prefect_server,
     wait_for,
     worker_of,
 )
-
-DOMAIN = """
-domain: steady
-source: {name: synthetic, seed: 3, spacing: 2.0}
-grid: {kind: regular, north: 54, south: 42, west: 0, east: 14, spacing: 2}
-cadence_h: 1
-history: 3
-horizon: 3
-archive: {start: 2024-01-01}
-split:
-  train: {start: 2024-01-01, end: 2024-01-08}
-  validation: {start: 2024-01-08, end: 2024-01-10}
-  test: {start: 2024-01-10, end: 2024-01-11}
-schedule:
-  ingest: "0 0 29 2 *"
-  reconcile: "0 0 29 2 *"
-  forecast: "0 0 29 2 *"
-  evaluate: "0 0 29 2 *"
-  watch: "0 0 29 2 *"
-  train: "0 0 29 2 *"
-retrain: {pool: cpu}
-"""
-"""Nothing ticks while a test runs."""
 
 CRASHED = "lsntp runs without heartbeats have crashed"
 NEVER_BEGAN = "lsntp runs that never began have crashed"
@@ -58,7 +36,7 @@ NEVER_BEGAN = "lsntp runs that never began have crashed"
 @pytest.fixture(scope="module")
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("domain") / "steady.yaml"
-    path.write_text(DOMAIN)
+    path.write_text(made_domain("steady"))
     return path
 
 

@@ -5,7 +5,6 @@ that a flow is killed while it holds its slots and waits for bytes. The oracle i
 ingested in one go and undisturbed.
 """
 
-import datetime as dt
 import json
 import logging
 from collections.abc import Iterator
@@ -29,10 +28,13 @@ from lsntp.workspace import Workspace
 from tasks.slots import slots
 from tests.conftest import SHARED_DATA
 from tests.integration.services import (
+    TICKING,
     Server,
     Service,
+    far_off,
     flow_process,
     run_lsntp,
+    ticking,
     wait_for,
     worker_of,
 )
@@ -40,12 +42,8 @@ from tests.integration.upstreams import Frames, Runs, made_fields, real_fields
 from tests.standins.gfs import MadeLibrary
 from tests.standins.s3 import S3Server
 
-FAR_OFF = f"7 {(dt.datetime.now(dt.UTC).hour + 12) % 24} * * *"
+SCHEDULE = ticking(**dict.fromkeys(TICKING, far_off()))
 """Nothing ticks by itself while a test runs; the tests let the ticks begin when they want."""
-FLOWS = ("ingest", "reconcile", "forecast", "evaluate", "watch", "train")
-SCHEDULE = "retrain: {pool: cpu}\nschedule:\n" + "".join(
-    f'  {flow}: "{FAR_OFF}"\n' for flow in FLOWS
-)
 AMERICA = """
 domain: america
 source: {{name: files, paths: ["{folder}/*.nc"]}}

@@ -1,6 +1,5 @@
 """A domain on a real server: what is deployed, when it ticks, what the doctor says of it."""
 
-import datetime as dt
 import json
 import subprocess
 from pathlib import Path
@@ -8,37 +7,21 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.integration.services import BIN, PROJECT, Server, run_lsntp, wait_for
-
-DOMAIN = """
-domain: tiny
-source: {name: synthetic, seed: 3, spacing: 2.0}
-grid: {kind: regular, north: 54, south: 42, west: 0, east: 14, spacing: 2}
-cadence_h: 1
-history: 3
-horizon: 3
-archive: {start: 2024-01-01}
-split:
-  train: {start: 2024-01-01, end: 2024-01-08}
-  validation: {start: 2024-01-08, end: 2024-01-10}
-  test: {start: 2024-01-10, end: 2024-01-11}
-bootstrap_samples: 100
-schedule:
-  ingest: "7 {far_off} * * *"
-  reconcile: "0 0 29 2 *"
-  forecast: "0 0 29 2 *"
-  evaluate: "0 0 29 2 *"
-  watch: "0 0 29 2 *"
-  train: "0 0 29 2 *"
-retrain: {pool: cpu}
-"""
-"""Nothing ticks while a test runs: that would cancel the run of the test, or be cancelled."""
+from tests.integration.services import (
+    BIN,
+    PROJECT,
+    Server,
+    far_off,
+    made_domain,
+    run_lsntp,
+    wait_for,
+)
 
 
 @pytest.fixture(scope="module")
 def domain(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("domain") / "tiny.yaml"
-    path.write_text(DOMAIN.replace("{far_off}", str((dt.datetime.now(dt.UTC).hour + 12) % 24)))
+    path.write_text(made_domain("tiny", ingest=far_off()))
     return path
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.services import Server, run_lsntp, wait_for
+from tests.integration.services import Server, made_domain, run_lsntp, wait_for
 from tests.lsntp.report.browser import CHROMIUM, chromium
 
 pytestmark = [
@@ -19,27 +19,13 @@ pytestmark = [
     pytest.mark.timeout(1800),
     pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed"),
 ]
-DOMAIN = """
-domain: shown
-source: {name: synthetic, seed: 3, spacing: 2.0}
-grid: {kind: regular, north: 54, south: 42, west: 0, east: 14, spacing: 2}
-cadence_h: 1
-history: 3
-horizon: 3
-archive: {start: 2024-01-01}
-split:
-  train: {start: 2024-01-01, end: 2024-01-08}
-  validation: {start: 2024-01-08, end: 2024-01-10}
-  test: {start: 2024-01-10, end: 2024-01-11}
-bootstrap_samples: 100
-"""
 
 
 @pytest.fixture(scope="module")
 def runs(server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Runs of every flow by its name, started from the command line against the server."""
     path = tmp_path_factory.mktemp("shown") / "shown.yaml"
-    path.write_text(DOMAIN)
+    path.write_text(made_domain("shown"))
     run_lsntp(server, "deploy", str(path))
     for command in ("ingest", "train", "forecast", "evaluate", "report"):
         run_lsntp(server, command, str(path))
