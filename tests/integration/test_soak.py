@@ -142,14 +142,19 @@ class Story:
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     folder = tmp_path_factory.mktemp("soak")
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "OMP_WAIT_POLICY": "PASSIVE"}
+    moto, front, dask = (free_port() for _ in range(3))
 
     def service(name: str, *command: str) -> Service:
+        environment = {**os.environ, "PYTHONPATH": str(PROJECT), "OMP_WAIT_POLICY": "PASSIVE"}
         log = folder / f"{name}.log"
         return stack.enter_context(running(*command, environment=environment, log=log))
 
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
-        moto, front, dask = (free_port() for _ in range(3))
+        for name, value in CREDENTIALS.items():  # Dask workers read the archives, too
+            patch.setenv(name, value)
+        patch.delenv("AWS_PROFILE", raising=False)
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{front}")
         service("moto", sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(moto))
         gateway_file = str(Path(__file__).with_name("gateway.py"))
         gateway = service("gateway", sys.executable, gateway_file, str(front), str(moto))
@@ -167,11 +172,6 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         workers = ("--nworkers", "2", "--nthreads", "1", "--no-dashboard")
         cluster = service("dask", str(BIN / "dask"), "worker", address, *here, *workers)
 
-        for name, value in CREDENTIALS.items():
-            patch.setenv(name, value)
-        patch.delenv("AWS_PROFILE", raising=False)
-        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{front}")
         behind = f"http://127.0.0.1:{moto}"
         wait_for(lambda: _answers(behind), "moto")
         owner = boto3.client("s3", endpoint_url=behind, region_name="us-east-1", **OWNER)
@@ -194,8 +194,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         (home := folder / "prefect").mkdir()
         server = stack.enter_context(prefect_server(home, folder / "root"))
         run_lsntp(server, "deploy", str(folder / "soak.yaml"))
-        environment = server.environment | {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{front}"}
-        worker = stack.enter_context(worker_of(environment, folder))
+        worker = stack.enter_context(worker_of(server.environment, folder))
         made = System(server, worker, gateway, scheduler, cluster, runs, folder / "soak.yaml")
         ingest(made.domain())
         train(made.domain())

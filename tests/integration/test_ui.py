@@ -22,8 +22,8 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def runs(server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Runs of every flow by its name, started from the command line against the server."""
+def ids(server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Of a run of every flow by its name, and of every artifact by its key."""
     path = tmp_path_factory.mktemp("shown") / "shown.yaml"
     path.write_text(made_domain("shown"))
     run_lsntp(server, "deploy", str(path))
@@ -33,7 +33,11 @@ def runs(server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         "/flow_runs/filter", {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
     )
     flows = {flow["id"]: flow["name"] for flow in server.post("/flows/filter", {})}
-    return {flows[run["flow_id"]]: run["id"] for run in found}
+    artifacts = server.post("/artifacts/filter", {})
+    return {
+        **{flows[run["flow_id"]]: run["id"] for run in found},
+        **{one["key"].removesuffix("-shown"): one["id"] for one in artifacts if one["key"]},
+    }
 
 
 @pytest.fixture(scope="module")
@@ -54,31 +58,40 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 PAGES = {
     "dashboard": ("/dashboard", ["Flow Runs"]),
     "artifacts": ("/artifacts", ["coverage-shown", "skill-shown", "report-shown"]),
-    "coverage": ("/artifacts/key/coverage-shown", ["shown"]),
-    "skill": ("/artifacts/key/skill-shown", ["persistence"]),
-    "report": ("/artifacts/key/report-shown", ["shown"]),
-    "run": ("/runs/flow-run/{ingest}?tab=Artifacts", ["coverage-shown"]),
+    "history": ("/artifacts/key/skill-shown", ["is best", "Created skill-shown"]),
+    "coverage": ("/artifacts/artifact/{coverage}", ["2024-01-01T00:00Z"]),
+    "skill": ("/artifacts/artifact/{skill}", ["persistence", "mae"]),
+    "report-link": ("/artifacts/artifact/{report}", ["report-shown"]),
+    "run": ("/runs/flow-run/{evaluate}", ["skill-shown"]),
     "deployments": ("/deployments", ["shown"]),
 }
+OPEN_ARTIFACTS = """
+    [...document.querySelectorAll("[role=tab][aria-selected=false]")]
+        .find(tab => tab.innerText.trim() == "Artifacts")
+        ?.dispatchEvent(new MouseEvent("mousedown", {bubbles: true, button: 0}))
+"""
+"""A run's page shows them on a tab that is not open at first."""
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_prefects_pages_show_what_we_publish(
-    server: Server, runs: dict[str, str], browser: Any, pictures: Path, page: str
+    server: Server, ids: dict[str, str], browser: Any, pictures: Path, page: str
 ) -> None:
     path, texts = PAGES[page]
     address = server.environment["PREFECT_UI_API_URL"].removesuffix("/api")
-    browser.visit(address + path.format(**runs))
+    browser.visit(address + path.format(**ids))
 
-    def is_shown() -> bool:
-        text = browser.run("document.body.innerText")
-        return all(one in text for one in texts)
+    def text() -> str:
+        browser.run(OPEN_ARTIFACTS)
+        return str(browser.run("document.body.innerText"))
 
-    wait_for(is_shown, f"{texts} on {path}", 60)
-    wait_for(
-        lambda: browser.run("document.getAnimations().every(a => a.playState != 'running')"),
-        "rest",
-        20,
-    )
-    browser.screenshot(pictures / f"prefect-{page}.png", whole=False)
-    (pictures / f"prefect-{page}.txt").write_text(browser.run("document.body.innerText"))
+    def is_at_rest() -> bool:
+        running = "document.getAnimations().every(a => a.playState != 'running')"
+        return bool(browser.run(running))
+
+    try:
+        wait_for(lambda: all(one in text() for one in texts), f"{texts} on {path}", 60)
+        wait_for(is_at_rest, "rest", 20)
+    finally:
+        browser.screenshot(pictures / f"prefect-{page}.png", whole=False)
+        (pictures / f"prefect-{page}.txt").write_text(text())

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import dask
 import numpy as np
 import pytest
 from distributed import Client, LocalCluster
@@ -113,12 +112,9 @@ def test_a_block_that_ends_every_worker_is_named_and_the_others_can_be_computed(
     tmp_path: Path, blocks: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(lsntp.dask_cluster, "WITHOUT_WORKERS_S", float(WAIT_S))  # to restart
+    monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "1")
     poison = Doubling(tmp_path, fatal=7.0, always=True)
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 1}),
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
-        on_cluster(on(cluster.scheduler_address)),
-    ):
+    with processes("--nanny") as (address, _), on_cluster(on(address)):
         with pytest.raises(
             BlockError, match=r"the block hour 7, found that it ended each of the 2"
         ):
