@@ -110,7 +110,7 @@ def in_words(number_h: float) -> str:
         return "for ever"
     if number_h < 96:
         return f"{number_h:.3g} h" if number_h >= 1 else f"{60 * number_h:.0f} min"
-    return f"{number_h / 24:.3g} days"
+    return f"{round(number_h / 24, 1):g} days"
 
 
 def _limits(pair: Pair, what: str) -> str:

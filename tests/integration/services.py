@@ -292,7 +292,7 @@ class Server:
 
 
 @contextmanager
-def prefect_server(home: Path, root: Path, **settings: str) -> Iterator[Server]:
+def prefect_server(home: Path, root: Path | str, **settings: str) -> Iterator[Server]:
     """`prefect server start`, hermetic: own home, no telemetry, quick loops.
 
     Args:

@@ -62,6 +62,7 @@ KILLS = ("flow", "worker", "server", "s3", "dask")
 KILL_SHARE = 0.8
 """Of the rounds; in the last two fifths of them server and worker live, and must not grow."""
 GROWTH = 1.10
+ROOT = "s3://archives/soak"
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "writer",
     "AWS_SECRET_ACCESS_KEY": "writer-secret",
@@ -85,7 +86,7 @@ split:
 baselines: [persistence]
 bootstrap_samples: 100
 dask: {{cluster: "{dask}"}}
-root: s3://archives/soak
+root: {root}
 work: {work}
 retrain: {{pool: cpu}}
 schedule:
@@ -186,13 +187,14 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         text = DOMAIN.format(
             bucket="soak",
             dask=address,
+            root=ROOT,
             work=folder / "work",
             rare="0 0 29 2 *",
             **dict(zip(("start", "middle", "late", "end"), times, strict=True)),
         )
         (folder / "soak.yaml").write_text(text)
         (home := folder / "prefect").mkdir()
-        server = stack.enter_context(prefect_server(home, folder / "root"))
+        server = stack.enter_context(prefect_server(home, ROOT))
         run_lsntp(server, "deploy", str(folder / "soak.yaml"))
         worker = stack.enter_context(worker_of(server.environment, folder))
         made = System(server, worker, gateway, scheduler, cluster, runs, folder / "soak.yaml")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lsntp.alarms.finding import Level
-from lsntp.alarms.freshness import analysis_freshness, forecast_freshness
+from lsntp.alarms.freshness import analysis_freshness, forecast_freshness, in_words
 from lsntp.alarms.holdings import Holdings
 from lsntp.alarms.thresholds import Thresholds
 from lsntp.archives.ledger import HourLedger
@@ -57,6 +57,14 @@ def test_preliminary_era5_of_six_days_ago_is_green_and_two_days_later_red(live, 
     assert late.level is Level.RED
     assert "53 h behind" in late.found
     assert "era5 publishes 5.5 days late" in late.expected
+
+
+@pytest.mark.parametrize(
+    ("number_h", "words"),
+    [(0.25, "15 min"), (1.5, "1.5 h"), (95, "95 h"), (132, "5.5 days"), (110_206, "4591.9 days")],
+)
+def test_delays_are_told_as_people_tell_them(number_h, words):
+    assert in_words(number_h) == words
 
 
 def test_nothing_stored_is_red_where_a_source_promises_something(live):
