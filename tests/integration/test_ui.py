@@ -56,7 +56,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 PAGES = {
-    "dashboard": ("/dashboard", ["Flow Runs"]),
+    "dashboard": ("/dashboard", ["You currently have 0 failed", "Completed"]),
     "artifacts": ("/artifacts", ["coverage-shown", "skill-shown", "report-shown"]),
     "history": ("/artifacts/key/skill-shown", ["is best", "Created skill-shown"]),
     "coverage": ("/artifacts/artifact/{coverage}", ["2024-01-01T00:00Z"]),
