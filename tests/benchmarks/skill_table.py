@@ -5,9 +5,9 @@ Run: OMP_NUM_THREADS=1 python -m tests.benchmarks.skill_table --data DIR --out D
 What is fair. Every network is fitted with the recipe and the CPU minutes of its domain
 (:data:`CASES`): the epochs are those that fit into the minutes at the pace of the row, so that the
 schedule of the learning rate always ends; never more than ``epochs`` of the case. The pace is
-measured once a row, for all its seeds, and kept in DIR/pace.json: a busy machine makes it slow, so
-start on a quiet one, or take the file of another. The weights kept are those of the epoch with
-the best validation loss, unless the domain keeps the last.
+measured once a row, for all its seeds, and kept in DIR/pace.json. A busy machine makes it slow, so
+do ``--pace`` first, on a quiet one: it measures them all in some minutes and stops there. The
+weights kept are those of the epoch with the best validation loss, unless the domain keeps the last.
 Nothing is chosen by the test block. Errors are over plain cells, of the initial times that all
 models have a history for.
 
@@ -226,7 +226,7 @@ class Bench:
     def fit(self, row: Row, seed: int) -> None:
         """Train one row, forecast the test block, store it."""
         config = self.network(row, seed)
-        epochs = min(self.case.epochs, max(1, int(self.minutes / self._pace(row, config))))
+        epochs = min(self.case.epochs, max(1, int(self.minutes / self.pace(row))))
         network, forecaster, curves = self._train(row, config, epochs)
         result = Result(
             self._error(forecaster), parameter_count(network), epochs, curves[0], curves[1]
@@ -256,13 +256,13 @@ class Bench:
             for name in BASELINES
         }
 
-    def _pace(self, row: Row, config: NetworkConfig) -> float:
+    def pace(self, row: Row) -> float:
         """CPU minutes an epoch: the second of two tenths of one, times ten; measured once a row."""
         path = self.out / PACE
         paces = json.loads(path.read_text("utf-8")) if path.exists() else {}
         name = f"{self.case.domain}: {row.name}"
         if name not in paces:
-            _, _, (minutes, _) = self._train(row, config, 2, every=10)
+            _, _, (minutes, _) = self._train(row, self.network(row, 1), 2, every=10)
             paces[name] = 10 * (minutes[1] - minutes[0])
             aside = path.with_suffix(".part")
             aside.write_text(json.dumps(paces, indent=1), "utf-8")
@@ -416,6 +416,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one seed, 0.3 minutes: a try-out")
     parser.add_argument("--only", nargs="*", help="rows to do; all others are shown if done")
     parser.add_argument("--domain", help="this domain only")
+    parser.add_argument("--pace", action="store_true", help="measure the pace of all rows, no more")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     os.environ["LSNTP_DATA"] = str(arguments.data.resolve())
@@ -426,6 +427,11 @@ def main() -> None:
         for case in CASES
         if arguments.domain in (None, case.domain)
     ]
+
+    if arguments.pace:
+        for bench, row, _ in order(benches, seeds=1):
+            print(f"{bench.case.domain}: {row.name}: {bench.pace(row):.3f} minutes an epoch")
+        return
 
     def write() -> str:
         text = "\n\n".join([*(table(bench, seeds) for bench in benches), machine()])
