@@ -244,7 +244,7 @@ def live(system: System, chance: random.Random) -> Story:
 
     Forecasts and scores follow on the events of the ingests.
     """
-    story, server = Story(), system.server
+    story, server, deck = Story(), system.server, list[str]()
     rounds = SLOTS // BATCH
     began = time.monotonic()
     for number in range(rounds):
@@ -252,10 +252,10 @@ def live(system: System, chance: random.Random) -> Story:
         is_measured = number >= rounds * 0.6
         run = server.trigger("ingest/soak")
         if chance.random() < KILL_SHARE:
-            kinds = [one for one in KILLS if not (is_measured and one in ("worker", "server"))]
-            kind, delay_s, pause_s = chance.choice(kinds), chance.uniform(1, 9), chance.random() * 4
-            time.sleep(delay_s)
-            strike(system, kind, run, story, pause_s)
+            if not (deck := [one for one in deck if one in kinds(is_measured)]):
+                deck = chance.sample(kinds(is_measured), len(kinds(is_measured)))
+            time.sleep(chance.uniform(1, 9))
+            strike(system, deck.pop(), run, story, pause_s=chance.random() * 4)
         if run not in story.zombies:
             story.ends[server.finish(run, 900)["state"]["type"]] += 1
         if is_measured:
@@ -270,6 +270,11 @@ def live(system: System, chance: random.Random) -> Story:
         settle(server, name)
     story.seconds = time.monotonic() - began
     return story
+
+
+def kinds(is_measured: bool) -> list[str]:
+    """What may be killed; a deck of them is drawn until it is used up, so that all come."""
+    return [one for one in KILLS if not (is_measured and one in ("worker", "server"))]
 
 
 def settle(server: Server, name: str) -> None:
