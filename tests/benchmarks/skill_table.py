@@ -135,7 +135,7 @@ def _rows(matched: int, *, yesterday: bool) -> tuple[Row, ...]:
 
 CASES = (
     Case("ncep-north-america", 8.0, 60, _rows(88, yesterday=False)),
-    Case("era5-uk", 1.0, 10, _rows(32, yesterday=True)),
+    Case("era5-uk", 3.0, 10, _rows(32, yesterday=True)),
 )
 
 

@@ -306,7 +306,7 @@ def test_a_clock_that_differs_from_the_servers_is_told(
     monkeypatch.setattr(machine, "utc_now", lambda: utc_now() + np.timedelta64(10, "m"))
     health, found = look()
     assert health == "failed"
-    assert re.search(r"(599|600|601) s ahead of it", found)
+    assert re.search(r"(59|60)\d s ahead of it", found)
 
 
 @pytest.mark.slow
