@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lsntp.config import LsntpConfig
+from lsntp.models.gates import advance
 from lsntp.models.graph import Graph
 from lsntp.models.lsconv import DaggConv, LSConv
 
@@ -113,13 +114,8 @@ class LSConvLSTM(nn.Module):
         terms = (from_input, self.b, self._convolve(x, state, graph))
         first, *others = (term for term in terms if term is not None)
         gates = sum(others, first)  # (b, 4d, h, w), or (4d, 1, 1) where only b· is not zero
-        i, f, candidate, o = gates.chunk(4, dim=-3)
-        previous = torch.zeros_like(i) if state is None else state.cell
-        i = torch.sigmoid(i + self.W_ci * previous)
-        f = torch.sigmoid(f + self.W_cf * previous)
-        cell = f * previous + i * torch.tanh(candidate)
-        o = torch.sigmoid(o + self.W_co * cell)
-        return State(o * torch.tanh(cell), cell)
+        previous = None if state is None else state.cell
+        return State(*advance(gates, previous, self.W_ci, self.W_cf, self.W_co))
 
     def _convolve(self, x: Tensor | None, state: State | None, graph: Graph) -> Tensor | None:
         """W_h· ⋆ H, or W_xh· ⋆ [X, H] of those of the two that are not zero."""

@@ -13,7 +13,11 @@ from lsntp.config import TrainingConfig
 from lsntp.errors import ConfigError
 from lsntp.models.cell import LSConvLSTM
 
-_ABOUT_ITSELF = (r".*torch\.jit\.script_method", r"The \.grad attribute of a Tensor that is not")
+_ABOUT_ITSELF = (
+    r".*torch\.jit\.script_method",
+    r"The \.grad attribute of a Tensor that is not",
+    r".*autograd\.function\.Function'> should not be instantiated",
+)
 """What torch warns of in its own code while it traces ours."""
 
 

@@ -101,7 +101,7 @@ def assert_same_step(configuration, *, autocast):
     plain_loss, plain = step_of(net, windows, autocast=autocast)
     with compiled_layers(net, config), compiled_batch(config, 4):
         loss, gradients = step_of(net, windows, autocast=autocast)
-    tolerance = 0.05 if autocast else 1e-4
+    tolerance = 0.1 if autocast else 1e-4  # eight bits of mantissa, rounded at other places
     assert loss == pytest.approx(plain_loss, rel=tolerance)
     for name, gradient in gradients.items():
         largest = plain[name].abs().max().clamp_min(1e-4)
