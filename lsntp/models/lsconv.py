@@ -105,7 +105,7 @@ class LSConv(nn.Module):
         attended = x if self.attention is None else self.attention(x, channels)
         long_range = graph.mix(attended.flatten(2)).view_as(x)  # (b, c, N) -> (b, c, h, w)
         result = functional.conv2d(long_range, self.theta[:, channels], padding="same")
-        return torch.relu(result) if self.relu else result
+        return result.relu_() if self.relu else result
 
 
 class DaggConv(nn.Module):
@@ -167,5 +167,7 @@ def _pointwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 def _normalised_pointwise(channels: int) -> nn.Sequential:
     """ReLU(GroupNorm(Conv1@1(·)))."""
     return nn.Sequential(
-        nn.Conv2d(channels, channels, kernel_size=1), nn.GroupNorm(1, channels), nn.ReLU()
+        nn.Conv2d(channels, channels, kernel_size=1),
+        nn.GroupNorm(1, channels),
+        nn.ReLU(inplace=True),
     )
