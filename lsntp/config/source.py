@@ -37,6 +37,10 @@ class SyntheticSource(_Source):
     name: Literal["synthetic"] = "synthetic"
     seed: int = 0
     spacing: Spacing = 0.5
+    live: bool = Field(
+        False,
+        description="Go on to the present hour, for trying a schedule, not end with split.test.",
+    )
 
 
 class Era5Source(_Source):

@@ -43,10 +43,11 @@ def open_source(domain: Domain, *, clock: Callable[[], Instant] = utc_now) -> So
         case FilesSource() as config:
             return FileSource(config.paths, origin=domain.start, cadence=domain.cadence)
         case SyntheticSource() as config:
+            end = domain.split.test.period.end
             return GeneratedSource(
                 seed=config.seed,
                 spacing_deg=config.spacing,
-                period=Period(domain.start, domain.split.test.period.end),
+                period=Period(domain.start, max(end, clock()) if config.live else end),
                 cadence=domain.cadence,
             )
         case PluginSource() as config:

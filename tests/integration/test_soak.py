@@ -235,7 +235,8 @@ def strike(system: System, kind: str, run: str, story: Story, pause_s: float) ->
     elif kind == "dask":
         with suppress(psutil.NoSuchProcess):
             workers = [p for p in system.cluster.tree[1:] if "spawn_main" in " ".join(p.cmdline())]
-            workers[0].kill()
+            for worker in workers[:1]:  # none while their nannies restart them
+                worker.kill()
     story.kills[kind] += 1
 
 

@@ -21,6 +21,17 @@ def test_the_demo_domain_is_synthetic_from_its_start_to_the_end_of_its_test() ->
     assert frames.longitude.values[1] - frames.longitude.values[0] == 0.5
 
 
+def test_a_live_synthetic_source_goes_on_to_the_present_hour() -> None:
+    domain = load_domain("demo", overrides={"source.live": "true"})
+    for now, newest in (
+        ("2024-02-01T00:30", "2024-03-10T23"),  # never less than its test block
+        ("2026-11-25T21:45", "2026-11-25T21"),
+        ("2026-11-25T22:00", "2026-11-25T21"),
+    ):
+        source = open_source(domain, clock=lambda now=now: parse_time(now))  # type: ignore[misc]
+        assert source.available(EVER)[-1] == parse_time(newest)
+
+
 def test_the_files_of_a_domain_are_asked_on_its_own_axis(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
