@@ -107,7 +107,10 @@ def test_three_heartbeats_come_within_the_patience_of_the_automation_that_waits_
     assert found.trigger.within == timedelta(seconds=90)
     assert found.trigger.for_each == {"prefect.resource.id"}
     assert found.trigger.after == {"prefect.flow-run.heartbeat"}
-    ends = {f"prefect.flow-run.{end}" for end in ("Completed", "Failed", "Cancelled", "Crashed")}
+    ends = {
+        f"prefect.flow-run.{end}"
+        for end in ("Completed", "Failed", "TimedOut", "Cancelled", "Crashed")
+    }
     assert found.trigger.expect == ends | {"prefect.flow-run.heartbeat"}
     assert [action.state.value for action in found.actions] == ["CRASHED"]
     for entry in entries():

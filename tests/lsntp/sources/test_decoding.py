@@ -71,10 +71,12 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def decoder_process() -> psutil.Process:
+    """The one of this process, which may have children of other tests, dead ones among them."""
     (process,) = (
         child
         for child in psutil.Process().children()
-        if "lsntp.sources.decoder" in " ".join(child.cmdline())
+        if child.status() != psutil.STATUS_ZOMBIE
+        and "lsntp.sources.decoder" in " ".join(child.cmdline())
     )
     return process
 
@@ -344,6 +346,7 @@ def test_limits_stay_within_those_of_the_system() -> None:
 def test_a_decoder_killed_from_outside_is_worth_another_try(write: Write, tmp_path: Path) -> None:
     path = write(b"sleep", "a.nc")
     failure: list[BaseException] = []
+    others = set(psutil.Process().children())
 
     def ask() -> None:
         try:
@@ -353,9 +356,10 @@ def test_a_decoder_killed_from_outside_is_worth_another_try(write: Write, tmp_pa
 
     asking = threading.Thread(target=ask)
     asking.start()
-    while not (children := psutil.Process().children()):
+    while not (children := set(psutil.Process().children()) - others):
         asking.join(0.05)
-    os.kill(children[0].pid, signal.SIGKILL)
+    (decoder,) = children
+    decoder.kill()
     asking.join(60)
     assert "stopped from outside (SIGKILL)" in str(failure[0])
 
