@@ -66,7 +66,8 @@ def draw_correlations(found: Correlations) -> str:
     """The SVG: the learned column on a map, beside the correlation of the data."""
     canvas = Canvas.of(found.grid)
     latitude, longitude = found.place
-    place = f"{parallel(round(latitude, 2))}, {meridian(round(longitude, 2))}"
+    place = _written(latitude, longitude)
+    node = (found.node_grid.latitude[found.node[0]], found.node_grid.longitude[found.node[1]])
     relative = found.adjacency * found.adjacency.size
     relative[found.node] = np.nan
     nodes = np.ix_(
@@ -78,10 +79,10 @@ def draw_correlations(found: Correlations) -> str:
     panels = (
         (
             f"Learned by {found.model}",
-            f"column of the adjacency for {place}, times an even share",
+            f"column of the adjacency for the node at {_written(*node)}, times an even share",
             relative[nodes],
             Scale.spanning(relative, colormap="YlGnBu", unit="times an even share"),
-            (found.node_grid.latitude[found.node[0]], found.node_grid.longitude[found.node[1]]),
+            node,
         ),
         (
             "Measured",
@@ -111,6 +112,10 @@ def draw_correlations(found: Correlations) -> str:
         f"{body}"
         f'<text class="small" x="{MARGIN:g}" y="{height - 24:.1f}">{escape(foot)}</text></svg>\n'
     )
+
+
+def _written(latitude: float, longitude: float) -> str:
+    return f"{parallel(round(latitude, 2))}, {meridian(round(longitude, 2))}"
 
 
 def _panel(

@@ -191,7 +191,8 @@ class Bench:
         if "configuration" in row.change:  # its switches are those of another preset
             architecture = {"name": "lsntp"}
         recipe = self.domain.networks[PLUS].training
-        recipe = recipe.model_copy(update={"seed": seed, "patience": self.case.epochs})
+        most = self.case.epochs
+        recipe = recipe.model_copy(update={"seed": seed, "epochs": most, "patience": most})
         return NetworkConfig.model_validate(
             {
                 "architecture": {**architecture, **row.change},

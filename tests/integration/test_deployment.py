@@ -334,19 +334,21 @@ def test_a_run_of_ours_that_never_begins_is_marked_crashed(server: Server) -> No
     assert trigger["within"] == 600
     hasty = kept | {"trigger": trigger | {"within": 15}}
     server.request("PUT", f"/automations/{automation['id']}", hasty)
-    flow = server.post("/flows/", {"name": "dead"})["id"]
-    runs = []
-    for _ in range(2):
-        body = {"flow_id": flow, "tags": ["lsntp"], "state": {"type": "SCHEDULED"}}
-        runs.append(server.post("/flow_runs/", body)["id"])
-        pending = {"state": {"type": "PENDING", "name": "Pending"}, "force": True}
-        server.post(f"/flow_runs/{runs[-1]}/set_state", pending)
-    dead, begun = runs
-    server.post(f"/flow_runs/{begun}/set_state", {"state": {"type": "RUNNING"}, "force": True})
-    wait_for(lambda: server.state(dead)["type"] == "CRASHED", "the mark", 200)
-    assert "never begun" in server.state(dead)["message"]
-    assert server.state(begun)["type"] == "RUNNING"
-    server.request("PUT", f"/automations/{automation['id']}", kept | {"trigger": trigger})
+    try:
+        flow = server.post("/flows/", {"name": "dead"})["id"]
+        runs = []
+        for _ in range(2):
+            body = {"flow_id": flow, "tags": ["lsntp"], "state": {"type": "SCHEDULED"}}
+            runs.append(server.post("/flow_runs/", body)["id"])
+            pending = {"state": {"type": "PENDING", "name": "Pending"}, "force": True}
+            server.post(f"/flow_runs/{runs[-1]}/set_state", pending)
+        dead, begun = runs
+        server.post(f"/flow_runs/{begun}/set_state", {"state": {"type": "RUNNING"}, "force": True})
+        wait_for(lambda: server.state(dead)["type"] == "CRASHED", "the mark", 200)
+        assert "never begun" in server.state(dead)["message"]
+        assert server.state(begun)["type"] == "RUNNING"
+    finally:
+        server.request("PUT", f"/automations/{automation['id']}", kept | {"trigger": trigger})
 
 
 @pytest.mark.parametrize("command", ["deploy", "ingest", "doctor"])

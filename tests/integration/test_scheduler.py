@@ -143,7 +143,7 @@ def test_the_doctor_finds_runs_to_come_and_a_domain_without_deployments(
     wait_for(has_runs, "a run to come", 120)
     sound = doctor(domain.name)
     assert sound["prefect api"]["health"] == "ok"
-    # The others tick on 29 February only.
+    # The others tick in half a year.
     assert (
         "nothing soon of evaluate/tiny, forecast/tiny, reconcile/tiny, train/tiny, watch/tiny"
         in (sound["prefect schedule"]["found"])

@@ -20,6 +20,7 @@ from lsntp.archives.verification import verify_archive
 from lsntp.errors import ArchiveBusyError, CredentialsError, StorageUnavailableError
 from lsntp.names import Status
 from lsntp.places import matching, place_of
+from tests.lsntp.archives.dead_lease import check_that_a_dead_lease_is_taken_over
 
 NAME = "root/analysis/x.zarr"
 LEASE = f"{NAME}.lease"
@@ -234,12 +235,7 @@ def test_the_lease_of_a_writer_that_died_is_taken_over_once_its_term_has_passed(
     archive_bucket, place, monkeypatch
 ):
     monkeypatch.setattr(s3_lease, "TERM_S", 0.5)
-    with writer_lease(place) as lost:
-        lost._stop.set()  # it renews no more, as if its process had been killed or stopped
-        with writer_lease(place, timeout_s=60) as held:
-            assert (lost.is_held, held.is_held) == (False, True)
-            with pytest.raises(ArchiveBusyError, match="not renewed in time"):
-                lost.check()
+    check_that_a_dead_lease_is_taken_over(place)
     # Who lost it does not give back what is another's.
     assert not is_being_written(place)
 
