@@ -12,6 +12,10 @@ NEW_FORECAST = "lsntp.new-forecast"
 """Forecasts were written, from analyses that are the truth of earlier ones: scores may be due."""
 
 
+NEW_CHAMPION = "lsntp.new-champion"
+"""The gate promoted a version: its forecasts may be due, surely where it is the first champion."""
+
+
 def tell(domain: Domain, event: str, payload: dict[str, Any]) -> None:
     """Emit an event about a domain, in the background; a server that is away hinders nothing.
 

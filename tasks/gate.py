@@ -6,17 +6,24 @@ from typing import Any
 from prefect import get_run_logger, task
 
 from lsntp.config import Domain
+from tasks.events import NEW_CHAMPION, tell
 from tasks.policy import HOUR_S, OPTIONS
 from tasks.slots import archive_slot, slots
 
 
 @task(name="gate", timeout_seconds=6 * HOUR_S, **OPTIONS)
 def pass_gate(domain: Domain, versions: Sequence[str]) -> list[dict[str, Any]]:
-    """Judge the versions that wait for it; one entry a judgement."""
+    """Judge the versions that wait for it; one entry a judgement.
+
+    Emits :data:`~tasks.events.NEW_CHAMPION` for what is promoted.
+    """
     from lsntp.training.gate import is_due, offer
 
     with slots(archive_slot(domain, "training")):
         outcomes = offer(domain, [version for version in versions if is_due(domain, version)])
+    for outcome in outcomes:
+        if outcome.is_new and outcome.decision.verdict == "promoted":
+            tell(domain, NEW_CHAMPION, {"version": outcome.decision.candidate})
     found = [
         {
             "candidate": outcome.decision.candidate,

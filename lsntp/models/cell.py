@@ -113,7 +113,7 @@ class LSConvLSTM(nn.Module):
         """One step, given W_x· ⋆ X where that is an LS-Conv of its own."""
         terms = (from_input, self.b, self._convolve(x, state, graph))
         first, *others = (term for term in terms if term is not None)
-        gates = sum(others, first)  # (b, 4d, h, w), or (4d, 1, 1) where only b· is not zero
+        gates = sum(others, first)  # (b, 4d, h, w)
         previous = None if state is None else state.cell
         return State(*advance(gates, previous, self.W_ci, self.W_cf, self.W_co))
 

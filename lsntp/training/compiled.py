@@ -1,6 +1,7 @@
 """Recurrent layers through torch.compile while a network is fitted, with static shapes."""
 
 import os
+import shlex
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -37,7 +38,7 @@ def compiled_layers(network: nn.Module, config: TrainingConfig) -> Iterator[None
         yield
         return
     on_gpu = torch.cuda.is_available()
-    compiler = os.environ.get("CXX", "g++")
+    compiler = shlex.split(os.environ.get("CXX") or "g++")[0]  # a launcher or options may follow
     if not on_gpu and shutil.which(compiler) is None:
         raise ConfigError(
             f"Expected a C++ compiler for training.compile without a GPU, found no {compiler}; "

@@ -40,20 +40,29 @@ def wait_for(condition: Callable[[], Any], what: str, timeout_s: float = START_T
     pytest.fail(f"waited {timeout_s:g} s for {what}")
 
 
-def made_domain(name: str, **crons: str) -> str:
-    """The file of a domain of ten days of a synthetic source, whose other flows tick rarely."""
+def made_domain(name: str, *, start: dt.date | None = None, **crons: str) -> str:
+    """The file of a domain of a synthetic source, whose other flows tick rarely.
+
+    Args:
+        name: of the domain.
+        start: its first day, whose weather goes on to the present; by default ten days of 2024.
+        crons: when its flows tick, by name.
+    """
+    first = start or dt.date(2024, 1, 1)
+    trained, validated, tested = (first + dt.timedelta(days) for days in (7, 9, 10))
+    live = "true" if start else "false"
     return f"""
 domain: {name}
-source: {{name: synthetic, seed: 3, spacing: 2.0}}
+source: {{name: synthetic, seed: 3, spacing: 2.0, live: {live}}}
 grid: {{kind: regular, north: 54, south: 42, west: 0, east: 14, spacing: 2}}
 cadence_h: 1
 history: 3
 horizon: 3
-archive: {{start: 2024-01-01}}
+archive: {{start: {first}}}
 split:
-  train: {{start: 2024-01-01, end: 2024-01-08}}
-  validation: {{start: 2024-01-08, end: 2024-01-10}}
-  test: {{start: 2024-01-10, end: 2024-01-11}}
+  train: {{start: {first}, end: {trained}}}
+  validation: {{start: {trained}, end: {validated}}}
+  test: {{start: {validated}, end: {tested}}}
 bootstrap_samples: 100
 {ticking(**{flow: crons.get(flow, RARELY) for flow in TICKING})}"""
 
@@ -129,6 +138,11 @@ class Service:
             with suppress(psutil.NoSuchProcess):
                 one.kill()
         psutil.wait_procs(doomed, timeout=20)
+
+    def wait(self, timeout_s: float) -> int:
+        """Its exit status, once it has ended by itself."""
+        assert self._child is not None
+        return int(self._child.wait(timeout_s))
 
     def kill_alone(self) -> None:
         """``kill -9`` the process; its descendants live on."""

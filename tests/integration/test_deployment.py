@@ -21,6 +21,7 @@ from lsntp.times import utc_now
 from lsntp.workspace import Workspace
 from tests.integration.services import (
     BIN,
+    RARELY,
     Server,
     Service,
     made_domain,
@@ -92,15 +93,15 @@ def test_the_automations_are_there_as_the_api_shows_them(server: Server) -> None
     assert crashed["trigger"]["match_related"]["prefect.resource.id"] == "prefect.tag.lsntp"
     (action,) = crashed["actions"]
     assert (action["type"], action["state"]) == ("change-flow-run-state", "CRASHED")
-    for flow, event in (
-        ("forecast", "lsntp.new-analysis"),
-        ("evaluate", "lsntp.new-forecast"),
-        ("train", "lsntp.skill-drift"),
+    for name, event in (
+        ("forecast/steady on new analyses", "lsntp.new-analysis"),
+        ("forecast/steady on a new champion", "lsntp.new-champion"),
+        ("evaluate/steady on new forecasts", "lsntp.new-forecast"),
+        ("train/steady on drift", "lsntp.skill-drift"),
     ):
-        (name,) = (n for n in found if n.startswith(f"{flow}/steady on"))
         assert found[name]["trigger"]["expect"] == [event]
         (action,) = found[name]["actions"]
-        assert action["deployment_id"] == server.deployment(f"{flow}/steady")["id"]
+        assert action["deployment_id"] == server.deployment(name.partition(" ")[0])["id"]
 
 
 def tamper(server: Server) -> None:
@@ -140,7 +141,7 @@ def test_every_kind_of_drift_is_found_and_mended(
         for name, change in found.items()
         if change.outcome is Outcome.UPDATED
     }
-    assert differing["evaluate/steady"] == ["schedules.0.cron: 1 2 3 4 * -> 0 0 29 2 *"]
+    assert differing["evaluate/steady"] == [f"schedules.0.cron: 1 2 3 4 * -> {RARELY}"]
     assert f"parameters.domain: elsewhere.yaml -> {path}" in differing["ingest/steady"]
     assert differing["forecast/steady"] == ["paused: True -> False"]
     assert differing["train/steady"] == ["concurrency limit: 7 -> 1"]

@@ -12,10 +12,10 @@ from prefect.events.schemas.events import Event
 from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from lsntp.config import load_domain
+from lsntp.config import BASELINES, load_domain
 from lsntp.publication import ForecastReport
 from lsntp.times import Period
-from tasks import forecast, ingest
+from tasks import forecast, gate, ingest, train
 
 
 @pytest.fixture(autouse=True)
@@ -23,9 +23,10 @@ def _recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Events go to a client that keeps them; nobody listens at the server's address."""
     AssertingEventsClient.reset()
     EventsWorker.set_client_override(AssertingEventsClient)
-    for module in (ingest, forecast):
+    for module in (ingest, forecast, train, gate):
         monkeypatch.setattr(module, "get_run_logger", lambda: logging.getLogger("test"))
-    monkeypatch.setattr(ingest, "slots", lambda *_: nullcontext())
+    for module in (ingest, train, gate):
+        monkeypatch.setattr(module, "slots", lambda *_: nullcontext())
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
         yield
     EventsWorker.drain_all()
@@ -64,3 +65,17 @@ def test_forecasts_are_told_with_how_many_each_model_made_and_only_new_ones() ->
     assert told.payload == {"written": {"ridge": 2}}
     forecast._told(domain, [report("ridge", 0)])
     assert emitted() == [told]
+
+
+def test_a_promotion_is_told_once(tmp_path: Path) -> None:
+    domain = load_domain("demo", overrides={"root": str(tmp_path)})
+    ingest.ingest_hours.fn(domain, Period.parse("2024-01-01", "2024-03-11"))
+    before = emitted()
+    fitted = train.fit_models.fn(domain, models=list(BASELINES))
+    versions = [entry["version"] for entry in fitted]
+    gate.pass_gate.fn(domain, versions)
+    (told,) = emitted()[len(before) :]
+    assert (told.event, told.resource.id) == ("lsntp.new-champion", "lsntp.domain.demo")
+    assert told.payload["version"] in versions
+    gate.pass_gate.fn(domain, versions)
+    assert emitted() == [*before, told]

@@ -86,6 +86,14 @@ def test_a_missing_compiler_is_named(monkeypatch):
         pass
 
 
+@needs_compiler
+def test_the_compiler_may_be_named_with_options(monkeypatch):
+    monkeypatch.setenv("CXX", "g++ -std=c++17")
+    net = network()
+    with compiled_layers(net, TrainingConfig(compile=True)):
+        assert net.encoder1._compiled_call_impl is not None
+
+
 def step_of(net, windows, *, autocast=False):
     """Loss and gradients by name."""
     net.zero_grad()
