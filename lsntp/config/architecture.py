@@ -81,6 +81,9 @@ _ABLATIONS: Mapping[str, Any] = MappingProxyType(
     }
 )
 
+_LATER: Mapping[str, Any] = MappingProxyType({"calendar": False, "orography": False})
+"""Ingredients that came when there were versions of ``plus`` already: off, they are not named."""
+
 INGREDIENTS: Mapping[str, Any] = MappingProxyType(
     {
         "stride": 1,
@@ -99,6 +102,7 @@ INGREDIENTS: Mapping[str, Any] = MappingProxyType(
         "recurrence": True,
         "forget_bias": 0.0,
         "dropout": 0.0,
+        **_LATER,
     }
 )
 """What only ``plus`` may switch on, as it is without."""
@@ -244,6 +248,11 @@ class LsntpConfig(BaseModel):
         description="plus: climatology and cosine of the solar zenith angle of a step and of the "
         "next one are inputs.",
     )
+    calendar: bool = Field(
+        False,
+        description="plus: sine and cosine of the hour of day, UTC, and of the day of year are "
+        "forcings, too.",
+    )
     nodes: int = Field(
         0,
         ge=0,
@@ -262,6 +271,11 @@ class LsntpConfig(BaseModel):
         "first; the history grows to a day or more.",
     )
     static: bool = Field(False, description="plus: land fraction and latitude are inputs.")
+    orography: bool = Field(
+        False,
+        description="plus: the height of the ground is a static field, too; the domain must name "
+        "where it comes from (static).",
+    )
     strength: Literal["one", "learned"] = Field(
         "one",
         description="plus: learned, I + s A with a learned number s, 0.1 at first. one: I + A.",
@@ -309,6 +323,9 @@ class LsntpConfig(BaseModel):
                     f"{name.split(':')[0]}: {getattr(self, name.split(':')[0])}" for name in wrong
                 )
             )
+        for name, needed in (("calendar", "forcings"), ("orography", "static")):
+            if getattr(self, name) and not getattr(self, needed):
+                raise ValueError(f"expected {needed}: true with {name}: true, found false")
         if self.configuration == "plus" and not (self.recurrence or self.nodes):
             raise ValueError(
                 "expected nodes of at least 1 or recurrence: true with configuration: plus, found "
@@ -324,7 +341,7 @@ class LsntpConfig(BaseModel):
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        implied = dict(_ABLATIONS)  # plus says all it is: its preset may still learn
+        implied = {**_ABLATIONS, **_LATER}  # plus says all it is: its preset may still learn
         if self.configuration != "plus":
             implied |= {**INGREDIENTS, **PRESETS[self.configuration]}
         dumped: dict[str, Any] = handler(self)

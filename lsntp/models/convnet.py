@@ -17,7 +17,6 @@ from lsntp.models.forced import (
     residual_blocks,
     zero_at_first,
 )
-from lsntp.training_data.forcings import KNOWN, STATIC
 
 
 class ConvNet(nn.Module):
@@ -53,14 +52,14 @@ class ConvNet(nn.Module):
         self.shape, self.history, self.horizon = shape, history, horizon
         self.day_before = day_before(architecture, day, horizon)
         self.frames = frames_needed(architecture, history=history, horizon=horizon, day=day)
-        self.told = Told(known=architecture.forced, static=architecture.forced)
+        self.told = Told.by(architecture)
         channels, width = history, architecture.width
         self.share: Share | None = None
         if self.day_before is not None:
             channels += self.day_before.channels
             self.share = Share(horizon)
         if architecture.forced:
-            channels += (history + horizon) * len(KNOWN) + len(STATIC)
+            channels += (history + horizon) * len(self.told.known) + len(self.told.static)
         self.stem = nn.Conv2d(channels, width, kernel_size=3, padding=1)
         self.blocks = residual_blocks(architecture.blocks, width, architecture.dropout)
         self.head = zero_at_first(nn.Conv2d(width, horizon, kernel_size=3, padding=1))

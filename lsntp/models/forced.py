@@ -6,7 +6,7 @@ The channels are those of :mod:`lsntp.training_data.forcings`; the climatology c
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -14,22 +14,34 @@ from torch.nn import functional
 
 from lsntp.config import ConvnetConfig, LsntpConfig
 from lsntp.errors import ModelError
-from lsntp.training_data.forcings import KNOWN, STATIC
+from lsntp.training_data.forcings import CALENDAR, HEIGHT, KNOWN, STATIC
 
 Layer = TypeVar("Layer", nn.Conv2d, nn.ConvTranspose2d)
 
 
 @dataclass(frozen=True)
 class Told:
-    """Which inputs a network takes beside its history.
+    """Which inputs a network takes beside its history, by the names of their channels.
 
     Attributes:
-        known: whether ``known_future`` (b, T + K, f, H, W) is needed.
-        static: whether ``static`` (s, H, W) is needed.
+        known: of ``known_future`` (b, T + K, f, H, W); none where it takes no such input.
+        static: of ``static`` (s, H, W); none where it takes no such input.
     """
 
-    known: bool
-    static: bool
+    known: tuple[str, ...] = ()
+    static: tuple[str, ...] = ()
+
+    @classmethod
+    def by(cls, architecture: LsntpConfig | ConvnetConfig) -> Self:
+        """What the switches ask for."""
+        if isinstance(architecture, ConvnetConfig):
+            return cls(KNOWN, STATIC) if architecture.forced else cls()
+        known = KNOWN if architecture.needs_climatology else ()
+        static = STATIC if architecture.static else ()
+        return cls(
+            known + CALENDAR if architecture.calendar else known,
+            (*static, HEIGHT) if architecture.orography else static,
+        )
 
     def check(
         self,
@@ -46,9 +58,10 @@ class Told:
             ModelError: naming what was expected and found, or if the history is incomplete.
         """
         self._check("history", history, (steps[0], 1, *shape), batch=True)
-        known_shape = (sum(steps), len(KNOWN), *shape) if self.known else None
+        known_shape = (sum(steps), len(self.known), *shape) if self.known else None
+        static_shape = (len(self.static), *shape) if self.static else None
         self._check("known_future", known_future, known_shape, batch=True)
-        self._check("static", static, (len(STATIC), *shape) if self.static else None, batch=False)
+        self._check("static", static, static_shape, batch=False)
         if not torch.isfinite(history).all():
             raise ModelError("Expected a complete history, found NaN or infinite values.")
 

@@ -23,7 +23,6 @@ from lsntp.models.forced import (
 from lsntp.models.graph import Graph
 from lsntp.models.learned_graph import LearnedGraph, check_buildable, nearest_node
 from lsntp.models.recurrence import Recurrence
-from lsntp.training_data.forcings import KNOWN, STATIC
 
 STRENGTH = 0.1
 """Of the graph term at first, where it is learned: at 0 no gradient would reach E."""
@@ -106,7 +105,7 @@ class LSNTPPlus(LearnedGraph):
         self.frames = frames_needed(architecture, history=history, horizon=horizon, day=day)
         self.day_before = day_before(architecture, day, horizon)
         self.share = Share(horizon) if self.day_before else None
-        self.told = Told(known=architecture.needs_climatology, static=architecture.static)
+        self.told = Told.by(architecture)
         self.stride = stride = architecture.stride
         self.node_shape = (-(-shape[0] // stride), -(-shape[1] // stride))
         self._make_embedding(None if grid is None else self.node_grid(grid))
@@ -115,8 +114,8 @@ class LSNTPPlus(LearnedGraph):
             if architecture.strength == "learned" and self.E is not None
             else None
         )
-        known = len(KNOWN) if architecture.forcings else 0
-        static = len(STATIC) if architecture.static else 0
+        known = len(self.told.known) if architecture.forcings else 0
+        static = len(self.told.static)
         self.context: Context | None = None
         self.context_head: nn.Conv2d | None = None
         if architecture.context or architecture.nodes:

@@ -6,7 +6,7 @@ from lsntp.config import ArchitectureConfig, ConvlstmConfig, ConvnetConfig, Lsnt
 from lsntp.errors import ModelError
 from lsntp.grid import Grid
 from lsntp.models.convnet import ConvNet
-from lsntp.models.forced import frames_needed
+from lsntp.models.forced import Told, frames_needed
 from lsntp.models.lsntp import LSNTP
 from lsntp.models.plus import LSNTPPlus
 
@@ -26,7 +26,7 @@ def build_network(
     """An untrained network; seed torch first for the same weights again.
 
     Its ``forward(history (b, T, c, H, W), known_future=None, static=None)`` gives
-    (b, K, 1, H, W); :func:`is_told` says whether it needs the two others.
+    (b, K, 1, H, W); :func:`told_by` says whether it needs the two others.
 
     Args:
         architecture: which network, and its widths.
@@ -79,13 +79,9 @@ def plain_convlstm(config: ConvlstmConfig) -> LsntpConfig:
     )
 
 
-def is_told(architecture: ArchitectureConfig) -> tuple[bool, bool]:
-    """Whether the network needs ``known_future``, and whether it needs ``static``."""
-    if isinstance(architecture, ConvnetConfig):
-        return architecture.forced, architecture.forced
-    if isinstance(architecture, LsntpConfig):
-        return architecture.needs_climatology, architecture.static
-    return False, False
+def told_by(architecture: ArchitectureConfig) -> Told:
+    """What the network needs beside its history."""
+    return Told() if isinstance(architecture, ConvlstmConfig) else Told.by(architecture)
 
 
 def parameter_count(module: nn.Module) -> int:

@@ -11,16 +11,20 @@ from lsntp.errors import ModelError
 from lsntp.models.base import Forecaster
 from lsntp.models.baselines import make_baseline
 from lsntp.models.calibration import Calibration
+from lsntp.models.forced import Told
 from lsntp.models.ridge import FEATURES, Ridge
 from lsntp.names import QUANTILES
 from lsntp.training.versions import ModelVersion, Tensors, check_tensors
 from lsntp.training_data.climatology import SEASONAL_TERMS, Climatology
+from lsntp.training_data.forcings import HEIGHT, Forcings
+from lsntp.training_data.ground import Ground
 from lsntp.training_data.statistics import Statistics
 
 CLIMATOLOGY = "climatology.coefficients"
 HOURS_OF_DAY = "climatology.hours_of_day"
 NETWORK = "network."
 LAND = "static.land_fraction"
+HEIGHT_KM = "static.height_km"
 RIDGE = "ridge.coefficients"
 CELL_VARIANCE = "calibration.cell_variance"
 VARIANCE_WEIGHTS = "calibration.weights"
@@ -38,6 +42,30 @@ def climatology_shapes(domain: Domain, found: Tensors) -> dict[str, tuple[int, .
     is_seasonal = CLIMATOLOGY in found and found[CLIMATOLOGY].shape[1:2] == (SEASONAL_TERMS,)
     terms = SEASONAL_TERMS if is_seasonal else 1
     return {CLIMATOLOGY: (hours, terms, *domain.target_grid.shape), HOURS_OF_DAY: (hours,)}
+
+
+def ground_tensors(forcings: Forcings) -> dict[str, npt.NDArray[Any]]:
+    """The domain's own static fields, as far as a network is told them, by tensor name."""
+    ground = forcings.ground
+    if ground is None or not forcings.fixed:
+        return {}
+    tensors = {LAND: ground.land}
+    if ground.height_km is not None and HEIGHT in forcings.fixed:
+        tensors[HEIGHT_KM] = ground.height_km
+    return tensors
+
+
+def ground_shapes(domain: Domain, found: Tensors, told: Told) -> dict[str, tuple[int, ...]]:
+    """The shapes that :func:`ground_tensors` must have; land that nobody named is in no version."""
+    shape = domain.target_grid.shape
+    if HEIGHT in told.static:
+        return {LAND: shape, HEIGHT_KM: shape}
+    return {LAND: shape} if LAND in found else {}
+
+
+def restore_ground(tensors: Tensors) -> Ground | None:
+    """What :func:`ground_tensors` gave; None where it gave nothing."""
+    return Ground(tensors[LAND], tensors.get(HEIGHT_KM)) if LAND in tensors else None
 
 
 def calibration_tensors(calibration: Calibration) -> dict[str, npt.NDArray[Any]]:

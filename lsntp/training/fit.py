@@ -11,7 +11,6 @@ from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.lease import writer_lease
 from lsntp.config import Domain, NetworkConfig, Scaling
 from lsntp.errors import ModelError
-from lsntp.grid import Fields
 from lsntp.models.base import Forecaster
 from lsntp.models.baselines import make_baseline
 from lsntp.models.calibration import check_days
@@ -42,7 +41,8 @@ from lsntp.training.versions import (
 )
 from lsntp.training_data.archive import TrainingArchive, build_training_archive
 from lsntp.training_data.blocks import usable_at
-from lsntp.training_data.ground import known_land
+from lsntp.training_data.forcings import HEIGHT
+from lsntp.training_data.ground import Ground, known_ground
 from lsntp.training_data.splits import Split, looking_back, make_split
 from lsntp.workspace import Workspace
 
@@ -133,8 +133,8 @@ def train(
     split = make_split(domain, analysis)
     if any(network.quantiles for name, network in domain.networks.items() if name in names):
         check_days(split.validation)
-    land = _told_land(domain, names)
-    workshop = _Workshop(domain, workspace, analysis, split, parent, land)
+    ground = _told_ground(domain, names)
+    workshop = _Workshop(domain, workspace, analysis, split, parent, ground)
     return [workshop.train(name, force=force) for name in names]
 
 
@@ -159,7 +159,7 @@ class _Workshop:
     analysis: AnalysisArchive
     split: Split
     parent: ModelVersion | None
-    land: Fields | None
+    ground: Ground | None
 
     def train(self, model: str, *, force: bool) -> TrainReport:
         """Make the version of one model unless it is there."""
@@ -257,7 +257,7 @@ class _Workshop:
             parent=self.parent,
             work=work,
             identity=recipe.version,
-            land=self.land,
+            ground=self.ground,
         )
         forecaster = fitted.forecaster
         if self.domain.networks[recipe.model].quantiles:
@@ -277,8 +277,12 @@ class _Workshop:
         settings = _deciding_settings(network) if network else {}
         if model == Ridge.name:
             settings = {"penalty": domain.ridge_penalty}
-        if self.land is not None and _is_told_land(domain, model):
-            settings["land"] = hashlib.sha256(self.land.tobytes()).hexdigest()
+        static = _static_channels(domain, model)
+        if self.ground is not None and static:
+            settings["land"] = hashlib.sha256(self.ground.land.tobytes()).hexdigest()
+            if self.ground.height_km is not None and HEIGHT in static:
+                height = hashlib.sha256(self.ground.height_km.tobytes()).hexdigest()
+                settings["orography"] = height
         return recipe_for(
             domain,
             model=model,
@@ -302,17 +306,21 @@ def _deciding_settings(network: NetworkConfig) -> dict[str, Any]:
     return settings
 
 
-def _told_land(domain: Domain, names: Sequence[str]) -> Fields | None:
-    """The domain's own share of land, if it names static fields and a network is told them."""
-    if domain.static is None or not any(_is_told_land(domain, name) for name in names):
+def _told_ground(domain: Domain, names: Sequence[str]) -> Ground | None:
+    """The domain's own static fields, if it names any or must, and a network is told them."""
+    static = {channel for name in names for channel in _static_channels(domain, name)}
+    needs_height = HEIGHT in static
+    if not static or (domain.static is None and not needs_height):
         return None
-    return known_land(domain)
+    return known_ground(domain, with_height=needs_height)
 
 
-def _is_told_land(domain: Domain, model: str) -> bool:
-    from lsntp.models.registry import is_told
+def _static_channels(domain: Domain, model: str) -> tuple[str, ...]:
+    """Which static fields a model is told; a baseline none."""
+    from lsntp.models.registry import told_by
 
-    return model in domain.networks and is_told(domain.networks[model].architecture)[1]
+    network = domain.networks.get(model)
+    return told_by(network.architecture).static if network else ()
 
 
 def _chosen(

@@ -9,7 +9,6 @@ from torch import nn
 
 from lsntp.config import Domain, NetworkConfig
 from lsntp.errors import ModelError
-from lsntp.grid import Fields
 from lsntp.models.registry import parameter_count
 from lsntp.training.devices import window_bytes
 from lsntp.training.network import (
@@ -23,6 +22,7 @@ from lsntp.training.versions import ModelVersion
 from lsntp.training_data.archive import TrainingArchive
 from lsntp.training_data.forced_windows import ForcedWindows
 from lsntp.training_data.frame_cache import FrameCache
+from lsntp.training_data.ground import Ground
 from lsntp.training_data.splits import Split
 from lsntp.training_data.windows import Windows
 
@@ -62,7 +62,7 @@ def fit_members(
     parent: ModelVersion | None,
     work: Path,
     identity: str,
-    land: Fields | None = None,
+    ground: Ground | None = None,
 ) -> FittedMembers:
     """Fit every member of a network, one after the other; each is resumable by itself.
 
@@ -78,13 +78,13 @@ def fit_members(
         parent: a version to start from.
         work: for checkpoints and logs; with several members, a folder each.
         identity: see :func:`~lsntp.training.network_fit.fit_network`.
-        land: see :func:`~lsntp.training.network.make_forecaster`.
+        ground: see :func:`~lsntp.training.network.make_forecaster`.
 
     Raises:
         ModelError: if the parent does not fit, a part to freeze is none, or a loss is not finite.
     """
     config = domain.networks[model]
-    forecaster = make_forecaster(model, (), config, archive.statistics, domain, land)
+    forecaster = make_forecaster(model, (), config, archive.statistics, domain, ground)
     frames = len(forecaster.offsets)
     cache = FrameCache(
         archive,

@@ -15,20 +15,23 @@ from lsntp.errors import ModelError, TrainingDataError
 from lsntp.grid import Fields
 from lsntp.models.base import check_history
 from lsntp.models.calibration import Calibration
-from lsntp.models.registry import build_network, frames_of, is_told
+from lsntp.models.registry import build_network, frames_of, told_by
 from lsntp.times import LeadTimes, Times
 from lsntp.training.contents import (
-    LAND,
     NETWORK,
     calibration_shapes,
     calibration_tensors,
     climatology_shapes,
     climatology_tensors,
+    ground_shapes,
+    ground_tensors,
     restore_calibration,
+    restore_ground,
     restore_statistics,
 )
 from lsntp.training.versions import ModelVersion, check_tensors
 from lsntp.training_data.forcings import Forcings
+from lsntp.training_data.ground import Ground
 from lsntp.training_data.scaling import Scaler
 from lsntp.training_data.statistics import Statistics
 from lsntp.training_data.targets import TargetTransform
@@ -150,11 +153,11 @@ def make_forecaster(
     config: NetworkConfig,
     statistics: Statistics,
     domain: Domain,
-    land: Fields | None = None,
+    ground: Ground | None = None,
 ) -> NetworkForecaster:
     """The forecaster of a model's members, which may still be trained further.
 
-    It is told of ``land`` (H, W), the share of it; of that of :mod:`lsntp.land` for None.
+    It is told of ``ground``; of the land of :mod:`lsntp.land` for None.
     """
     transform = TargetTransform(config.target, Scaler(config.scaling, statistics), statistics)
     frames = frames_needed(config, domain)
@@ -165,16 +168,16 @@ def make_forecaster(
         transform,
         domain.lead_times,
         offsets,
-        _forcings(config, transform.scaler, domain, frames, land),
+        _forcings(config, transform.scaler, domain, frames, ground),
     )
 
 
 def _forcings(
-    config: NetworkConfig, scaler: Scaler, domain: Domain, frames: int, land: Fields | None
+    config: NetworkConfig, scaler: Scaler, domain: Domain, frames: int, ground: Ground | None
 ) -> Forcings | None:
     """What the network is told beside the history, if it asks for any of it."""
-    known, static = is_told(config.architecture)
-    if not (known or static):
+    told = told_by(config.architecture)
+    if not (told.known or told.static):
         return None
     return Forcings(
         domain.target_grid,
@@ -182,9 +185,9 @@ def _forcings(
         domain.cadence,
         frames,
         domain.horizon,
-        is_known=known,
-        is_static=static,
-        land=land,
+        known=told.known,
+        fixed=told.static,
+        ground=ground,
     )
 
 
@@ -209,8 +212,8 @@ def network_tensors(forecaster: NetworkForecaster) -> dict[str, npt.NDArray[Any]
     tensors |= climatology_tensors(forecaster.transform.statistics.climatology)
     if forecaster.calibration is not None:
         tensors |= calibration_tensors(forecaster.calibration)
-    if forecaster.forcings is not None and forecaster.forcings.land is not None:
-        tensors[LAND] = forecaster.forcings.land
+    if forecaster.forcings is not None:
+        tensors |= ground_tensors(forecaster.forcings)
     return tensors
 
 
@@ -226,7 +229,7 @@ def restore_network(version: ModelVersion, domain: Domain) -> NetworkForecaster:
     statistics = restore_statistics(version, tensors)
     try:
         forecaster = make_forecaster(
-            version.model, networks, config, statistics, domain, tensors.get(LAND)
+            version.model, networks, config, statistics, domain, restore_ground(tensors)
         )
         return replace(forecaster, calibration=restore_calibration(tensors))
     except TrainingDataError as error:
@@ -257,8 +260,7 @@ def _load(
     tensors = version.tensors()
     shapes = {NETWORK + name: tuple(t.shape) for name, t in module.state_dict().items()}
     others = climatology_shapes(domain, tensors) | calibration_shapes(domain, tensors)
-    if LAND in tensors:
-        others[LAND] = domain.target_grid.shape
+    others |= ground_shapes(domain, tensors, told_by(config.architecture))
     check_tensors(tensors, shapes | others, version.path)
     module.load_state_dict(
         {name.removeprefix(NETWORK): torch.tensor(tensors[name]) for name in shapes}

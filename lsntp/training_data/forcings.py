@@ -22,18 +22,31 @@ from typing import Final
 
 import numpy as np
 
+from lsntp.errors import TrainingDataError
 from lsntp.grid import Fields, Grid
 from lsntp.land import land_fraction
 from lsntp.times import Duration, Times
+from lsntp.training_data.ground import Ground
 from lsntp.training_data.scaling import Scaler
 
 KNOWN: Final = ("climatology", "cosine of the solar zenith angle")
-"""Channels of ``known_future``."""
+"""Channels of ``known_future``, always."""
+CALENDAR: Final = (
+    "sine of the hour of day",
+    "cosine of the hour of day",
+    "sine of the day of year",
+    "cosine of the day of year",
+)
+"""Channels of ``known_future`` that may follow: 24 hours, UTC, and 365.2425 days are a circle."""
 STATIC: Final = ("land fraction", "sine of latitude")
-"""Channels of ``static``."""
+"""Channels of ``static``, always."""
+HEIGHT: Final = "height of the ground"
+"""The channel of ``static`` that may follow, km."""
 
 _EPOCH = np.datetime64("2000-01-01T12:00", "ns")
 _DAY = np.timedelta64(1, "D")
+_YEAR = 365.2425
+"""Days."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +59,9 @@ class Forcings:
         cadence: length of a step.
         history: T.
         horizon: K.
-        is_known, is_static: which of the two :meth:`of` gives.
-        land: share of land (H, W); None for that of :mod:`lsntp.land`.
+        known: channels of ``known_future``; none: :meth:`of` gives none.
+        fixed: channels of ``static``; none: :meth:`of` gives none.
+        ground: of the domain; None for the share of land of :mod:`lsntp.land`, and no height.
     """
 
     grid: Grid
@@ -55,19 +69,19 @@ class Forcings:
     cadence: Duration
     history: int
     horizon: int
-    is_known: bool = True
-    is_static: bool = True
-    land: Fields | None = None
+    known: tuple[str, ...] = KNOWN
+    fixed: tuple[str, ...] = STATIC
+    ground: Ground | None = None
 
     def of(self, init_times: Times) -> tuple[Fields | None, Fields | None]:
         """``known_future`` of the windows and ``static``, as a network takes them."""
         return (
-            self.known_future(init_times) if self.is_known else None,
-            self.static if self.is_static else None,
+            self.known_future(init_times) if self.known else None,
+            self.static if self.fixed else None,
         )
 
     def known_future(self, init_times: Times) -> Fields:
-        """The channels :data:`KNOWN` at every step of the windows: (n, T + K, 2, H, W) float32.
+        """The channels ``known`` at every step of the windows: (n, T + K, f, H, W) float32.
 
         Args:
             init_times: (n,).
@@ -78,18 +92,40 @@ class Forcings:
         steps = np.arange(1 - self.history, self.horizon + 1)
         times = init_times[:, None] + steps * self.cadence
         climatology = self.scaler.statistics.climatology.at(times)
-        fields = np.empty((*times.shape, len(KNOWN), *self.grid.shape), np.float32)
+        fields = np.empty((*times.shape, len(self.known), *self.grid.shape), np.float32)
         fields[:, :, 0] = self.scaler.scale(climatology)
         fields[:, :, 1] = cosine_of_solar_zenith(times, self.grid)
+        if self.known[len(KNOWN) :]:
+            fields[:, :, len(KNOWN) :] = calendar(times)[..., None, None]
         return fields
 
     @cached_property
     def static(self) -> Fields:
-        """The channels :data:`STATIC`: (2, H, W) float32."""
+        """The channels ``fixed``: (s, H, W) float32.
+
+        Raises:
+            TrainingDataError: if a height is among them and the ground has none.
+        """
         sine = np.sin(np.deg2rad(self.grid.latitude))[:, None]
-        land = land_fraction(self.grid) if self.land is None else self.land
+        land = land_fraction(self.grid) if self.ground is None else self.ground.land
         fields = [land, np.broadcast_to(sine, self.grid.shape)]
+        if HEIGHT in self.fixed:
+            if self.ground is None or self.ground.height_km is None:
+                raise TrainingDataError(
+                    "Expected the height of the ground of a network with architecture.orography, "
+                    "found none; name its source under static and run `lsntp static DOMAIN`."
+                )
+            fields.append(self.ground.height_km)
         return np.stack(fields).astype(np.float32)
+
+
+def calendar(times: Times) -> Fields:
+    """The channels :data:`CALENDAR` at ``times`` (...), UTC: (..., 4) float32."""
+    hours = (times - times.astype("datetime64[D]")) / np.timedelta64(1, "h")
+    days = (times - times.astype("datetime64[Y]")) / _DAY
+    angles = 2 * np.pi * np.stack([hours / 24, hours / 24, days / _YEAR, days / _YEAR], axis=-1)
+    angles[..., 1::2] += np.pi / 2  # a cosine is the sine a quarter ahead
+    return np.sin(angles).astype(np.float32)
 
 
 def cosine_of_solar_zenith(times: Times, grid: Grid) -> Fields:

@@ -8,7 +8,7 @@ import pytest
 from lsntp.times import parse_time
 from lsntp.training_data.archive import build_training_archive
 from lsntp.training_data.forced_windows import ForcedWindows
-from lsntp.training_data.forcings import Forcings
+from lsntp.training_data.forcings import KNOWN, STATIC, Forcings
 from lsntp.training_data.splits import make_split
 from lsntp.training_data.targets import TargetTransform
 from lsntp.training_data.windows import Windows
@@ -47,11 +47,11 @@ def test_an_anomaly_of_the_training_block_has_no_mean_by_hour_of_day(forced):
     assert float(history[:, -1].std()) > 1.2 * float(anomaly.std())
 
 
-@pytest.mark.parametrize(("known", "static"), [(True, False), (False, True)])
-def test_only_what_is_asked_for_is_told(forced, known, static):
-    forcings = replace(forced.forcings, is_known=known, is_static=static)
+@pytest.mark.parametrize(("known", "fixed"), [(KNOWN, ()), ((), STATIC)])
+def test_only_what_is_asked_for_is_told(forced, known, fixed):
+    forcings = replace(forced.forcings, known=known, fixed=fixed)
     found = ForcedWindows(forced.windows, forcings).told([0])
-    assert [part is not None for part in found] == [known, static]
+    assert [part is not None for part in found] == [bool(known), bool(fixed)]
 
 
 def test_what_comes_after_the_initial_time_is_in_no_input(domain, archive, tmp_path):

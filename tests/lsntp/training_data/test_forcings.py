@@ -1,12 +1,24 @@
 """The Sun against almanacs and the calendar; the channels against what they are made of."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from lsntp.errors import TrainingDataError
 from lsntp.grid import Grid
 from lsntp.times import hours, parse_time
 from lsntp.training_data.archive import build_training_archive
-from lsntp.training_data.forcings import KNOWN, STATIC, Forcings, cosine_of_solar_zenith
+from lsntp.training_data.forcings import (
+    CALENDAR,
+    HEIGHT,
+    KNOWN,
+    STATIC,
+    Forcings,
+    calendar,
+    cosine_of_solar_zenith,
+)
+from lsntp.training_data.ground import Ground
 
 
 def cosine(time, latitude, longitude):
@@ -91,3 +103,31 @@ def test_static_fields_are_land_and_the_sine_of_latitude(forcings):
     # 50 and 49 N, 0 to 2 E: the Channel off Dieppe in the north-west, Normandy and Picardy below
     assert land[0, 0] < 0.5 < land[1, 1]
     np.testing.assert_allclose(sine[0], 0.76604444, atol=1e-6)  # sin 50 degrees
+
+
+def test_the_calendar_goes_round_with_the_day_and_with_the_year():
+    times = np.array(["2021-01-01T00", "2021-01-01T06", "2021-07-02T12"], "datetime64[ns]")
+    found = calendar(times)
+    np.testing.assert_allclose(found[0], [0, 1, 0, 1], atol=1e-6)
+    np.testing.assert_allclose(found[1, :2], [1, 0], atol=1e-6)
+    # half a day and, but for an hour or so, half a year
+    np.testing.assert_allclose(found[2], [0, -1, 0, -1], atol=5e-3)
+
+
+def test_the_calendar_follows_the_sun_where_it_is_asked_for(forcings):
+    told = replace(forcings, known=KNOWN + CALENDAR)
+    init_times = np.array(["2021-01-03T05"], "datetime64[ns]")
+    found = told.known_future(init_times)
+    np.testing.assert_array_equal(found[:, :, :2], forcings.known_future(init_times))
+    steps = init_times[0] + np.arange(-2, 3) * np.timedelta64(1, "h")
+    np.testing.assert_array_equal(found[0, :, 2:, 1, 2], calendar(steps))
+    assert (found[:, :, 2:] == found[:, :, 2:, :1, :1]).all()
+
+
+def test_the_height_follows_the_latitude_and_one_that_is_missing_is_told(forcings):
+    land, height = np.zeros((2, 3), np.float32), np.arange(6, dtype=np.float32).reshape(2, 3)
+    told = replace(forcings, fixed=(*STATIC, HEIGHT), ground=Ground(land, height))
+    np.testing.assert_array_equal(told.static[0], land)
+    np.testing.assert_array_equal(told.static[2], height)
+    with pytest.raises(TrainingDataError, match="Expected the height of the ground"):
+        _ = replace(told, ground=Ground(land)).static

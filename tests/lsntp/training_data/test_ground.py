@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from lsntp.config import LsntpConfig
 from lsntp.config.static import StaticFiles
 from lsntp.errors import TrainingDataError
 from lsntp.land import land_fraction
@@ -9,7 +10,7 @@ from lsntp.training import fit, train
 from lsntp.training.history import open_analysis, read_fields
 from lsntp.training.loading import load_forecaster
 from lsntp.training.versions import latest_version
-from lsntp.training_data.ground import known_land
+from lsntp.training_data.ground import known_ground
 from lsntp.workspace import Workspace
 
 pytestmark = pytest.mark.filterwarnings("ignore:Consolidated metadata is currently not part")
@@ -17,18 +18,23 @@ pytestmark = pytest.mark.filterwarnings("ignore:Consolidated metadata is current
 TOLD = {"name": "convnet", "width": 3, "blocks": 1}
 
 
-def with_static(domain):
+def with_static(domain, architecture=TOLD):
     network = type(domain.networks["net"]).model_validate(
-        {"architecture": TOLD, "scaling": "standard", "training": {"epochs": 1, "batch_size": 32}}
+        {
+            "architecture": architecture,
+            "scaling": "standard",
+            "training": {"epochs": 1, "batch_size": 32},
+        }
     )
     static = StaticFiles(paths=("ground.nc",))
     return domain.model_copy(update={"static": static, "networks": {"told": network}})
 
 
-def store(domain, land, *, rows=slice(None)):
+def store(domain, land, *, height=None, rows=slice(None)):
     grid = domain.target_grid
+    fields = {"land_fraction": land} | ({} if height is None else {"orography": height})
     dataset = xr.Dataset(
-        {"land_fraction": (("latitude", "longitude"), land[rows])},
+        {name: (("latitude", "longitude"), field[rows]) for name, field in fields.items()},
         {"latitude": grid.latitude[rows], "longitude": grid.longitude},
     )
     path = Workspace.of(domain).static
@@ -36,14 +42,16 @@ def store(domain, land, *, rows=slice(None)):
 
 
 def test_a_domain_without_static_fields_has_the_land_of_the_coastlines(ingested):
-    np.testing.assert_allclose(known_land(ingested), land_fraction(ingested.target_grid), atol=1e-6)
+    np.testing.assert_allclose(
+        known_ground(ingested).land, land_fraction(ingested.target_grid), atol=1e-6
+    )
 
 
 def test_a_domain_with_static_fields_has_its_own(ingested):
     domain = with_static(ingested)
     land = np.linspace(0, 1, 48, dtype=np.float32).reshape(6, 8)
     store(domain, land)
-    np.testing.assert_array_equal(known_land(domain), land)
+    np.testing.assert_array_equal(known_ground(domain).land, land)
 
 
 @pytest.mark.parametrize(
@@ -84,3 +92,51 @@ def test_a_version_keeps_the_land_it_was_trained_with(ingested):
     init_times = open_analysis(domain).times[100:102]
     history = read_fields(open_analysis(domain), init_times, forecaster.offsets)
     assert np.isfinite(forecaster.forecast(history, init_times)).all()
+
+
+HIGH = {
+    "name": "lsntp",
+    "configuration": "plus",
+    "hidden": 2,
+    "embedding": 2,
+    "width": 3,
+    "stem": 2,
+    "context": 1,
+    "nodes": 1,
+    "calendar": True,
+    "orography": True,
+}
+
+
+def test_a_version_keeps_the_height_it_was_trained_with_and_is_told_it_in_km(ingested):
+    domain = with_static(ingested, HIGH)
+    land, height = np.zeros((6, 8), np.float32), np.linspace(0, 2000, 48).reshape(6, 8)
+    store(domain, land, height=height)
+    (report,) = train(domain, models=["told"])
+    store(domain, land, height=height + 100)
+    forecaster = load_forecaster(latest_version(Workspace.of(domain).models, "told"), domain)
+    np.testing.assert_allclose(forecaster.forcings.static[2], height / 1000, rtol=1e-6)
+    (other,) = train(domain, models=["told"])
+    assert other.version != report.version
+
+
+def test_a_height_that_nobody_has_is_asked_for_before_any_fit(ingested, monkeypatch):
+    domain = with_static(ingested, HIGH)
+    store(domain, np.zeros((6, 8), np.float32))
+    monkeypatch.setattr(fit, "build_training_archive", lambda *_: pytest.fail("began"))
+    with pytest.raises(TrainingDataError, match=r"none that can be read .*orography"):
+        train(domain)
+    with pytest.raises(TrainingDataError, match=r"found static: null; name files, era5 or gfs"):
+        train(domain.model_copy(update={"static": None}))
+
+
+@pytest.mark.parametrize(
+    ("change", "needed"), [({"static": False}, "static"), ({"forcings": False}, "forcings")]
+)
+def test_more_than_the_fields_it_adds_to_is_refused(change, needed):
+    with pytest.raises(ValueError, match=f"expected {needed}: true with"):
+        LsntpConfig.model_validate(HIGH | change)
+
+
+def test_versions_of_before_keep_their_names():
+    assert not {"calendar", "orography"} & LsntpConfig(configuration="plus").model_dump().keys()
