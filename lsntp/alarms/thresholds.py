@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from lsntp.config import Domain, Era5Source, NcepR1Source, PluginSource
-from lsntp.config.source import GfsSource
+from lsntp.config.source import GfsSource, SyntheticSource
 
 DAILY: Final = (Era5Source, NcepR1Source)
 """Sources that publish a day at a time: their newest hour is up to a day late on a good day."""
 PROMISING: Final = (*DAILY, GfsSource, PluginSource)
-"""Sources that promise to be up to date; files and made-up weather promise nothing."""
+"""Sources that promise to be up to date; files and made-up weather that ends promise nothing."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Thresholds:
                 given.forecast_late_h, given.forecast_overdue_h, max(domain.cadence_h, 2.0), 3
             ),
             is_watched=isinstance(domain.source, PROMISING)
+            or (isinstance(domain.source, SyntheticSource) and domain.source.live)
             or given.analysis_late_h is not None
             or given.analysis_overdue_h is not None,
         )

@@ -147,6 +147,7 @@ class _Fit:
     parameters: int
     seconds: float
     accelerator: str = "cpu"
+    devices: int = 1
     notes: dict[str, float] = field(default_factory=dict)
 
 
@@ -205,7 +206,7 @@ class _Workshop:
                 parameters=fit.parameters,
                 is_synthetic=self.domain.is_synthetic,
                 commit=source_commit(),
-                hardware=hardware(fit.accelerator),
+                hardware=hardware(fit.accelerator, fit.devices),
                 durations_s={name: round(value, 3) for name, value in durations_s.items()},
                 created_at=time_of_making(self.workspace.models, recipe.model, now_utc()),
             ),
@@ -268,6 +269,7 @@ class _Workshop:
             fitted.parameters,
             sum(fit.seconds for fit in fitted.fits),
             fitted.fits[0].accelerator,
+            fitted.fits[0].devices,
             fitted.notes,
         )
 

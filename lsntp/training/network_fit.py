@@ -48,6 +48,7 @@ class Fitted:
         epochs: finished, those before a resume included.
         validation_loss: the best epoch's loss on the transformed target.
         accelerator: what it ran on.
+        devices: on how many of them, a process each.
         seconds: that went into the weights, earlier runs included; work lost is not counted.
         stopped_by: what ended it: its epochs, its patience or its minutes.
     """
@@ -55,6 +56,7 @@ class Fitted:
     epochs: int
     validation_loss: float
     accelerator: str
+    devices: int
     seconds: float
     stopped_by: StoppedBy
 
@@ -116,6 +118,7 @@ def fit_network(
         epochs=progress.epoch,
         validation_loss=progress.best_loss,
         accelerator=accelerator,
+        devices=devices,
         seconds=progress.seconds,
         stopped_by=progress.stopped_by,
     )

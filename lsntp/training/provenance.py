@@ -119,12 +119,13 @@ def now_utc() -> dt.datetime:
     return dt.datetime.now(dt.UTC)
 
 
-def hardware(accelerator: str = "cpu") -> dict[str, str]:
-    """What the fit ran on: processor architecture, usable cores, accelerator."""
+def hardware(accelerator: str = "cpu", devices: int = 1) -> dict[str, str]:
+    """What the fit ran on: processor architecture, usable cores, accelerator and how many of it."""
     return {
         "machine": platform.machine(),
         "cores": str(os.cpu_count()),
         "accelerator": accelerator,
+        "devices": str(devices),
     }
 
 

@@ -1,6 +1,7 @@
 """The command line: it teaches, it is quick to answer, and its exit codes mean something."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -158,6 +159,29 @@ def test_what_is_typed_beats_the_environment_which_beats_the_file(
     assert "root: /srv/lsntp" in CliRunner().invoke(app, ["config", "show", "demo"]).output
     typed = ["config", "show", "demo", "--set", "root=/typed"]
     assert "root: /typed" in CliRunner().invoke(app, typed).output
+
+
+@pytest.mark.parametrize("command", ["deploy", "ingest"])
+def test_a_server_that_does_not_answer_ends_with_one_line_and_code_12(
+    command: str, tmp_path: Path
+) -> None:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
+    done = subprocess.run(
+        [sys.executable, "-m", "flows", command, "demo", "--set", f"root={tmp_path}/root"],
+        env=kept
+        | {
+            "HOME": str(tmp_path),
+            "PREFECT_API_URL": "http://127.0.0.1:9/api",
+            "PREFECT_CLIENT_MAX_RETRIES": "0",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 12, done.stderr
+    (line,) = done.stderr.strip().splitlines()
+    assert "http://127.0.0.1:9/api" in line
+    assert not (tmp_path / "root").exists()
 
 
 def test_deploying_without_a_server_says_how_to_start_one(

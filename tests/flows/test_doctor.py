@@ -1,15 +1,25 @@
 """`lsntp doctor`: a line a check, a remedy a failure, an exit code for scripts."""
 
+import datetime as dt
 import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 from flows.cli import app
+from lsntp.config import load_domain
+from lsntp.ingest import ingest
+from lsntp.times import Period, hours
+from tests.integration.services import made_domain
 
 KEY = "canary-4711-aaaa"
+
+
+def utc_today() -> dt.date:
+    return dt.datetime.now(dt.UTC).date()
 
 
 @pytest.fixture
@@ -40,6 +50,20 @@ def test_a_failure_says_what_was_expected_and_what_to_do_and_no_key():
     assert "expected: an answer of the Climate Data Store" in result.output
     assert "do: check the network" in result.output
     assert KEY not in result.output
+
+
+@pytest.mark.usefixtures("plain")
+def test_an_analysis_that_has_stopped_growing_is_a_failure(tmp_path):
+    path = tmp_path / "stale.yaml"
+    path.write_text(made_domain("stale", start=utc_today() - dt.timedelta(days=20)))
+    domain = load_domain(path)
+    first = np.datetime64(utc_today() - dt.timedelta(days=20), "ns")
+    ingest(domain, period=Period(first, first + hours(48)))
+    result = CliRunner().invoke(app, ["doctor", str(path), "--json"])
+    assert result.exit_code == 1, result.output
+    (check,) = (c for c in json.loads(result.output)["checks"] if c["name"] == "newest analysis")
+    assert check["health"] == "failed"
+    assert "lsntp ingest" in check["remedy"]
 
 
 @pytest.mark.usefixtures("plain")

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -99,3 +100,22 @@ def test_a_file_that_is_there_is_named_before_anything_is_read(
     assert caught.value.code == 2
     assert "mine.csv yet, found one" in capsys.readouterr().err
     assert (tmp_path / "mine.csv").read_text() == "mine"
+
+
+def test_out_of_a_bucket_comes_the_file_that_comes_from_a_disk(
+    domain_file: Path, archive_bucket: Any, tmp_path: Path
+) -> None:
+    root = tmp_path / "root"
+    for file in sorted(root.rglob("*")):
+        if file.is_file():
+            archive_bucket.put(f"root/{file.relative_to(root)}", file.read_bytes(), public=False)
+    there = f"--set=root=s3://{archive_bucket.bucket}/root"
+    for name, words in (("disk.nc", []), ("bucket.nc", [there])):
+        target = str(tmp_path / name)
+        done = CliRunner().invoke(app, ["export", str(domain_file), "-o", target, *words])
+        assert done.exit_code == 0, done.output
+    with (
+        xr.open_dataset(tmp_path / "disk.nc") as disk,
+        xr.open_dataset(tmp_path / "bucket.nc") as s3,
+    ):
+        xr.testing.assert_equal(s3, disk)

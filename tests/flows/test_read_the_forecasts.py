@@ -114,7 +114,9 @@ def test_the_same_lines_read_it_from_s3(
     lines = LATEST.splitlines(keepends=True)
     lines = [opening if line.startswith("forecast = ") else line for line in lines]
     (tmp_path / "elsewhere").mkdir()
-    printed = run("".join(lines) + SERIES, tmp_path / "elsewhere")
+    printed = run("".join(lines) + SERIES + MAP + TABLE, tmp_path / "elsewhere")
     assert float(printed.splitlines()[1].split()[-1]) == pytest.approx(7.85, abs=1e-3)
     assert "2024-03-04 08:00:00    283.5" in printed
+    assert (tmp_path / "elsewhere" / "latest.png").stat().st_size > 10_000
+    assert set(pd.read_csv(tmp_path / "elsewhere" / "latest.csv")["t2m"]) >= {281.0, 283.5}
     assert not any(request.is_signed for request in bucket.requests)

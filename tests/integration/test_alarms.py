@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.blocks.webhook import Webhook
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tests.integration.services import PROJECT, Server, wait_for
+from tests.integration.services import PROJECT, Server, made_domain, run_lsntp, wait_for
 from tests.standins.webhook import Receiver, receiving
 
 CANARY = "canary-4711-server"
@@ -22,13 +24,15 @@ def receiver() -> Iterator[Receiver]:
         yield started
 
 
-def tell(server: Server, root: Path, url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`lsntp alarms demo --tell`, as the scheduled watch does it."""
+def tell(
+    server: Server, root: Path, url: str, *arguments: str, domain: str = "demo"
+) -> subprocess.CompletedProcess[str]:
+    """`lsntp alarms --tell`, as the scheduled watch does it."""
     environment = {
         key: value for key, value in server.environment.items() if "proxy" not in key.lower()
     }
     return subprocess.run(
-        [sys.executable, "-m", "flows", "alarms", "demo", "--tell", *arguments],
+        [sys.executable, "-m", "flows", "alarms", domain, "--tell", *arguments],
         env=environment | {"LSNTP_ROOT": str(root), "LSNTP_ALARM_WEBHOOK": url},
         cwd=PROJECT,
         capture_output=True,
@@ -88,3 +92,36 @@ def test_an_alarm_is_raised_and_cleared_once_on_the_server_and_at_the_webhook(
     assert CANARY not in json.dumps(runs)
     for path in root.rglob("*"):
         assert not path.is_file() or CANARY.encode() not in path.read_bytes(), path
+
+
+@pytest.mark.slow
+def test_the_servers_own_webhook_is_told_of_alarms_and_of_a_watch_that_has_stopped(
+    server: Server, tmp_path: Path
+) -> None:
+    path = tmp_path / "watched.yaml"
+    path.write_text(made_domain("watched"))
+    with (
+        receiving() as hook,
+        temporary_settings({PREFECT_API_URL: str(server.api.base_url)}),
+    ):
+        block = Webhook(url=hook.url, allow_private_urls=True).save("lsntp-alarms", overwrite=True)
+        try:
+            run_lsntp(server, "deploy", str(path))
+            made = {one["name"]: one for one in server.post("/automations/filter", {"limit": 200})}
+            assert made["lsntp alarms of watched"]["enabled"]
+            done = tell(server, tmp_path / "root", "", *NO_ROOM, domain=str(path))
+            assert done.returncode == 1, done.stderr
+            wait_for(lambda: hook.posts, "the post of the alarm", 120)
+            raised = hook.contents[0]
+            assert "[watched]" in raised["text"]
+            assert raised["id"]
+
+            hook.posts.clear()
+            server.hurry(made["lsntp watch of watched has stopped"], 10)
+            wait_for(lambda: hook.posts, "the post about the watch", 180)
+            assert "[watched] no watch has completed" in hook.contents[0]["text"]
+        finally:
+            for name in ("alarms of watched", "watch of watched has stopped"):
+                found = made[f"lsntp {name}"]["id"]
+                server.request("DELETE", f"/automations/{found}")
+            server.request("DELETE", f"/block_documents/{block}")

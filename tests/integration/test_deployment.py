@@ -17,8 +17,10 @@ from flows.health import check_scheduler
 from lsntp.archives.lease import writer_lease
 from lsntp.config import Domain, load_domain
 from lsntp.doctor import machine
+from lsntp.errors import DeploymentError
 from lsntp.times import utc_now
 from lsntp.workspace import Workspace
+from tasks.slots import slots
 from tests.integration.services import (
     BIN,
     RARELY,
@@ -311,6 +313,13 @@ def test_a_clock_that_differs_from_the_servers_is_told(
     assert re.search(r"(59|60)\d s ahead of it", found)
 
 
+def test_a_slot_of_a_limit_that_nobody_made_is_refused(server: Server) -> None:
+    address = {PREFECT_API_URL: str(server.api.base_url)}
+    refused = pytest.raises(DeploymentError, match=r"lsntp-no-such to exist.*`lsntp deploy")
+    with temporary_settings(address), refused, slots("lsntp-no-such"):
+        pytest.fail("began without a limit")
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("deployed")
 def test_a_run_of_ours_whose_heartbeats_end_is_marked_crashed(server: Server) -> None:
@@ -338,11 +347,8 @@ def test_a_run_of_ours_whose_heartbeats_end_is_marked_crashed(server: Server) ->
 def test_a_run_of_ours_that_never_begins_is_marked_crashed(server: Server) -> None:
     """After 600 s; the test has not as much patience, and looks at a run that does begin, too."""
     (automation,) = (one for one in seen(server, "automations") if one["name"] == NEVER_BEGAN)
-    kept = {name: automation[name] for name in ("name", "description", "enabled", "actions")}
-    trigger = automation["trigger"]
-    assert trigger["within"] == 600
-    hasty = kept | {"trigger": trigger | {"within": 15}}
-    server.request("PUT", f"/automations/{automation['id']}", hasty)
+    assert automation["trigger"]["within"] == 600
+    kept = server.hurry(automation, 15)
     try:
         flow = server.post("/flows/", {"name": "dead"})["id"]
         runs = []
@@ -357,7 +363,7 @@ def test_a_run_of_ours_that_never_begins_is_marked_crashed(server: Server) -> No
         assert "never begun" in server.state(dead)["message"]
         assert "never begun" not in (server.state(begun)["message"] or "")
     finally:
-        server.request("PUT", f"/automations/{automation['id']}", kept | {"trigger": trigger})
+        server.request("PUT", f"/automations/{automation['id']}", kept)
 
 
 @pytest.mark.parametrize("command", ["deploy", "ingest", "doctor"])

@@ -264,6 +264,10 @@ def test_new_analyses_are_forecast_and_scored_and_a_retraining_takes_parameters(
     found, expected = read(workspace.evaluation), read(undisturbed.evaluation)
     xr.testing.assert_identical(found["absolute_error_sum"], expected["absolute_error_sum"])
 
+    server.complete(server.trigger("watch/america"))
+    status = json.loads((america.root / "status" / "america.json").read_text())
+    assert status["domain"] == "america"
+
     artifacts = {one["key"]: one["data"] for one in server.post("/artifacts/filter", {})}
     assert json.loads(artifacts["coverage-america"])[0]["start"] == "2013-01-01T00:00Z"
     scores = json.loads(artifacts["skill-america"])

@@ -106,7 +106,8 @@ def test_three_heartbeats_come_within_the_patience_of_the_automation_that_waits_
     assert found.trigger.posture == "Proactive"
     assert found.trigger.within == timedelta(seconds=90)
     assert found.trigger.for_each == {"prefect.resource.id"}
-    assert found.trigger.after == {"prefect.flow-run.heartbeat"}
+    # Armed by either: a run may die before its first heartbeat.
+    assert found.trigger.after == {"prefect.flow-run.Running", "prefect.flow-run.heartbeat"}
     ends = {
         f"prefect.flow-run.{end}"
         for end in ("Completed", "Failed", "TimedOut", "Cancelled", "Crashed")

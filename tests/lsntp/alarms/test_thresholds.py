@@ -32,7 +32,8 @@ def test_what_the_domain_file_says_holds(given, expected):
     assert Thresholds.of(domain).analysis_h == expected
 
 
-def test_made_up_weather_is_watched_only_where_a_limit_is_set():
+def test_made_up_weather_is_watched_where_it_goes_on_or_a_limit_is_set():
     assert not Thresholds.of(load_domain("demo")).is_watched
+    assert Thresholds.of(load_domain("demo", overrides={"source.live": True})).is_watched
     asked = load_domain("demo", overrides={"alarms": {"analysis_late_h": 5}})
     assert Thresholds.of(asked).is_watched

@@ -21,6 +21,7 @@ from lsntp.errors import ArchiveBusyError, CredentialsError, StorageUnavailableE
 from lsntp.names import Status
 from lsntp.places import matching, place_of
 from tests.lsntp.archives.dead_lease import check_that_a_dead_lease_is_taken_over
+from tests.lsntp.archives.race import check_that_no_hour_is_lost
 
 NAME = "root/analysis/x.zarr"
 LEASE = f"{NAME}.lease"
@@ -229,6 +230,11 @@ def test_a_second_writer_is_refused_and_told_who_is_at_work(archive_bucket, plac
     assert not is_being_written(place)
     archive.publish(lab.make_frames([0]), timeout_s=0.0)
     assert lab.check(place) == 1
+
+
+def test_of_two_writers_each_hour_comes_once_and_none_is_lost(archive_bucket, place, lab):
+    lab.create(place)
+    check_that_no_hour_is_lost(place, lab, count=8)
 
 
 def test_the_lease_of_a_writer_that_died_is_taken_over_once_its_term_has_passed(

@@ -346,3 +346,17 @@ def test_the_real_gaussian_mask_fills_the_domain_of_the_reanalysis(
     tibet = fields.sel(latitude=33, longitude=90, method="nearest")
     assert tibet.land_fraction.item() == 1
     assert 4000 < tibet.orography.item() < 6000
+
+
+def test_in_a_bucket_they_are_those_of_a_disk(
+    domain_of: Make, write_field: Make, archive_bucket: Any
+) -> None:
+    z = write_field("z", 9.80665 * HEIGHTS, units="m**2 s**-2")
+    land = write_field("lsm", SHARES, units="(0 - 1)", file="land")
+    on_disk = made(domain_of(z, land))
+    domain = domain_of(z, land, root=f"s3://{archive_bucket.bucket}/root")
+    assert make_static(domain, clock=lambda: NOW) is not None
+    with xr.open_zarr(str(Workspace.of(domain).static)) as stored:
+        found = stored.load()
+    assert found.attrs.pop("lsntp_configuration") != on_disk.attrs.pop("lsntp_configuration")
+    xr.testing.assert_identical(found, on_disk)

@@ -73,7 +73,8 @@ def test_provenance_refuses_unknown_keys():
 
 
 def test_hardware_names_the_accelerator():
-    assert hardware("some GPU")["accelerator"] == "some GPU"
+    found = hardware("some GPU", 4)
+    assert (found["accelerator"], found["devices"]) == ("some GPU", "4")
 
 
 def test_periods_are_stored_as_text():
