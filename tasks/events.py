@@ -10,8 +10,6 @@ NEW_ANALYSIS = "lsntp.new-analysis"
 """An ingest stored hours: forecasts may be due. See ``triggers`` in infra/prefect.yaml."""
 NEW_FORECAST = "lsntp.new-forecast"
 """Forecasts were written, from analyses that are the truth of earlier ones: scores may be due."""
-
-
 NEW_CHAMPION = "lsntp.new-champion"
 """The gate promoted a version: its forecasts may be due, surely where it is the first champion."""
 

@@ -1,6 +1,7 @@
 """Offer trained versions to the gate."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from prefect import get_run_logger, task
@@ -15,15 +16,13 @@ from tasks.slots import archive_slot, slots
 def pass_gate(domain: Domain, versions: Sequence[str]) -> list[dict[str, Any]]:
     """Judge the versions that wait for it; one entry a judgement.
 
-    Emits :data:`~tasks.events.NEW_CHAMPION` for what is promoted.
+    Emits :data:`~tasks.events.NEW_CHAMPION` if another version is champion afterwards, also where
+    a later judgement failed.
     """
     from lsntp.training.gate import is_due, offer
 
-    with slots(archive_slot(domain, "training")):
+    with slots(archive_slot(domain, "training")), _champion_told(domain):
         outcomes = offer(domain, [version for version in versions if is_due(domain, version)])
-    for outcome in outcomes:
-        if outcome.is_new and outcome.decision.verdict == "promoted":
-            tell(domain, NEW_CHAMPION, {"version": outcome.decision.candidate})
     found = [
         {
             "candidate": outcome.decision.candidate,
@@ -37,3 +36,16 @@ def pass_gate(domain: Domain, versions: Sequence[str]) -> list[dict[str, Any]]:
     ]
     get_run_logger().info("%s: gate %s", domain.domain, found)
     return found
+
+
+@contextmanager
+def _champion_told(domain: Domain) -> Iterator[None]:
+    from lsntp.training.champion import champion_of
+
+    before = champion_of(domain)
+    try:
+        yield
+    finally:
+        after = champion_of(domain)
+        if after is not None and (before is None or after.version != before.version):
+            tell(domain, NEW_CHAMPION, {"version": after.version})

@@ -82,7 +82,8 @@ _ABLATIONS: Mapping[str, Any] = MappingProxyType(
 )
 
 _LATER: Mapping[str, Any] = MappingProxyType({"calendar": False, "orography": False})
-"""Ingredients that came when there were versions of ``plus`` already: off, they are not named."""
+"""Ingredients that came when there were versions of ``plus`` already: off, they are not named in a
+dump, so none of them may ever be in a preset."""
 
 INGREDIENTS: Mapping[str, Any] = MappingProxyType(
     {
@@ -123,7 +124,7 @@ class LsntpConfig(BaseModel):
 
     A dump names only what differs from the preset, so that a stored configuration and the
     version made of it mean the same whatever switches come later. That of ``plus`` names all
-    its switches: measurement may change the preset.
+    switches of its preset: measurement may change it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

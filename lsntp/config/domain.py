@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from lsntp.config.alarms import AlarmsConfig
+from lsntp.config.architecture import LsntpConfig
 from lsntp.config.network import NetworkConfig
 from lsntp.config.quality import QualityConfig
 from lsntp.config.region import RegionConfig, check_regions
@@ -306,6 +307,7 @@ class Domain(_Frozen):
                 f"networks may not be named {CHAMPION}: that is whichever version the gate chose"
             )
         self._check_guidance()
+        self._check_orography()
         if self.start > self.split.train.period.start:
             raise ValueError(
                 f"archive.start ({self.archive.start}) must not lie after "
@@ -323,6 +325,19 @@ class Domain(_Frozen):
             )
         check_regions(self.regions, grid)
         return self
+
+    def _check_orography(self) -> None:
+        for name, network in self.networks.items():
+            architecture = network.architecture
+            if (
+                self.static is None
+                and isinstance(architecture, LsntpConfig)
+                and architecture.orography
+            ):
+                raise ValueError(
+                    f"networks.{name}.architecture.orography: expected a source of the ground's "
+                    "height under static (files, era5 or gfs), found none"
+                )
 
     def _check_guidance(self) -> None:
         if not isinstance(self.source, GfsSource) or not self.source.forecasts:

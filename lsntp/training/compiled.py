@@ -1,7 +1,6 @@
 """Recurrent layers through torch.compile while a network is fitted, with static shapes."""
 
 import os
-import shlex
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -38,11 +37,12 @@ def compiled_layers(network: nn.Module, config: TrainingConfig) -> Iterator[None
         yield
         return
     on_gpu = torch.cuda.is_available()
-    compiler = shlex.split(os.environ.get("CXX") or "g++")[0]  # a launcher or options may follow
+    compiler = os.environ.get("CXX") or "g++"
     if not on_gpu and shutil.which(compiler) is None:
         raise ConfigError(
             f"Expected a C++ compiler for training.compile without a GPU, found no {compiler}; "
-            "install g++, name another one in CXX, or set training.compile: false."
+            "install g++, name another program in CXX (torch takes no options there), or set "
+            "training.compile: false."
         )
     layers = [module for module in network.modules() if isinstance(module, LSConvLSTM)]
     with warnings.catch_warnings():

@@ -50,7 +50,8 @@ def known_ground(domain: Domain, *, with_height: bool = False) -> Ground:
         return Ground(np.asarray(land_fraction(domain.target_grid), np.float32))
     names = [LAND_FRACTION, OROGRAPHY] if with_height else [LAND_FRACTION]
     path = Workspace.of(domain).static
-    remedy = f"run `lsntp static {domain.domain}`, or set static: null"
+    without = "architecture.orography: false" if with_height else "static: null"
+    remedy = f"run `lsntp static {domain.domain}`, or set {without}"
     try:
         with xr.open_zarr(as_xarray_opens(path), chunks=None) as stored:
             found = stored[names].load()
@@ -84,7 +85,7 @@ def _field(found: xr.DataArray, domain: Domain, path: Place, remedy: str) -> Fie
     if missing := int((~np.isfinite(field)).sum()):
         raise TrainingDataError(
             f"Expected the {_CALLED[str(found.name)]} of every cell in {path}, found none in "
-            f"{missing} of {field.size}; give files that cover the domain under static.paths and "
+            f"{missing} of {field.size}; name a source that covers the domain under static and "
             f"{remedy}."
         )
     return field

@@ -105,6 +105,7 @@ def test_the_servers_own_webhook_is_told_of_alarms_and_of_a_watch_that_has_stopp
         temporary_settings({PREFECT_API_URL: str(server.api.base_url)}),
     ):
         block = Webhook(url=hook.url, allow_private_urls=True).save("lsntp-alarms", overwrite=True)
+        made: dict[str, Any] = {}
         try:
             run_lsntp(server, "deploy", str(path))
             made = {one["name"]: one for one in server.post("/automations/filter", {"limit": 200})}
@@ -121,7 +122,9 @@ def test_the_servers_own_webhook_is_told_of_alarms_and_of_a_watch_that_has_stopp
             wait_for(lambda: hook.posts, "the post about the watch", 180)
             assert "[watched] no watch has completed" in hook.contents[0]["text"]
         finally:
-            for name in ("alarms of watched", "watch of watched has stopped"):
-                found = made[f"lsntp {name}"]["id"]
-                server.request("DELETE", f"/automations/{found}")
             server.request("DELETE", f"/block_documents/{block}")
+            for name in made.keys() & {
+                "lsntp alarms of watched",
+                "lsntp watch of watched has stopped",
+            }:
+                server.request("DELETE", f"/automations/{made[name]['id']}")

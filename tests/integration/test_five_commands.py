@@ -79,11 +79,13 @@ def test_they_lead_to_a_forecast_from_the_present_hour(server: Server, folder: P
         terminal(line, server.environment, folder) for line in commands
     )
 
-    def typed(command: Service) -> None:
-        command.start()
-        assert command.wait(180) == 0, command.log.read_text()
-
     with ExitStack() as stack:
+
+        def typed(command: Service) -> None:
+            stack.callback(command.stop)
+            command.start()
+            assert command.wait(180) == 0, command.log.read_text()
+
         stack.callback(server.service.stop)
         server.start()
         typed(choose)

@@ -38,7 +38,6 @@ from lsntp.training import train
 from lsntp.workspace import Workspace
 from tests.integration.services import (
     BIN,
-    FINAL,
     PROJECT,
     RARELY,
     Server,
@@ -388,5 +387,4 @@ def test_it_was_as_bad_as_it_should_be(story: Story) -> None:
     """Or the other tests say nothing."""
     assert set(story.kills) == set(KILLS) or SLOTS < 100
     assert sum(story.kills.values()) >= SLOTS // BATCH * KILL_SHARE / 2
-    assert set(story.ends) <= FINAL
     assert story.ends["COMPLETED"] > SLOTS // BATCH / 2  # and yet most ticks did their work

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,8 +14,11 @@ from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from lsntp.config import BASELINES, load_domain
+from lsntp.errors import StorageError
 from lsntp.publication import ForecastReport
 from lsntp.times import Period
+from lsntp.training import gate as judging
+from lsntp.training.gate import Outcome, settle
 from tasks import forecast, gate, ingest, train
 
 
@@ -67,13 +71,24 @@ def test_forecasts_are_told_with_how_many_each_model_made_and_only_new_ones() ->
     assert emitted() == [told]
 
 
-def test_a_promotion_is_told_once(tmp_path: Path) -> None:
+def settled_then_failing(*arguments: Any, **options: Any) -> Outcome:
+    """A promotion takes effect; what would have followed does not."""
+    outcome = settle(*arguments, **options)
+    if outcome.decision.verdict == "promoted":
+        raise StorageError("on cue")
+    return outcome
+
+
+def test_a_promotion_is_told_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     domain = load_domain("demo", overrides={"root": str(tmp_path)})
     ingest.ingest_hours.fn(domain, Period.parse("2024-01-01", "2024-03-11"))
     before = emitted()
     fitted = train.fit_models.fn(domain, models=list(BASELINES))
     versions = [entry["version"] for entry in fitted]
-    gate.pass_gate.fn(domain, versions)
+    with monkeypatch.context() as patch:  # crowned, and then something else goes wrong
+        patch.setattr(judging, "settle", settled_then_failing)
+        with pytest.raises(StorageError, match="on cue"):
+            gate.pass_gate.fn(domain, versions)
     (told,) = emitted()[len(before) :]
     assert (told.event, told.resource.id) == ("lsntp.new-champion", "lsntp.domain.demo")
     assert told.payload["version"] in versions

@@ -3,6 +3,7 @@ import pytest
 import xarray as xr
 
 from lsntp.config import LsntpConfig
+from lsntp.config.architecture import PRESETS
 from lsntp.config.static import StaticFiles
 from lsntp.errors import TrainingDataError
 from lsntp.land import land_fraction
@@ -127,7 +128,17 @@ def test_a_height_that_nobody_has_is_asked_for_before_any_fit(ingested, monkeypa
     with pytest.raises(TrainingDataError, match=r"none that can be read .*orography"):
         train(domain)
     with pytest.raises(TrainingDataError, match=r"found static: null; name files, era5 or gfs"):
-        train(domain.model_copy(update={"static": None}))
+        known_ground(domain.model_copy(update={"static": None}), with_height=True)
+    content = domain.model_dump(mode="json") | {"static": None}
+    with pytest.raises(ValueError, match=r"networks\.told\.architecture\.orography: expected"):
+        type(domain).model_validate(content)
+
+
+def test_a_height_with_a_hole_is_refused_with_a_way_out_that_is_one(ingested):
+    domain = with_static(ingested, HIGH)
+    store(domain, np.zeros((6, 8), np.float32), height=np.full((6, 8), np.nan))
+    with pytest.raises(TrainingDataError, match=r"height of every cell .*orography: false"):
+        known_ground(domain, with_height=True)
 
 
 @pytest.mark.parametrize(
@@ -140,3 +151,4 @@ def test_more_than_the_fields_it_adds_to_is_refused(change, needed):
 
 def test_versions_of_before_keep_their_names():
     assert not {"calendar", "orography"} & LsntpConfig(configuration="plus").model_dump().keys()
+    assert not {"calendar", "orography"} & PRESETS["plus"].keys()
