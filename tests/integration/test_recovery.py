@@ -117,8 +117,9 @@ def make_place(folder: Path, server: Server, name: str, text: str) -> Place:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("recovery")
+def folder(server: Server, data: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another one for each server and each kind of data: all begin at the beginning."""
+    return tmp_path_factory.mktemp(f"recovery-{data}-")
 
 
 @pytest.fixture(scope="module")
@@ -142,9 +143,11 @@ def america(frames: Frames, folder: Path, server: Server) -> Place:
 
 
 @pytest.fixture(scope="module")
-def upstream(data: str, s3_server: S3Server, request: pytest.FixtureRequest) -> Iterator[Runs]:
+def upstream(
+    data: str, folder: Path, s3_server: S3Server, request: pytest.FixtureRequest
+) -> Iterator[Runs]:
     library = request.getfixturevalue("library") if data == "real" else MadeLibrary()
-    runs = Runs.until_now(library, s3_server.open_bucket(f"recovery-{data}"))
+    runs = Runs.until_now(library, s3_server.open_bucket(folder.name))
     runs.publish(30)
     with pytest.MonkeyPatch.context() as patch:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
