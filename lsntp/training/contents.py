@@ -11,7 +11,6 @@ from lsntp.errors import ModelError
 from lsntp.models.base import Forecaster
 from lsntp.models.baselines import make_baseline
 from lsntp.models.calibration import Calibration
-from lsntp.models.forced import Told
 from lsntp.models.ridge import FEATURES, Ridge
 from lsntp.names import QUANTILES
 from lsntp.training.versions import ModelVersion, Tensors, check_tensors
@@ -55,10 +54,12 @@ def ground_tensors(forcings: Forcings) -> dict[str, npt.NDArray[Any]]:
     return tensors
 
 
-def ground_shapes(domain: Domain, found: Tensors, told: Told) -> dict[str, tuple[int, ...]]:
+def ground_shapes(
+    domain: Domain, found: Tensors, static: tuple[str, ...]
+) -> dict[str, tuple[int, ...]]:
     """The shapes that :func:`ground_tensors` must have; land that nobody named is in no version."""
     shape = domain.target_grid.shape
-    if HEIGHT in told.static:
+    if HEIGHT in static:
         return {LAND: shape, HEIGHT_KM: shape}
     return {LAND: shape} if LAND in found else {}
 

@@ -260,7 +260,7 @@ def _load(
     tensors = version.tensors()
     shapes = {NETWORK + name: tuple(t.shape) for name, t in module.state_dict().items()}
     others = climatology_shapes(domain, tensors) | calibration_shapes(domain, tensors)
-    others |= ground_shapes(domain, tensors, told_by(config.architecture))
+    others |= ground_shapes(domain, tensors, told_by(config.architecture).static)
     check_tensors(tensors, shapes | others, version.path)
     module.load_state_dict(
         {name.removeprefix(NETWORK): torch.tensor(tensors[name]) for name in shapes}

@@ -93,8 +93,8 @@ def test_what_is_no_switch_or_no_value_of_one_is_refused(
 
 @pytest.mark.parametrize("ingredient", sorted(INGREDIENTS))
 def test_an_ingredient_of_plus_is_refused_elsewhere(ingredient: str) -> None:
-    value = PRESETS["plus"][ingredient]
-    value = True if ingredient == "yesterday" else value  # off in the preset as well
+    absent = INGREDIENTS[ingredient]
+    value = not absent if isinstance(absent, bool) else PRESETS["plus"][ingredient]
     with pytest.raises(ValidationError, match=f"expected {ingredient}: .* configuration: paper"):
         LsntpConfig.model_validate({ingredient: value})
 

@@ -59,11 +59,9 @@ def test_a_few_lines_that_stand_for_a_billion_words_are_refused_in_one(
 def test_keys_may_be_merged_from_an_anchor(tmp_path: Path) -> None:
     path = tmp_path / "merged.yaml"
     content = load_domain("demo").to_yaml().replace("networks:\n  lsntp:", "networks:\n  lsntp: &a")
-    path.write_text(
-        content.replace("baselines:", "  two: {<<: *a, target: anomaly}\nbaselines:", 1)
-    )
+    path.write_text(content.replace("baselines:", "  two: {<<: *a, members: 2}\nbaselines:", 1))
     networks = load_domain(path).networks
-    assert networks["two"] == networks["lsntp"].model_copy(update={"target": "anomaly"})
+    assert networks["two"] == networks["lsntp"].model_copy(update={"members": 2})
 
 
 def test_a_missing_file_names_the_presets(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ import torch
 
 from lsntp.config import ConvnetConfig
 from lsntp.errors import ModelError
-from lsntp.models.registry import build_network, is_told, parameter_count
+from lsntp.models.forced import Told
+from lsntp.models.registry import build_network, parameter_count, told_by
 
 T, K, H, W = 3, 2, 5, 7
 
@@ -39,7 +40,7 @@ def test_untrained_it_is_persistence_with_the_climatological_increment():
 def test_alone_and_untrained_it_is_persistence():
     history, _, _ = inputs()
     network = build(forced=False)
-    assert is_told(network.architecture) == (False, False)
+    assert told_by(network.architecture) == Told()
     torch.testing.assert_close(network(history), history[:, -1:].expand(-1, K, -1, -1, -1))
 
 

@@ -7,8 +7,10 @@ from torch import nn
 from lsntp.config import LsntpConfig
 from lsntp.errors import ModelError
 from lsntp.grid import Grid
+from lsntp.models.forced import Told
 from lsntp.models.plus import STRENGTH
-from lsntp.models.registry import build_network, is_told, parameter_count
+from lsntp.models.registry import build_network, parameter_count, told_by
+from lsntp.training_data.forcings import KNOWN, STATIC
 
 T, K, H, W = 3, 4, 6, 9
 DAY = 3  # steps: lead 4 lies beyond it
@@ -29,8 +31,8 @@ def inputs(network=None, *, batch=2):
     frames = network.frames if network else T
     shapes = ((batch, frames, 1, H, W), (batch, frames + K, 2, H, W), (2, H, W))
     history, known, static = (torch.randn(shape, generator=generator) for shape in shapes)
-    asked = is_told(network.architecture) if network else (True, True)
-    return history, known if asked[0] else None, static if asked[1] else None
+    asked = told_by(network.architecture) if network else Told(KNOWN, STATIC)
+    return history, known if asked.known else None, static if asked.static else None
 
 
 def shake(network):
