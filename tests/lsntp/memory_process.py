@@ -1,8 +1,6 @@
 """Make an archive of many days in a process of its own, and print the peak of its memory, MiB.
 
-``python memory_process.py prepare|ingest|fit|forecast|evaluate DAYS FOLDER``. ``prepare`` makes the
-training archive out of fields that nobody stores; each of the others, with persistence, goes on
-where the one before it ended.
+``python memory_process.py train|ingest DAYS FOLDER``
 """
 
 import resource
@@ -12,13 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from lsntp.config import load_domain
-from lsntp.evaluation.scoring import evaluate
-from lsntp.forecasting import forecast
 from lsntp.grid import Grid
 from lsntp.ingest import ingest
 from lsntp.names import Status
-from lsntp.times import Period, hours
-from lsntp.training import train
+from lsntp.times import hours
 from lsntp.training_data.archive import build_training_archive
 
 ROWS, COLUMNS = 61, 101
@@ -66,18 +61,11 @@ def main() -> None:
     text = YAML.format(train=end - 10, end=end, after=end + 10, root=folder)
     (folder / "large.yaml").write_text(text)
     domain = load_domain(folder / "large.yaml")
-    whole = Period(domain.start + hours(48), np.datetime64(end, "ns"))
-    if role == "prepare":
+    if role == "train":
         made = Made(days, domain.target_grid, domain.start)
         build_training_archive(domain, made, folder / "training", "standard")
-    elif role == "ingest":
-        ingest(domain)
-    elif role == "fit":
-        train(domain, models=["persistence"])
-    elif role == "forecast":
-        forecast(domain, models=["persistence"], period=whole)
     else:
-        evaluate(domain, models=["persistence"])
+        ingest(domain)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 
 
