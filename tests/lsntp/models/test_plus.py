@@ -9,7 +9,7 @@ from lsntp.errors import ModelError
 from lsntp.grid import Grid
 from lsntp.models.forced import Told
 from lsntp.models.plus import STRENGTH
-from lsntp.models.registry import build_network, parameter_count, told_by
+from lsntp.models.registry import build_network, parameter_count
 from lsntp.training_data.forcings import KNOWN, STATIC
 
 T, K, H, W = 3, 4, 6, 9
@@ -31,8 +31,8 @@ def inputs(network=None, *, batch=2):
     frames = network.frames if network else T
     shapes = ((batch, frames, 1, H, W), (batch, frames + K, 2, H, W), (2, H, W))
     history, known, static = (torch.randn(shape, generator=generator) for shape in shapes)
-    asked = told_by(network.architecture) if network else Told(KNOWN, STATIC)
-    return history, known if asked.known else None, static if asked.static else None
+    told = network.told if network else Told(KNOWN, STATIC)
+    return history, known if told.known else None, static if told.static else None
 
 
 def shake(network):

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 import xml.etree.ElementTree as ET
 
 import matplotlib.image
@@ -132,7 +133,10 @@ def test_a_downsampled_network_is_drawn_on_its_nodes(ingested, make_domain):
     assert found.adjacency.shape == (3, 4)
     np.testing.assert_array_equal(found.node_grid.latitude, [49, 47, 45])
     np.testing.assert_array_equal(found.node_grid.longitude, [1, 3, 5, 7])
-    assert "Learned by coarse" in draw_correlations(found)
+    drawn = draw_correlations(correlations(domain, (46.0, 6.0)))  # between nodes
+    assert "Learned by coarse" in drawn
+    assert re.search(r"for the node at 4[57]° N, [57]° E,", drawn)
+    assert "Pearson correlation with 46° N, 6° E" in drawn
 
 
 def test_what_cannot_be_drawn_is_refused(trained, tmp_path):

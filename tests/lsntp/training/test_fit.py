@@ -201,6 +201,7 @@ def test_two_processes_make_the_version_that_one_makes(ingested, trained):
     (report,) = train(two, models=["net"])
     one, other = version_of(trained), version_of(two)
     assert report.version == one.version
+    assert (one.provenance.hardware["devices"], other.provenance.hardware["devices"]) == ("1", "2")
     assert other.provenance.hardware["accelerator"] == "cpu"
     assert other.scores["mae_k"] == pytest.approx(one.scores["mae_k"], rel=1e-5)
     left, right = one.tensors(), other.tensors()
