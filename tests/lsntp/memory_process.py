@@ -1,6 +1,8 @@
 """Make an archive of many days in a process of its own, and print the peak of its memory, MiB.
 
-``python memory_process.py train|ingest DAYS FOLDER``
+``python memory_process.py prepare|ingest|fit|forecast|evaluate DAYS FOLDER``. ``prepare`` makes the
+training archive out of fields that nobody stores; each of the others, with persistence, goes on
+where the one before it ended.
 """
 
 import resource
@@ -10,10 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from lsntp.config import load_domain
+from lsntp.evaluation.scoring import evaluate
+from lsntp.forecasting import forecast
 from lsntp.grid import Grid
 from lsntp.ingest import ingest
 from lsntp.names import Status
-from lsntp.times import hours
+from lsntp.times import Period, hours
+from lsntp.training import train
 from lsntp.training_data.archive import build_training_archive
 
 ROWS, COLUMNS = 61, 101
@@ -61,11 +66,18 @@ def main() -> None:
     text = YAML.format(train=end - 10, end=end, after=end + 10, root=folder)
     (folder / "large.yaml").write_text(text)
     domain = load_domain(folder / "large.yaml")
-    if role == "train":
+    whole = Period(domain.start + hours(48), np.datetime64(end, "ns"))
+    if role == "prepare":
         made = Made(days, domain.target_grid, domain.start)
         build_training_archive(domain, made, folder / "training", "standard")
-    else:
+    elif role == "ingest":
         ingest(domain)
+    elif role == "fit":
+        train(domain, models=["persistence"])
+    elif role == "forecast":
+        forecast(domain, models=["persistence"], period=whole)
+    else:
+        evaluate(domain, models=["persistence"])
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 
 
