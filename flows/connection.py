@@ -1,8 +1,9 @@
 """The Prefect server: reached once, or the one line that says why not."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from typing import Any, TypeVar
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -13,6 +14,10 @@ from lsntp.errors import CredentialsError, DeploymentError
 from lsntp.secrets import shown
 
 REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+PAGE = 200
+"""Of how many things a server tells at once."""
+
+_Thing = TypeVar("_Thing")
 
 
 def is_embedded() -> bool:
@@ -54,6 +59,19 @@ def connected() -> Iterator[SyncPrefectClient]:
             f"Expected a Prefect server at {address()}, found none that answers "
             f"({shown(str(error)) or type(error).__name__}); start it or correct PREFECT_API_URL."
         ) from error
+
+
+def every(read: Callable[..., list[_Thing]], **filters: Any) -> Iterator[_Thing]:
+    """All that a method of a client reads, page after page: one answer holds :data:`PAGE`.
+
+    Args:
+        read: such as ``client.read_deployments``.
+        filters: its arguments, without limit, offset and order.
+    """
+    offset = 0
+    while page := read(**filters, sort="CREATED_DESC", limit=PAGE, offset=offset):
+        yield from page
+        offset += PAGE
 
 
 def refusal(code: int) -> CredentialsError:

@@ -22,7 +22,7 @@ from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 
-from flows.connection import address, connected, is_embedded
+from flows.connection import address, connected, every, is_embedded
 from flows.deployment.deployments import TAG
 from lsntp.doctor.check import Check, failed, passed, skipped, warned
 from lsntp.doctor.machine import check_clock, seconds_ahead
@@ -69,7 +69,8 @@ def check_scheduler(domain: str | None) -> list[Check]:
         with connected() as client:
             answer = client.request("GET", "/admin/version")
             version = answer.json()
-            found = client.read_deployments(deployment_filter=DeploymentFilter(tags=tags))
+            tagged = DeploymentFilter(tags=tags)
+            found = list(every(client.read_deployments, deployment_filter=tagged))
             deployed = [_looked_at(client, one, now) for one in found]
             idle_pools = [
                 pool

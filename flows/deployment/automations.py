@@ -1,22 +1,24 @@
 """Automations on a server: what it does by itself when an event comes, or fails to."""
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.events import DeploymentTriggerTypes
+from prefect.events import DeploymentTriggerTypes, RunDeployment
 from prefect.events.schemas.automations import Automation, AutomationCore
 from prefect.exceptions import ObjectNotFound
 from pydantic import TypeAdapter, ValidationError
 
 from flows.deployment.change import Fields
-from flows.deployment.deployments import PlannedDeployment
+from flows.deployment.deployments import TAG, PlannedDeployment
 from lsntp.errors import DeploymentError
 
+KIND = "automation"
 BLOCK = "block"
 """The key of an action that names a block as ``type/name``; the server wants its id."""
 
@@ -37,7 +39,7 @@ class _Named(ABC):
     @property
     def kind(self) -> str:
         """What it is."""
-        return "automation"
+        return KIND
 
     @property
     def name(self) -> str:
@@ -113,6 +115,15 @@ class Standing(_Named):
             if BLOCK in action and _block_id(client, action[BLOCK]) is None:
                 return str(action[BLOCK])
         return None
+
+
+def is_automation_of(automation: Automation, domain: str, deployments: Container[UUID]) -> bool:
+    """Whether it runs one of a domain's deployments, or bears our name and the domain's."""
+    runs = (one.deployment_id for one in automation.actions if isinstance(one, RunDeployment))
+    if any(one in deployments for one in runs):
+        return True
+    words = re.findall(r"[\w-]+", automation.name)
+    return TAG in words and domain in words
 
 
 @contextmanager

@@ -6,8 +6,8 @@ from typing import Any
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 
-from flows.connection import connected, is_embedded
-from flows.deployment.automations import Standing
+from flows.connection import connected, every, is_embedded
+from flows.deployment.automations import KIND, Standing, is_automation_of
 from flows.deployment.change import Change, Outcome, Thing, differences
 from flows.deployment.deployments import TAG
 from flows.deployment.plan import Plan, plan_for
@@ -76,11 +76,17 @@ def _treat(client: SyncPrefectClient, thing: Thing, *, write: bool) -> Change:
 
 
 def _strays(client: SyncPrefectClient, plan: Plan, domain: str) -> Iterator[Change]:
-    """Deployments of the domain that no file has any more: they go on running."""
-    ours = {one.name for one in plan.deployments}
+    """Deployments of the domain, and automations that run them, that no file has any more."""
+    planned = {thing.name for thing in plan.things}
     tagged = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG, domain]))
-    for there in client.read_deployments(deployment_filter=tagged):
+    ids = set()
+    for there in every(client.read_deployments, deployment_filter=tagged):
+        ids.add(there.id)
         name = f"{client.read_flow(there.flow_id).name}/{there.name}"
-        if name not in ours:
+        if name not in planned:
             why = f"prefect deployment delete {name}"
             yield Change("deployment", name, Outcome.STRAY, why=why)
+    for one in every(client.read_automations):
+        if one.name not in planned and is_automation_of(one, domain, ids):
+            why = f"prefect automation delete --id {one.id}"
+            yield Change(KIND, one.name, Outcome.STRAY, why=why)

@@ -128,6 +128,15 @@ def tamper(server: Server) -> None:
     server.request("PATCH", f"/automations/{drift}", {"enabled": False})
     body = {"name": "steady", "flow_id": server.post("/flows/", {"name": "former"})["id"]}
     server.post("/deployments/", {**body, "tags": ["lsntp", "steady"]})
+    trigger = {"type": "event", "posture": "Reactive", "expect": ["rain"], "threshold": 1}
+    to_run = {"type": "run-deployment", "deployment_id": server.deployment("train/steady")["id"]}
+    for name, action in (
+        ("train when it rains", to_run),
+        ("lsntp alarms of steady, old", {"type": "do-nothing"}),
+        ("lsntp alarms of steady-north", {"type": "do-nothing"}),
+        ("the neighbours' watch of steady", {"type": "do-nothing"}),
+    ):
+        server.post("/automations/", {"name": name, "trigger": trigger, "actions": [action]})
 
 
 @pytest.mark.usefixtures("deployed")
@@ -156,11 +165,23 @@ def test_every_kind_of_drift_is_found_and_mended(
         "lsntp-steady-report",
         CRASHED,
     }
-    (stray,) = (one for one in found.values() if one.outcome is Outcome.STRAY)
-    assert (stray.name, stray.why) == ("former/steady", "prefect deployment delete former/steady")
+    ids = {one["name"]: one["id"] for one in seen(server, "automations")}
+    delete = "prefect automation delete --id"
+    strays = {
+        "former/steady": "prefect deployment delete former/steady",
+        "train when it rains": f"{delete} {ids['train when it rains']}",
+        "lsntp alarms of steady, old": f"{delete} {ids['lsntp alarms of steady, old']}",
+    }
+    assert {n: one.why for n, one in found.items() if one.outcome is Outcome.STRAY} == strays
 
     assert changed(deploy(domain, str(path), {})) == found
-    server.request("DELETE", f"/deployments/{server.deployment('former/steady')['id']}")
+    for command in strays.values():
+        subprocess.run(
+            [str(BIN / "prefect"), "--no-prompt", *command.split()[1:]],
+            env=server.environment,
+            check=True,
+            capture_output=True,
+        )
     assert changed(check(domain, str(path), {})) == {}
 
 

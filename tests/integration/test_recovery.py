@@ -248,7 +248,9 @@ def test_new_analyses_are_forecast_and_scored_and_a_retraining_takes_parameters(
         server.complete(server.trigger(name, parameters))
     server.complete(server.started_by_event("forecast/america"))
     retraining = server.trigger("train/america", {"models": ["ridge"], "force": True})
-    server.complete(server.started_by_event("evaluate/america"))
+    evaluation = server.started_by_event("evaluate/america")
+    server.complete(evaluation)
+    assert "No skill of the champion yet" in server.log(evaluation)  # of lsntp, at level INFO
     server.complete(retraining)
 
     workspace = Workspace.of(america.domain())
