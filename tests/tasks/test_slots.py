@@ -1,13 +1,83 @@
 """Every archive writer holds one slot, and so does whoever asks an upstream."""
 
-from contextlib import contextmanager
+import pkgutil
+from contextlib import contextmanager, nullcontext
+from importlib import import_module
 
 import pytest
+from prefect import Task
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+import tasks
 from lsntp.config import load_domain
 from tasks import slots as module
 from tasks.slots import STEP_ASIDE_EMBEDDED_S, STEP_ASIDE_S, TURN_S, WAIT_S, slot_names, turns
+
+SOURCE = "lsntp-source-files"
+ANALYSIS, TRAINING, FORECASTS, EVALUATION, REPORT = (
+    f"lsntp-era5-uk-{kind}"
+    for kind in ("analysis", "training", "forecasts", "evaluation", "report")
+)
+WRITERS = {
+    "ingest-hours": ("tasks.ingest.ingest", {SOURCE, ANALYSIS}),
+    "reconcile-hours": ("tasks.reconcile.reconcile", {SOURCE, ANALYSIS}),
+    "backfill-hours": ("tasks.backfill.backfill", {SOURCE, ANALYSIS}),
+    "prepare-training-data": ("lsntp.training.prepare", {TRAINING}),
+    "fit-models": ("lsntp.training.train", {TRAINING}),
+    "gate": ("lsntp.training.gate.offer", {TRAINING}),
+    "write-forecasts": ("lsntp.forecasting.forecast_models", {FORECASTS}),
+    "write-guidance": ("lsntp.forecasting.forecast_guidance", {SOURCE}),
+    "score-forecasts": ("tasks.evaluate.evaluate", {EVALUATION}),
+    "write-report": ("lsntp.report.write_report", {REPORT}),
+}
+"""Of each task that writes an archive or asks an upstream: what does so, and the slots it takes."""
+WITHOUT = {"publish-coverage", "publish-skill", "watch-drift", "watch-domain", "refuse-without-gpu"}
+"""Tasks that read only, or write behind a lease of their own."""
+
+
+def every_task() -> dict[str, Task]:
+    modules = [import_module(f"tasks.{one.name}") for one in pkgutil.iter_modules(tasks.__path__)]
+    found = [value for one in modules for value in vars(one).values() if isinstance(value, Task)]
+    return {task.name: task for task in found}
+
+
+def test_of_each_task_it_is_known_which_slots_it_takes() -> None:
+    assert set(every_task()) == set(WRITERS) | WITHOUT
+
+
+class ReachedError(Exception):
+    """The work was reached."""
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_task_works_while_it_holds_its_slots_and_gives_them_back(monkeypatch, name):
+    held, during_work = set(), []
+
+    @contextmanager
+    def concurrency(names, *, strict, **_):
+        assert strict
+        held.update(names)
+        try:
+            yield
+        finally:
+            held.difference_update(names)
+
+    def work(*_, during=None, **__):
+        with during() if during else nullcontext():
+            during_work.append(set(held))
+        raise ReachedError
+
+    place, expected = WRITERS[name]
+    monkeypatch.setattr(module, "concurrency", concurrency)
+    monkeypatch.setattr(place, work)
+    arguments = {"versions": []} if name == "gate" else {}
+    with (
+        temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}),
+        pytest.raises(ReachedError),
+    ):
+        every_task()[name].fn(load_domain("era5-uk"), **arguments)
+    assert during_work == [expected]
+    assert not held
 
 
 def test_domains_share_the_slot_of_an_upstream_but_not_of_an_archive() -> None:
