@@ -241,3 +241,34 @@ def test_an_ingest_names_time_and_file_of_a_poison_block_and_stores_the_rest(
     assert "block 2019-03-02T00:00Z..2019-03-02T23:00Z of a.nc" in caplog.text
     usable = np.isin(archive_of(domain).status, (1, 2))
     assert np.flatnonzero(~usable).tolist() == [30]
+
+
+POISON = """
+import os, signal
+from lsntp.regrid import ConservativeWeights
+
+def apply(self, frames, original=ConservativeWeights.apply):
+    if (frames[:, 0, 0] == {cursed!r}).any():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(self, frames)
+
+ConservativeWeights.apply = apply
+"""
+
+
+@pytest.mark.slow
+def test_an_ingest_on_a_cluster_names_time_and_file_of_a_block_that_ends_every_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lsntp.dask_cluster, "WITHOUT_WORKERS_S", float(WAIT_S))  # to restart
+    monkeypatch.setenv("DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES", "0")
+    values = weather(72)
+    write(tmp_path / "a.nc", values)
+    preload = tmp_path / "poison.py"
+    preload.write_text(POISON.format(cursed=float(np.float32(values[30, 0, 0]))))
+    with processes("--nanny", "--preload", str(preload)) as (address, _):
+        domain = make_domain(tmp_path, **{"dask.cluster": address})
+        with pytest.raises(SourceDataError, match=r"2019-03-02T06:00Z.*a\.nc.*ended each of the 1"):
+            run(domain)
+    usable = np.isin(archive_of(domain).status, (1, 2))
+    assert np.flatnonzero(~usable).tolist() == [30]
