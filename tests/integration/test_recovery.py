@@ -250,7 +250,8 @@ def test_new_analyses_are_forecast_and_scored_and_a_retraining_takes_parameters(
     retraining = server.trigger("train/america", {"models": ["ridge"], "force": True})
     evaluation = server.started_by_event("evaluate/america")
     server.complete(evaluation)
-    assert "No skill of the champion yet" in server.log(evaluation)  # of lsntp, at level INFO
+    no_skill = "No skill of the champion yet"  # of lsntp, at level INFO; logs come a little later
+    wait_for(lambda: no_skill in server.log(evaluation), "what lsntp says in a run's log")
     server.complete(retraining)
 
     workspace = Workspace.of(america.domain())

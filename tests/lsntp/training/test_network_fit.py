@@ -1,4 +1,5 @@
 import csv
+import logging
 import time
 
 import numpy as np
@@ -155,8 +156,10 @@ def test_other_settings_mean_starting_afresh(tmp_path, caplog, change, value):
 
 def test_another_time_between_checkpoints_is_no_other_fit(tmp_path, caplog):
     interrupted(tmp_path, 13)
-    fit(untrained(), tmp_path, checkpoint_minutes=7)
-    assert not caplog.records
+    with caplog.at_level(logging.INFO, "lsntp"):
+        fit(untrained(), tmp_path, checkpoint_minutes=7)
+    (message,) = caplog.messages
+    assert message.startswith("Going on after 2 of 4 epochs and 0 of 5 batches")
 
 
 def test_another_number_of_threads_is_told(tmp_path, caplog):
