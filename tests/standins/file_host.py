@@ -150,6 +150,7 @@ class _Server(ThreadingHTTPServer):
 def _handler(host: FileHost) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # or each answer waits 40 ms for an acknowledgement
 
         def log_message(self, *_: object) -> None:
             """Stay quiet."""
