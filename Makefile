@@ -7,6 +7,9 @@ QUICKLY := --quiet --no-compile
 
 # Idle OpenMP threads must sleep, not spin: spinning makes torch many times slower on busy cores.
 export OMP_WAIT_POLICY := PASSIVE
+# Nothing is compiled by the installation; unless the first import keeps what it compiles, every
+# process compiles it again: five seconds each.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test check format clean
 
