@@ -95,4 +95,7 @@ def _decimals(value: float, digits: int) -> str:
 
 
 def _short(interval: Interval) -> str:
-    return f"{interval.estimate:+.2f} [{interval.low:+.2f}, {interval.high:+.2f}]"
+    estimate = f"{interval.estimate:+.2f}"
+    if not math.isfinite(interval.low):  # of too few days
+        return estimate
+    return f"{estimate} [{interval.low:+.2f}, {interval.high:+.2f}]"
