@@ -1,8 +1,10 @@
+import re
 import shutil
 
 import numpy as np
 
 from lsntp.archives.forecast import ForecastArchive
+from lsntp.forecasting import forecast
 from lsntp.names import Status
 from lsntp.report.history import collect_histories, damaged_versions, render_models
 from lsntp.training.champion import champion_path, promote
@@ -77,3 +79,14 @@ def test_the_champion_is_named_with_the_reason_and_damage_with_the_remedy(scored
     champion_path(domain).write_bytes(b"{")
     shown = Page(render_models(domain, histories, None, "")).text
     assert f"lsntp models promote {domain.domain} VERSION --force" in shown
+
+
+def test_the_champion_is_a_version_of_another_model_and_has_none_of_its_own(scored, tmp_path):
+    domain = own_copy(scored, tmp_path)
+    promote(domain, latest_version(Workspace.of(domain).models, "net").version, by="t", reason="r")
+    forecast(domain, models=["champion"], period=domain.split.test.period)
+    page = Page(render_models(domain, collect_histories(domain), None, "no scores"))
+    table = page.text[page.text.index("Stored versions") :]
+    champion, net = (re.search(rf"\b{name} .{{80}}", table)[0] for name in ("champion", "net"))
+    assert re.search(r"T\d\d:00Z \d+ – ", champion)
+    assert re.search(r"T\d\d:00Z 48 1 ", net)
