@@ -302,9 +302,9 @@ def test_a_lease_that_the_server_forgot_ends_no_work(
     monkeypatch.setattr(_leases, "_RENEWAL_FRACTION", 0.01)
     monkeypatch.setattr(_leases, "_RENEWAL_MAX_ATTEMPTS", 1)
     monkeypatch.setattr(logging.getLogger("prefect.concurrency"), "handlers", [caplog.handler])
-    before = set(folder.glob("*-*.json"))
+    limit = server.request("GET", f"/v2/concurrency_limits/{name}")["id"]
     with temporary_settings({PREFECT_API_URL: str(server.api.base_url)}), slots(name):
-        (lease,) = set(folder.glob("*-*.json")) - before
+        (lease,) = (one for one in folder.glob("*-*.json") if limit in one.read_text())
         lease.unlink()
         wait_for(lambda: "slots are no longer reserved" in caplog.text, "a renewal to fail", 60)
     server.request("PATCH", f"/v2/concurrency_limits/{name}", {"active_slots": 0})

@@ -124,7 +124,7 @@ def test_rejected_fields_and_absent_hours_are_counted(tmp_path):
     assert (report.written, report.quarantined, report.without_field) == (22, 1, 2)
 
 
-@pytest.mark.parametrize("newest_first", [False, True])
+@pytest.mark.parametrize("newest_first", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_what_cannot_be_used_is_counted_at_the_end_and_all_else_is_stored(
     tmp_path, monkeypatch, newest_first
 ):
