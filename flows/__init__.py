@@ -2,6 +2,7 @@
 
 import logging
 
-# A run's log tells what our own code is about, not its warnings alone; Prefect takes the lines of
-# the loggers it is told of (infra/prefect.yaml), and leaves their level to us.
-logging.getLogger("lsntp").setLevel(logging.INFO)
+# A run's log tells what lsntp does, not its warnings alone: Prefect takes the lines of the loggers
+# that it is told of (infra/prefect.yaml), and leaves their level to them.
+if logging.getLogger("lsntp").level == logging.NOTSET:
+    logging.getLogger("lsntp").setLevel(logging.INFO)

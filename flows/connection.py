@@ -14,8 +14,6 @@ from lsntp.errors import CredentialsError, DeploymentError
 from lsntp.secrets import shown
 
 REFUSALS = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
-PAGE = 200
-"""Of how many things a server tells at once."""
 
 _Thing = TypeVar("_Thing")
 
@@ -62,16 +60,16 @@ def connected() -> Iterator[SyncPrefectClient]:
 
 
 def every(read: Callable[..., list[_Thing]], **filters: Any) -> Iterator[_Thing]:
-    """All that a method of a client reads, page after page: one answer holds :data:`PAGE`.
+    """All that a method of a client reads, page after page of the length the server chooses.
 
     Args:
         read: such as ``client.read_deployments``.
         filters: its arguments, without limit, offset and order.
     """
     offset = 0
-    while page := read(**filters, sort="CREATED_DESC", limit=PAGE, offset=offset):
+    while page := read(**filters, sort="CREATED_DESC", offset=offset):
         yield from page
-        offset += PAGE
+        offset += len(page)
 
 
 def refusal(code: int) -> CredentialsError:

@@ -23,6 +23,6 @@ def with_coverage(domain: Domain, run: Callable[[], dict[str, Any]]) -> dict[str
         try:
             publish_coverage(domain)
         except LsntpError as error:
-            _logger.info("coverage of %s not published: %s", domain.domain, error)
+            _logger.warning("coverage of %s not published: %s", domain.domain, error)
         raise
     return {**outcome, "coverage": publish_coverage(domain)}

@@ -38,10 +38,10 @@ def configure(*, debug: bool) -> None:
     if not debug:
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
         os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL")
-    console = logging.StreamHandler()
-    console.setLevel(logging.INFO if debug else logging.WARNING)
-    for name in ("tasks", "lsntp"):
-        logging.getLogger(name).handlers = [console]
+        console = logging.StreamHandler()
+        console.setLevel(logging.WARNING)
+        for name in ("tasks", "lsntp"):
+            logging.getLogger(name).handlers = [console]
 
 
 def use_private_server(root: Path) -> None:

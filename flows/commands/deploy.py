@@ -46,7 +46,8 @@ def deploy(
 ) -> None:
     """Put a domain on a schedule: pools, limits, deployments, automations; rerun freely.
 
-    Says what it created, which fields it corrected, and what was so already. Ingest, reconcile,
+    Says what it created, which fields it corrected, what was so already, and what no file has,
+    with the command that deletes it. Ingest, reconcile,
     forecast and evaluate run in the pool cpu; retraining (weekly, on skill drift, and by hand)
     waits for a worker of the pool gpu. On a machine without a GPU say so once, with
     `--train-on cpu` or `retrain: {pool: cpu}` in the domain file, as the preset demo does.
@@ -91,7 +92,7 @@ def _conclude(changes: "list[Change]", domain: str) -> None:
         return
     _print(
         f"{drifted} of {len(changes)} differ, shown as the server has it -> as the files say; "
-        f"nothing was changed: lsntp deploy {domain}"
+        f"nothing was changed: lsntp deploy {domain}, which deletes nothing"
     )
     raise typer.Exit(DIFFERS)
 

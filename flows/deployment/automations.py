@@ -118,12 +118,13 @@ class Standing(_Named):
 
 
 def is_automation_of(automation: Automation, domain: str, deployments: Container[UUID]) -> bool:
-    """Whether it runs one of a domain's deployments, or bears our name and the domain's."""
+    """Whether it runs one of a domain's deployments, or is called as ours of the domain are."""
     runs = (one.deployment_id for one in automation.actions if isinstance(one, RunDeployment))
     if any(one in deployments for one in runs):
         return True
-    words = re.findall(r"[\w-]+", automation.name)
-    return TAG in words and domain in words
+    whose = re.escape(domain)
+    standing, trigger = rf"{TAG} .+ of {whose}(?![\w-])", rf"[a-z-]+/{whose} on "
+    return re.match(f"{standing}|{trigger}", automation.name) is not None
 
 
 @contextmanager

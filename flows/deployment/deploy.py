@@ -81,6 +81,8 @@ def _strays(client: SyncPrefectClient, plan: Plan, domain: str) -> Iterator[Chan
     tagged = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG, domain]))
     ids = set()
     for there in every(client.read_deployments, deployment_filter=tagged):
+        if there.name != domain:  # one of a domain that is called as our tag
+            continue
         ids.add(there.id)
         name = f"{client.read_flow(there.flow_id).name}/{there.name}"
         if name not in planned:

@@ -95,6 +95,8 @@ def _decimals(value: float, digits: int) -> str:
 
 
 def _short(interval: Interval) -> str:
+    if not math.isfinite(interval.estimate):
+        return "–"
     estimate = f"{interval.estimate:+.2f}"
     if not math.isfinite(interval.low):  # of too few days
         return estimate

@@ -166,7 +166,7 @@ def _now(histories: list[ModelHistory]) -> NumberTable:
                 _short(history.now, history.model) if history.now else "none",
                 format_time(history.uses[-1].last) if history.uses else "–",
                 str(history.uses[-1].count) if history.uses else "0",
-                str(len(history.versions) or "–"),  # the champion is one of another model
+                "–" if history.model == CHAMPION else str(len(history.versions)),
             ]
             for history in histories
         ],

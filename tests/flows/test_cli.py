@@ -192,3 +192,24 @@ def test_deploying_without_a_server_says_how_to_start_one(
     code = run_main(monkeypatch, "deploy", "demo")
     assert code == 12
     assert "prefect server start" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_a_warning_is_printed_once_and_what_is_no_warning_for_debugging_only(debug: bool) -> None:
+    lines = (
+        f"from flows import runtime; runtime.configure(debug={debug})",
+        "import logging; from prefect.logging.configuration import setup_logging; setup_logging()",
+        "logging.getLogger('lsntp.intake').warning('it rains')",
+        "logging.getLogger('lsntp.intake').info('it is wet')",
+    )
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)],
+        cwd=Path(__file__).resolve().parents[2],
+        env=kept,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said = done.stdout + done.stderr
+    assert (said.count("it rains"), said.count("it is wet")) == (1, debug)

@@ -133,6 +133,7 @@ def tamper(server: Server) -> None:
     for name, action in (
         ("train when it rains", to_run),
         ("lsntp alarms of steady, old", {"type": "do-nothing"}),
+        ("nowcast/steady on rain", {"type": "do-nothing"}),
         ("lsntp alarms of steady-north", {"type": "do-nothing"}),
         ("the neighbours' watch of steady", {"type": "do-nothing"}),
     ):
@@ -171,6 +172,7 @@ def test_every_kind_of_drift_is_found_and_mended(
         "former/steady": "prefect deployment delete former/steady",
         "train when it rains": f"{delete} {ids['train when it rains']}",
         "lsntp alarms of steady, old": f"{delete} {ids['lsntp alarms of steady, old']}",
+        "nowcast/steady on rain": f"{delete} {ids['nowcast/steady on rain']}",
     }
     assert {n: one.why for n, one in found.items() if one.outcome is Outcome.STRAY} == strays
 
@@ -357,10 +359,14 @@ def test_a_run_of_ours_whose_heartbeats_end_is_marked_crashed(server: Server) ->
         return run
 
     theirs = beats(begun("theirs"), "theirs")
+    suspended = beats(begun("lsntp"), "lsntp")
+    at_rest = {"type": "PAUSED", "name": "Suspended"}
+    server.post(f"/flow_runs/{suspended}/set_state", {"state": at_rest, "force": True})
     for run in (beats(begun("lsntp"), "lsntp"), begun("lsntp")):  # the second died too soon for one
         wait_for(lambda run=run: server.state(run)["type"] == "CRASHED", "the mark", 400)
         assert "No heartbeat" in server.state(run)["message"]
     assert server.state(theirs)["type"] == "RUNNING"
+    assert server.state(suspended)["type"] == "PAUSED"
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
+from contextvars import copy_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -185,7 +186,9 @@ class GfsUpstream:
         pool = ThreadPoolExecutor(self._config.connections, thread_name_prefix="gfs")
         try:
             rest = tickets[1:]
-            yield from zip(rest, pool.map(messages.look, rest), strict=True)
+            # A thread knows of no run, whose log its words belong to, unless it is given ours.
+            looks = [pool.submit(copy_context().run, messages.look, ticket) for ticket in rest]
+            yield from ((ticket, look.result()) for ticket, look in zip(rest, looks, strict=True))
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from torch._dynamo.utils import counters
 
 from lsntp.config import LsntpConfig, TrainingConfig
 from lsntp.models.registry import build_network
@@ -29,7 +30,7 @@ def _whole_float32(monkeypatch):
 
 
 def step_of(network, history, *, compiled=False):
-    """Forecast and gradients by name of one step, on the CPU, compiled or as written."""
+    """Forecast and gradients by name of one step, compiled or as written, brought to the CPU."""
     config = TrainingConfig(batch_size=len(history), compile=compiled)
     with compiled_layers(network, config):
         for _ in range(3 if compiled else 1):  # CUDA graphs are recorded by the second call
@@ -53,7 +54,10 @@ def test_a_step_on_a_gpu_is_that_of_the_cpu(configuration, graph, compiled):
     there = copy.deepcopy(here).to(DEVICE)
     history = torch.randn(4, 6, 1, 13, 19)
     expected, gradients = step_of(here, history)
+    torch._dynamo.reset()
+    counters.clear()
     found, on_gpu = step_of(there, history.to(DEVICE), compiled=compiled)
+    assert (counters["stats"]["unique_graphs"] > 0) == compiled
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     for name, gradient in gradients.items():
         scale = gradient.abs().max().clamp_min(1e-6)
