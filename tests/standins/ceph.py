@@ -10,8 +10,8 @@ import socket
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,18 +87,18 @@ class Ceph:
     def client(self, credentials: dict[str, str]) -> Any:
         return boto3.client("s3", endpoint_url=self.url, region_name="us-east-1", **credentials)
 
-    def await_answer(self) -> None:
-        """Before it answers, the pools that its administration needs may not be there."""
-        deadline = time.monotonic() + START_S
-        while True:
-            try:
-                httpx.get(self.url, timeout=10)
-            except httpx.TransportError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(0.5)
-            else:
-                return
+    def has_storage(self) -> bool:
+        """Whether there is where to write."""
+        with suppress(subprocess.CalledProcessError):
+            return bool(json.loads(self.ask("ceph", "osd", "stat", "-f", "json"))["num_up_osds"])
+        return False
+
+    def answers(self) -> bool:
+        """Before it does, the pools that its administration needs may not be there."""
+        with suppress(httpx.TransportError):
+            httpx.get(self.url, timeout=10)
+            return True
+        return False
 
 
 @contextmanager
@@ -122,18 +122,32 @@ def running_ceph(folder: Path) -> Iterator[Ceph]:
         osd = str(uuid.uuid4())
         ceph.ask("ceph", "--connect-timeout", "120", "osd", "new", osd)
         ceph.ask("ceph-osd", "--mkfs", "-i", "0", "--osd-uuid", osd)
-        stack.enter_context(_daemon(ceph, "ceph-osd", "-f", "-i", "0"))
-        stack.enter_context(_daemon(ceph, "radosgw", "-f", "-n", "client.rgw.a"))
-        ceph.await_answer()
+        _start(stack, ceph.has_storage, ceph, "ceph-osd", "-f", "-i", "0")
+        _start(stack, ceph.answers, ceph, "radosgw", "-f", "-n", "client.rgw.a")
         yield ceph
 
 
+def _start(
+    stack: ExitStack, is_ready: Callable[[], bool], ceph: Ceph, program: str, *options: str
+) -> None:
+    """Start a daemon, again if it ends: it may ask before the monitor has greeted it, and is then
+    told that it belongs to another cluster.
+    """
+    process = stack.enter_context(_daemon(ceph, program, *options))
+    deadline = time.monotonic() + START_S
+    while not is_ready():
+        assert time.monotonic() < deadline, f"{program} is not ready after {START_S} s"
+        if process.poll() is not None:
+            process = stack.enter_context(_daemon(ceph, program, *options))
+        time.sleep(0.5)
+
+
 @contextmanager
-def _daemon(ceph: Ceph, program: str, *options: str) -> Iterator[None]:
+def _daemon(ceph: Ceph, program: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
     command = [program, "-c", str(ceph.configuration), *options]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, **quiet) as process:  # type: ignore[call-overload]
         try:
-            yield
+            yield process
         finally:
             process.kill()
