@@ -17,6 +17,7 @@ DAY = 3  # steps: lead 4 lies beyond it
 SMALL = {"hidden": 4, "embedding": 3, "stem": 3, "width": 5, "context": 1, "stride": 2}
 SMALL |= {"gain": 1.0, "climatology": "level"}
 RECURRENT = {"recurrence": True, "nodes": 0}
+BOTH = pytest.mark.parametrize("parts", [{}, RECURRENT], ids=["nodes", "recurrence"])
 
 
 def build(**settings):
@@ -46,7 +47,7 @@ def shake(network):
 
 @pytest.mark.parametrize("shape", [(25, 53), (8, 12), (5, 7)])
 @pytest.mark.parametrize("stride", [1, 2, 4])
-@pytest.mark.parametrize("parts", [{}, RECURRENT], ids=["nodes", "recurrence"])
+@BOTH
 def test_it_maps_history_to_horizon_on_any_grid(shape, stride, parts):
     architecture = LsntpConfig.model_validate(
         {"configuration": "plus", **SMALL, **parts, "stride": stride}
@@ -55,9 +56,6 @@ def test_it_maps_history_to_horizon_on_any_grid(shape, stride, parts):
     given = (torch.zeros(2, T, 1, *shape), torch.zeros(2, T + K, 2, *shape), torch.zeros(2, *shape))
     assert network(*given).shape == (2, K, 1, *shape)
     assert network.node_shape == (-(-shape[0] // stride), -(-shape[1] // stride))
-
-
-BOTH = pytest.mark.parametrize("parts", [{}, RECURRENT], ids=["nodes", "recurrence"])
 
 
 @BOTH
