@@ -4,15 +4,18 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+import dask
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import psutil  # type: ignore[import-untyped]
 import xarray as xr
+from dask.system import CPU_COUNT
 from tqdm.dask import TqdmCallback
 
 from lsntp.archives.forecast import MODEL_VERSION
@@ -155,11 +158,22 @@ def _write_netcdf(dataset: xr.Dataset, path: Path) -> None:
     for name in (INIT_TIME, VALID_TIME):
         encoding[name] |= _CLOCK
     with decoding("the forecasts to export"), _netcdf_errors(path):
-        with TqdmCallback(desc="export", mininterval=1.0):
+        with _own_threads(), TqdmCallback(desc="export", mininterval=1.0):
             dataset.to_netcdf(path, engine="netcdf4", encoding=encoding)
         with xr.open_dataset(path, engine="netcdf4", chunks=None) as found:
             for block in track(_blocks(dataset), "verify", total=_block_count(dataset)):
                 _require(found.sel({INIT_TIME: block[INIT_TIME]}).equals(block), path)
+
+
+@contextmanager
+def _own_threads() -> Iterator[None]:
+    """Dask's threads, none of which is left at work.
+
+    When one block fails, Dask's own threads go on with theirs, and xarray opens the file again to
+    write them: it came back after it had been removed.
+    """
+    with ThreadPoolExecutor(CPU_COUNT) as pool, dask.config.set(pool=pool):
+        yield
 
 
 @contextmanager

@@ -72,6 +72,7 @@ class Row:
         name: in the table.
         base: network of the domain file that it is a change of.
         change: of its architecture.
+        recipe: change of how it is trained.
         target: what it forecasts.
         is_main: done before all others, every seed of it.
     """
@@ -79,6 +80,7 @@ class Row:
     name: str
     base: str
     change: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    recipe: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     target: str = "absolute"
     is_main: bool = False
 
@@ -98,6 +100,9 @@ class Case:
     minutes: float
     epochs: int
     rows: tuple[Row, ...]
+
+
+MAIN = (Row("plus", PLUS, is_main=True), Row("ConvNet", CONVNET, is_main=True))
 
 
 def _rows(matched: int, *, yesterday: bool) -> tuple[Row, ...]:
@@ -122,17 +127,24 @@ def _rows(matched: int, *, yesterday: bool) -> tuple[Row, ...]:
         "without dropout": {"dropout": 0.0},
         "with the calendar": {"calendar": True},
     }
+    trained: dict[str, dict[str, Any]] = {
+        "without moving average": {"ema": None},
+        "without lead weights": {"lead_decay": 0.0},
+        "without warm-up": {"warmup": 0.0},
+        "without clipping": {"gradient_clip": None},
+        "without weight decay": {"weight_decay": 0.0},
+    }
     if yesterday:  # this domain's plus has neither static fields nor forcings
         changed = {"without yesterday": {"yesterday": False}, **changed}
         changed["with forcings"] = {"forcings": True}
         for name in ("without static fields", "without forcings", "with the calendar"):
             del changed[name]
     return (
-        Row("plus", PLUS, is_main=True),
-        Row("ConvNet", CONVNET, is_main=True),
+        *MAIN,
         *published,
         Row("ConvNet as large as plus", CONVNET, {"width": matched}),
         *(Row(f"plus {name}", PLUS, change) for name, change in changed.items()),
+        *(Row(f"plus {name}", PLUS, recipe=change) for name, change in trained.items()),
     )
 
 
@@ -195,7 +207,8 @@ class Bench:
             architecture = {"name": "lsntp"}
         recipe = self.domain.networks[PLUS].training
         most = self.case.epochs
-        recipe = recipe.model_copy(update={"seed": seed, "epochs": most, "patience": most})
+        given = {"seed": seed, "epochs": most, "patience": most, **row.recipe}
+        recipe = recipe.model_copy(update=given)
         return NetworkConfig.model_validate(
             {
                 "architecture": {**architecture, **row.change},
@@ -261,7 +274,11 @@ class Bench:
         }
 
     def pace(self, row: Row) -> float:
-        """CPU minutes an epoch: the second of two tenths of one, times ten; measured once a row."""
+        """CPU minutes an epoch: the second of two tenths of one, times ten; measured once a row.
+
+        One that only is trained otherwise has the pace, and so the epochs, of ``plus``.
+        """
+        row = MAIN[0] if row.recipe else row
         path = self.out / PACE
         paces = json.loads(path.read_text("utf-8")) if path.exists() else {}
         name = f"{self.case.domain}: {row.name}"

@@ -251,7 +251,7 @@ def test_new_analyses_are_forecast_and_scored_and_a_retraining_takes_parameters(
     retraining = server.trigger("train/america", {"models": ["ridge"], "force": True})
     server.complete(server.started_by_event("evaluate/america"))
     server.complete(retraining)
-    assert "No skill of the champion yet" in worker.log.read_text()  # of lsntp, at level INFO
+    assert "crowned by gate" in worker.log.read_text()  # what lsntp says at level INFO
 
     workspace = Workspace.of(america.domain())
     oracle = america.domain(america.oracle)

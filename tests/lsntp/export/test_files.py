@@ -6,19 +6,24 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from xarray.backends.netCDF4_ import NetCDF4ArrayWrapper
 
 from lsntp.config import Domain
 from lsntp.errors import ArchiveError, ConfigError, StorageError
 from lsntp.export import files
 from lsntp.export.files import write_csv, write_file
 from lsntp.export.selection import Selection, parse_initial, select_forecasts
+from lsntp.grid import Fields
 from lsntp.workspace import Workspace
 from tests.exported import INITS, VERSION, values
 
@@ -164,6 +169,35 @@ def test_a_damaged_forecast_is_refused_and_no_file_is_left(
         write_file(select_forecasts(domain, initial=EVERY), tmp_path / name, force=True)
     assert (tmp_path / name).read_text() == "before"
     assert [file.name for file in tmp_path.glob(".*")] == []
+
+
+def test_a_block_being_written_when_another_fails_leaves_no_file(
+    domain: Domain, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by a run in which a thread opened the file again after it had been removed."""
+    is_writing = threading.Event()
+    write = NetCDF4ArrayWrapper.__setitem__
+
+    def write_late(self: NetCDF4ArrayWrapper, key: Any, value: Any) -> None:
+        is_writing.set()
+        time.sleep(0.5)
+        write(self, key, value)
+
+    def fault(block: Fields, block_info: dict[int, dict[str, Any]]) -> Fields:
+        if block_info[0]["chunk-location"][0] == 0:
+            assert is_writing.wait(30)
+            raise ArchiveError("found damage")
+        return block
+
+    monkeypatch.setattr(NetCDF4ArrayWrapper, "__setitem__", write_late)
+    chosen = select_forecasts(domain, initial=EVERY)
+    t2m = chosen.dataset["t2m"]
+    faulty = t2m.copy(data=t2m.data.map_blocks(fault, dtype=t2m.dtype))
+    faulty_one = Selection(chosen.dataset.assign(t2m=faulty), chosen.model, chosen.where)
+    with pytest.raises(ArchiveError, match="found damage"):
+        write_file(faulty_one, tmp_path / "out.nc")
+    time.sleep(1)
+    assert list(tmp_path.glob("*.nc*")) + list(tmp_path.glob(".*")) == []
 
 
 FULL = """
