@@ -1,8 +1,10 @@
 """What must exist on a Prefect server before a command runs a flow, created idempotently."""
 
-from prefect.settings import PREFECT_HOME
+from prefect.context import refresh_global_settings_context
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 
-from flows.connection import connected, is_embedded
+from flows import embedded
+from flows.connection import connected
 from flows.deployment.limits import Limit
 from flows.runtime import require_room
 from lsntp.config import Domain
@@ -17,11 +19,10 @@ def ensure_limits(domain: Domain) -> None:
         DeploymentError: if the server cannot be reached.
         StorageError: if an embedded server's database cannot be written.
     """
-    if is_embedded():
-        from flows.embedded import EmbeddedServer
-
+    if not PREFECT_API_URL.value():
         require_room(PREFECT_HOME.value())
-        EmbeddedServer()
+        embedded.start()
+        refresh_global_settings_context()
     with connected() as client:
         for limit in map(Limit, slot_names(domain)):
             if limit.found(client) is None:

@@ -9,6 +9,8 @@ import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 
+import tasks.embedded
+from flows import embedded
 from flows.runtime import require_room
 from lsntp.errors import CredentialsError, DeploymentError
 from lsntp.secrets import shown
@@ -19,13 +21,13 @@ _Thing = TypeVar("_Thing")
 
 
 def is_embedded() -> bool:
-    """Whether no server is chosen, so that Prefect starts one for this process."""
-    return not PREFECT_API_URL.value()
+    """Whether no server is chosen, so that this process starts, or has, one of its own."""
+    return tasks.embedded.is_embedded(PREFECT_API_URL.value())
 
 
 def address() -> str:
     """Where the server is, without what a URL may hold of secrets."""
-    return shown(PREFECT_API_URL.value() or "the embedded address")
+    return "the embedded address" if is_embedded() else shown(PREFECT_API_URL.value())
 
 
 @contextmanager
@@ -38,6 +40,7 @@ def connected() -> Iterator[SyncPrefectClient]:
         StorageError: if an embedded server's database cannot be written.
     """
     try:
+        embedded.wait_until_it_answers()
         with get_client(sync_client=True) as client:
             client.api_version()
             yield client

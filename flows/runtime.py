@@ -6,10 +6,12 @@ import os
 import tempfile
 from pathlib import Path
 
+from flows import embedded
 from lsntp.archives.staging import storage_errors
 from lsntp.config import Domain
 from lsntp.errors import LsntpError, StorageError
 from lsntp.workspace import Workspace
+from tasks.embedded import is_embedded
 
 QUIET = {
     "DO_NOT_TRACK": "1",
@@ -51,11 +53,10 @@ def use_private_server(root: Path) -> None:
         StorageError: if nothing can be written below ``root``.
     """
     home = root / "work" / "prefect"
-    with storage_errors(str(home)):
-        home.mkdir(parents=True, exist_ok=True)
-    os.environ.pop("PREFECT_API_URL", None)
+    require_room(home)
     os.environ["PREFECT_HOME"] = str(home)
     os.environ["PREFECT_PROFILES_PATH"] = str(home / "profiles.toml")
+    embedded.start()
 
 
 def ensure_limits(domain: Domain) -> None:
@@ -98,7 +99,7 @@ def known_cause(error: BaseException) -> LsntpError | None:
         link = link.__cause__ or link.__context__
     home = os.environ.get("PREFECT_HOME")
     is_schedulers = type(error).__module__.partition(".")[0] in ("prefect", "httpx")
-    if is_schedulers and home and "PREFECT_API_URL" not in os.environ:
+    if is_schedulers and home and is_embedded(os.environ.get("PREFECT_API_URL")):
         try:
             require_room(Path(home))
         except StorageError as refusal:

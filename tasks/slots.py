@@ -16,6 +16,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 
 from lsntp.config import Domain
 from lsntp.errors import ArchiveBusyError, DeploymentError
+from tasks.embedded import is_embedded
 
 LEASE_S = 60.0
 """After so long a server takes a slot back from a killed run: the shortest time it knows."""
@@ -58,7 +59,7 @@ def slots(*names: str) -> Iterator[None]:
         DeploymentError: if a limit does not exist (not ``strict``, Prefect would not limit at all).
     """
     with ExitStack() as held:
-        if not PREFECT_API_URL.value():
+        if is_embedded(PREFECT_API_URL.value()):
             held.enter_context(_sole_holder(names))
         try:
             held.enter_context(
@@ -101,7 +102,8 @@ def turns(*names: str) -> Callable[[], AbstractContextManager[None]]:
     def turn() -> Iterator[None]:
         nonlocal since
         if time.monotonic() - since >= TURN_S:
-            time.sleep(STEP_ASIDE_S if PREFECT_API_URL.value() else STEP_ASIDE_EMBEDDED_S)
+            is_alone = is_embedded(PREFECT_API_URL.value())
+            time.sleep(STEP_ASIDE_EMBEDDED_S if is_alone else STEP_ASIDE_S)
             since = time.monotonic()
         with slots(*names):
             yield

@@ -78,10 +78,12 @@ def test_the_commands_bring_gfs_from_the_bucket_to_the_skill_table(
     ranked = [row.split()[0] for row in rows if row.startswith(("gfs", "persistence"))]
     # By hand, as the season's errors are made: 1.80 K, 3.61 K, and a diurnal wave of 5 K.
     assert ranked[:3] == ["gfs-bias-corrected", "gfs", "persistence"]
-    analysis = xr.open_zarr(tmp_path / "root" / "analysis" / "season.zarr")
+    analysis = xr.open_zarr(tmp_path / "root" / "analysis" / "season.zarr", chunks=None)
     assert int((analysis.status == 2).sum()) == COUNT
     for model in ("persistence", "gfs", "gfs-bias-corrected"):
-        with xr.open_zarr(tmp_path / "root" / "forecasts" / "season" / f"{model}.zarr") as data:
+        with xr.open_zarr(
+            tmp_path / "root" / "forecasts" / "season" / f"{model}.zarr", chunks=None
+        ) as data:
             assert int((data.written_leads == 2).sum()) >= 16
 
 

@@ -135,7 +135,7 @@ def span(start: str, end: str) -> Period:
 
 def seen(domain: Domain) -> dict[str, bytes]:
     """All that a plain reader sees of the analyses, but when they were stored."""
-    with xr.open_zarr(Workspace.of(domain).analysis) as opened:
+    with xr.open_zarr(Workspace.of(domain).analysis, chunks=None) as opened:
         names = [name for name in opened.variables if name != "ingested_at"]
         return {str(name): opened[name].to_numpy().tobytes() for name in names}
 
@@ -199,6 +199,6 @@ def test_rolling_back_returns_to_the_champion_before_and_forecasts_with_it(domai
     assert now is not None
     assert now.version == first.version
     assert now.reason == "too warm at night since Monday"
-    with xr.open_zarr(Workspace.of(domain).forecast(CHAMPION)) as forecasts:
+    with xr.open_zarr(Workspace.of(domain).forecast(CHAMPION), chunks=None) as forecasts:
         (made_by,) = set(forecasts.model_version.to_numpy()[forecasts.written_leads > 0])
     assert made_by == first.version

@@ -73,7 +73,10 @@ def ticks(cadence: np.timedelta64) -> list[Instant]:
     return list(times[near])
 
 
-@pytest.fixture(scope="module", params=[12, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(cadence, marks=pytest.mark.slow) for cadence in (12, 1)],
+)
 def cadence_h(request: pytest.FixtureRequest) -> int:
     return int(request.param)
 
@@ -104,7 +107,7 @@ def at_once(tmp_path_factory: pytest.TempPathFactory, cadence_h: int) -> Domain:
 
 def read(path: Path) -> xr.Dataset:
     """An archive without what the clock decides."""
-    with xr.open_zarr(path) as dataset:
+    with xr.open_zarr(path, chunks=None) as dataset:
         return dataset.drop_vars(["ingested_at", "model_version"], errors="ignore").load()
 
 

@@ -119,7 +119,7 @@ def test_a_writer_with_the_least_privilege_publishes_and_a_reader_reads(become):
     archive.publish(frames(np.arange(20, 60)))
     assert verify_archive(archive.path, "analysis").findings == ()
     become("lsntp-reader")
-    with xr.open_zarr(str(archive.path)) as dataset:
+    with xr.open_zarr(str(archive.path), chunks=None) as dataset:
         assert dataset.t2m[:, 0, 0].values.tolist() == [250.0 + slot for slot in range(60)]
     assert AnalysisArchive.open(archive.path).status.tolist() == [Status.FINAL] * 60
 

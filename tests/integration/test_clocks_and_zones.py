@@ -80,7 +80,7 @@ def run_all(root: Path) -> dict[str, xr.Dataset]:
 
 
 def read(path: Path) -> xr.Dataset:
-    with xr.open_zarr(path) as dataset:
+    with xr.open_zarr(path, chunks=None) as dataset:
         return dataset.drop_attrs().load()
 
 

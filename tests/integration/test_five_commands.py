@@ -106,6 +106,6 @@ def test_they_lead_to_a_forecast_from_the_present_hour(server: Server, folder: P
 
 def newest_init_time(archive: Path) -> dt.datetime:
     """Of what is written, as plain xarray reads it."""
-    with xr.open_zarr(archive) as forecast:
+    with xr.open_zarr(archive, chunks=None) as forecast:
         written = forecast["init_time"].values[forecast["written_leads"].values > 0]
     return dt.datetime.fromisoformat(str(written[-1])[:19]).replace(tzinfo=dt.UTC)

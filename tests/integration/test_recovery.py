@@ -209,7 +209,7 @@ def killed(server: Server, upstream: Runs, worker: Service) -> tuple[str, str]:
 
 def read(path: Path) -> xr.Dataset:
     """An archive without what the clock decides."""
-    with xr.open_zarr(path) as dataset:
+    with xr.open_zarr(path, chunks=None) as dataset:
         return dataset.drop_vars("ingested_at", errors="ignore").drop_attrs().load()
 
 

@@ -320,7 +320,7 @@ def story(system: System) -> Story:
 
 def read(place: Place) -> xr.Dataset:
     """An archive, as plain xarray opens it, without what the clock decides."""
-    with xr.open_zarr(str(place)) as dataset:
+    with xr.open_zarr(str(place), chunks=None) as dataset:
         return dataset.drop_vars("ingested_at", errors="ignore").drop_attrs().load()
 
 

@@ -216,7 +216,7 @@ def archives(root: Path) -> dict[str, xr.Dataset]:
     """Every archive a reader finds, read whole."""
     found = {}
     for path in sorted(root.glob("*/**/*.zarr")):
-        with xr.open_zarr(path) as dataset:
+        with xr.open_zarr(path, chunks=None) as dataset:
             found[str(path.relative_to(root))] = dataset.load()
     return found
 

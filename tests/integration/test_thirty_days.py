@@ -149,7 +149,7 @@ def undisturbed(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Domain:
 
 def read(domain: Domain) -> xr.Dataset:
     """The archive without what the clock decides."""
-    with xr.open_zarr(Workspace.of(domain).analysis) as dataset:
+    with xr.open_zarr(Workspace.of(domain).analysis, chunks=None) as dataset:
         return dataset.drop_vars("ingested_at").load()
 
 

@@ -336,7 +336,14 @@ def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("name", TABLE)
+ALIKE = {f"era5/era5_t2m_u10_v10_3h_gulf_{year}.nc" for year in (2003, 2004)}
+"""Files like another one of the table in all but the year."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if name in ALIKE else []) for name in TABLE],
+)
 def test_a_real_file_is_ingested_or_refused_for_its_reason(
     name: str, shared_data: Path, tmp_path: Path
 ) -> None:

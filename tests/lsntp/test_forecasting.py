@@ -52,7 +52,7 @@ def test_every_initial_time_with_a_complete_history_is_forecast(trained):
 def test_anyone_can_open_the_archive(trained):
     forecast(trained, models=["persistence"], period=Period.parse("2021-01-14", "2021-01-15"))
     analysis = AnalysisArchive.open(Workspace.of(trained).analysis)
-    with xr.open_zarr(Workspace.of(trained).forecast("persistence")) as dataset:
+    with xr.open_zarr(Workspace.of(trained).forecast("persistence"), chunks=None) as dataset:
         chosen = dataset.t2m.sel(init_time="2021-01-14T06", lead_time=np.timedelta64(2, "h"))
         np.testing.assert_array_equal(
             chosen, analysis.read(np.array(["2021-01-14T06"], "datetime64[ns]"))[0]
@@ -243,7 +243,7 @@ def test_the_champion_has_the_archive_that_users_read(trained):
     np.testing.assert_array_equal(written, ridge.written())
     np.testing.assert_array_equal(champion.read(written), ridge.read(written))
     assert set(champion.model_versions(written)) == {version}
-    with xr.open_zarr(Workspace.of(trained).forecast("champion")) as dataset:
+    with xr.open_zarr(Workspace.of(trained).forecast("champion"), chunks=None) as dataset:
         assert dataset.attrs["model"] == "champion"
 
 

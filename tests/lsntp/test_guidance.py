@@ -170,7 +170,7 @@ def test_a_second_run_asks_for_nothing_and_writes_nothing(forecasted: Domain, fi
 
 
 def test_a_plain_reader_sees_where_forecasts_come_from(forecasted: Domain) -> None:
-    with xr.open_zarr(Workspace.of(forecasted).forecast("gfs")) as data:
+    with xr.open_zarr(Workspace.of(forecasted).forecast("gfs"), chunks=None) as data:
         assert data.attrs["model"] == "gfs"
         assert str(data.model_version.values[0]).startswith("gfs-")
         assert data.t2m.attrs["units"] == "K"

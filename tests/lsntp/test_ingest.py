@@ -36,7 +36,7 @@ def test_a_day_of_files_becomes_a_day_of_fields_on_the_domains_grid(tmp_path):
 
     assert (report.expected, report.written, report.already, report.absent) == (24, 24, 0, 0)
     assert not report.did_nothing
-    with xr.open_zarr(Workspace.of(domain).analysis) as archive:
+    with xr.open_zarr(Workspace.of(domain).analysis, chunks=None) as archive:
         assert archive["t2m"].shape == (24, 9, 7)
         assert set(archive["status"].values) == {Status.FINAL}
         # 50 N 4 W: 25 / 50 / 25 % of the neighbours east and west; the rows nearly so.

@@ -53,7 +53,7 @@ def test_plain_xarray_opens_it_decoded_and_without_a_warning(archive, inits):
     publish(archive, inits(1, 2), forecasts(2), status=Status.PRELIMINARY)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        dataset = xr.open_zarr(archive.path).load()
+        dataset = xr.open_zarr(archive.path, chunks=None).load()
     assert dataset["t2m"].dims == ("init_time", "lead_time", "latitude", "longitude")
     assert dataset["lead_time"].values.tolist() == LEADS.tolist()
     assert dataset["init_time"].values.tolist() == inits(0, 1, 2).tolist()
@@ -170,12 +170,12 @@ def spread_out(values):
 def test_quantiles_lie_beside_the_forecast_and_change_nothing_for_who_reads_t2m(archive, inits):
     values = forecasts(4)
     publish(archive, inits(0, 1), values[:2])
-    before = xr.open_zarr(archive.path).load()
+    before = xr.open_zarr(archive.path, chunks=None).load()
     assert not archive.has_quantiles
     publish(archive, inits(2, 4), values[2:], "net-1", quantiles=spread_out(values[2:]))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        after = xr.open_zarr(archive.path).load()
+        after = xr.open_zarr(archive.path, chunks=None).load()
     new = ["t2m_quantile", "quantile", "written_quantiles"]
     xr.testing.assert_identical(after.drop_vars(new).isel(init_time=slice(2)), before)
     assert after["t2m"].dims == before["t2m"].dims
@@ -242,7 +242,7 @@ def test_a_killed_publish_never_claims_quantiles_that_are_not_there(
                 publish(archive, inits(1), values[1:], quantiles=spread_out(values[1:]))
         else:
             publish(archive, inits(1), values[1:], quantiles=spread_out(values[1:]))
-    found = xr.open_zarr(archive.path).load()
+    found = xr.open_zarr(archive.path, chunks=None).load()
     np.testing.assert_array_equal(found["t2m"].values[0], values[0])
     assert ("t2m_quantile" in found) == (killed_at == 5)
     publish(archive, inits(1), values[1:], quantiles=spread_out(values[1:]))

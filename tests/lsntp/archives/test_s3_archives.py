@@ -355,6 +355,6 @@ def test_a_damaged_object_is_found(archive_bucket, place, lab, before):
 def test_anyone_reads_an_archive_with_plain_xarray(archive_bucket, place, lab, before):
     reset(archive_bucket, before)
     options = {"endpoint_url": archive_bucket.url, "key": "reader", "secret": "any"}
-    with xr.open_zarr(str(place), storage_options=options) as dataset:
+    with xr.open_zarr(str(place), storage_options=options, chunks=None) as dataset:
         assert dataset.sizes["time"] == 32
         assert np.array_equal(dataset.t2m[4].values, lab.truth([4], Status.FINAL)[0])

@@ -47,7 +47,7 @@ def sure(_sure_root, make_domain, tmp_path):
 
 
 def opened(domain, model):
-    return xr.open_zarr(Workspace.of(domain).forecast(model)).sel(
+    return xr.open_zarr(Workspace.of(domain).forecast(model), chunks=None).sel(
         init_time=slice("2021-01-12T12", "2021-01-13T23")
     )
 
@@ -68,7 +68,7 @@ def test_the_version_gives_the_same_quantiles_again(sure):
     init_times = open_analysis(sure).times[290:293]
     history = read_fields(open_analysis(sure), init_times, forecaster.offsets)
     t2m, quantiles = forecaster.forecast_with_quantiles(history, init_times)
-    stored = xr.open_zarr(Workspace.of(sure).forecast("net")).sel(init_time=init_times)
+    stored = xr.open_zarr(Workspace.of(sure).forecast("net"), chunks=None).sel(init_time=init_times)
     np.testing.assert_allclose(stored["t2m"], t2m, rtol=1e-6)
     np.testing.assert_allclose(stored["t2m_quantile"], quantiles, rtol=1e-6)
 
@@ -120,7 +120,7 @@ def test_the_crps_of_a_baseline_is_its_mae(sure):
 
 def test_scoring_again_does_nothing_and_scoring_in_parts_gives_the_same(sure):
     assert evaluate(sure).did_nothing
-    stored = xr.open_zarr(Workspace.of(sure).evaluation).load()
+    stored = xr.open_zarr(Workspace.of(sure).evaluation, chunks=None).load()
     shutil.rmtree(Workspace.of(sure).evaluation)
     shutil.rmtree(Workspace.of(sure).forecast("net"))
     half = Period(TEST.start, parse_time("2021-01-13"))
@@ -129,7 +129,9 @@ def test_scoring_again_does_nothing_and_scoring_in_parts_gives_the_same(sure):
     forecast_models(sure, models=["net"], period=TEST)
     evaluate(sure, models=["net"])
     evaluate(sure)
-    again = xr.open_zarr(Workspace.of(sure).evaluation).sel(model=stored["model"]).load()
+    again = (
+        xr.open_zarr(Workspace.of(sure).evaluation, chunks=None).sel(model=stored["model"]).load()
+    )
     for name in ENSEMBLE_SUMS:
         np.testing.assert_allclose(again[name], stored[name], rtol=1e-9, err_msg=name)
 

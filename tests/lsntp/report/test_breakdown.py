@@ -15,10 +15,10 @@ MONTHS = np.array(["2019-01", "2019-02", "2019-03"], "datetime64[ns]")
 def errors_of(domain, model, init_times):
     """Forecast minus analysis (n, K, H, W) and valid times (n, K), read as any user would."""
     workspace = Workspace.of(domain)
-    with xr.open_zarr(workspace.forecast(model)) as forecasts:
+    with xr.open_zarr(workspace.forecast(model), chunks=None) as forecasts:
         fields = forecasts["t2m"].sel(init_time=init_times).values
         valid = init_times[:, None] + forecasts["lead_time"].values
-    with xr.open_zarr(workspace.analysis) as analyses:
+    with xr.open_zarr(workspace.analysis, chunks=None) as analyses:
         truth = analyses["t2m"].sel(time=valid.ravel()).values.reshape(fields.shape)
     return fields.astype(np.float64) - truth, valid
 

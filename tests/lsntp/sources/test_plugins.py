@@ -105,7 +105,7 @@ def test_the_readmes_example_is_ingested_as_an_installed_distribution(tmp_path: 
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["24", "0"]
-    archive = xr.open_zarr(tmp_path / "root/analysis/own.zarr").compute()
+    archive = xr.open_zarr(tmp_path / "root/analysis/own.zarr", chunks=None).compute()
     assert archive.attrs["source"] == "own-model"
     assert (archive.status == Status.FINAL).all()
     field = archive.t2m.sel(time=TIMES[6])

@@ -89,7 +89,7 @@ def cds(
 
 def made(domain: Domain) -> xr.Dataset:
     assert make_static(domain, clock=lambda: NOW) is not None
-    return xr.open_zarr(Workspace.of(domain).static).compute()
+    return xr.open_zarr(Workspace.of(domain).static, chunks=None).compute()
 
 
 def test_one_small_request_brings_both_fields(

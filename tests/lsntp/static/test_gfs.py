@@ -69,7 +69,7 @@ def domain(domain_of: Callable[..., Domain], bucket: S3) -> Domain:
 
 def made(domain: Domain, now: Instant = NOW) -> xr.Dataset:
     assert make_static(domain, clock=lambda: now) is not None
-    return xr.open_zarr(Workspace.of(domain).static).compute()
+    return xr.open_zarr(Workspace.of(domain).static, chunks=None).compute()
 
 
 def test_two_byte_ranges_of_yesterdays_analysis_are_the_fields(

@@ -33,7 +33,7 @@ def band(south: float, north: float) -> float:
 
 def made(domain: Domain) -> xr.Dataset:
     assert make_static(domain, clock=lambda: NOW) is not None
-    return xr.open_zarr(Workspace.of(domain).static).compute()
+    return xr.open_zarr(Workspace.of(domain).static, chunks=None).compute()
 
 
 def test_cells_hold_the_mean_over_their_area_by_hand(domain_of: Make, write_field: Make) -> None:
@@ -356,7 +356,7 @@ def test_in_a_bucket_they_are_those_of_a_disk(
     on_disk = made(domain_of(z, land))
     domain = domain_of(z, land, root=f"s3://{archive_bucket.bucket}/root")
     assert make_static(domain, clock=lambda: NOW) is not None
-    with xr.open_zarr(str(Workspace.of(domain).static)) as stored:
+    with xr.open_zarr(str(Workspace.of(domain).static), chunks=None) as stored:
         found = stored.load()
     assert found.attrs.pop("lsntp_configuration") != on_disk.attrs.pop("lsntp_configuration")
     xr.testing.assert_identical(found, on_disk)

@@ -20,7 +20,7 @@ def test_plain_xarray_reads_normalised_fields_back_to_kelvin(domain, make_archiv
     analysis = make_archive().lose(50)
     analysis.status[51] = Status.PRELIMINARY
     built = build_training_archive(domain, analysis, folder, "standard")
-    with xr.open_zarr(built.path) as dataset:
+    with xr.open_zarr(built.path, chunks=None) as dataset:
         assert dataset.x.dims == ("time", "channel", "latitude", "longitude")
         assert dataset.x.dtype == np.float32
         assert dataset.channel.values.tolist() == ["t2m"]
@@ -51,7 +51,9 @@ def test_chunks_are_days_and_shards_are_months(make_domain, make_archive, folder
         validation=("2021-03-12", "2021-04-01"),
         test=("2021-04-01", "2021-04-11"),
     )
-    with xr.open_zarr(build_training_archive(domain, analysis, folder, "standard").path) as hourly:
+    with xr.open_zarr(
+        build_training_archive(domain, analysis, folder, "standard").path, chunks=None
+    ) as hourly:
         assert hourly.x.encoding["chunks"][0] == 24
         assert hourly.x.encoding["shards"][0] == 720
         np.testing.assert_allclose(
@@ -63,7 +65,7 @@ def test_chunks_are_days_and_shards_are_months(make_domain, make_archive, folder
 def test_six_hourly_chunks_hold_a_month(make_domain, make_archive, folder):
     analysis = make_archive(4 * 20, cadence_h=6)
     built = build_training_archive(make_domain(cadence_h=6), analysis, folder, "standard")
-    with xr.open_zarr(built.path) as dataset:
+    with xr.open_zarr(built.path, chunks=None) as dataset:
         assert (dataset.x.encoding["chunks"][0], dataset.x.encoding["shards"][0]) == (120, 120)
 
 

@@ -85,7 +85,10 @@ def test_a_backfill_leaves_the_archive_that_ticks_do(
     report = backfill(filled, period=period, newest_first=True, clock=lambda: now)
     assert report.written == 11
     ticked, whole = (
-        xr.open_zarr(Workspace.of(one).analysis).drop_vars("ingested_at").drop_attrs().load()
+        xr.open_zarr(Workspace.of(one).analysis, chunks=None)
+        .drop_vars("ingested_at")
+        .drop_attrs()
+        .load()
         for one in (domain, filled)
     )
     xr.testing.assert_identical(whole, ticked)

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from lsntp.config import Domain
 from lsntp.ingest import ingest
 from lsntp.times import Period, parse_time
@@ -37,6 +39,7 @@ def contents(domain: Domain) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_the_command_line_ingests_from_a_host_what_it_does_from_the_same_files(
     host: FileHost, years: dict[int, bytes], domain_of: Callable[..., Domain], tmp_path: Path
 ) -> None:
