@@ -71,6 +71,7 @@ class EmbeddedServer:
                     raise RuntimeError(
                         f"its process ended with code {code} at each of {MAX_STARTS} starts"
                     )
+                self._close_pipe()
                 self._process = self._start()
             if time.monotonic() > deadline:
                 raise RuntimeError(f"no answer within {timeout_s:g} s")
@@ -89,12 +90,18 @@ class EmbeddedServer:
 
     def stop(self) -> None:
         """End the server and wait for it."""
+        self._socket.close()
         self._process.terminate()
         try:
             self._process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        self._close_pipe()
+
+    def _close_pipe(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
 
 
 _started: list[EmbeddedServer] = []
