@@ -72,17 +72,17 @@ class Row:
         name: in the table.
         base: network of the domain file that it is a change of.
         change: of its architecture.
-        recipe: change of how it is trained.
         target: what it forecasts.
         is_main: done before all others, every seed of it.
+        recipe: change of how it is trained.
     """
 
     name: str
     base: str
     change: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    recipe: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     target: str = "absolute"
     is_main: bool = False
+    recipe: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)

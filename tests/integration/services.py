@@ -277,6 +277,13 @@ class Server:
 
         return str(wait_for(found, f"an event to start {name}")[-1])
 
+    def forget_started_by_event(self, *names: str) -> None:
+        """Delete what automations have made and no worker has begun, lest it be worked off."""
+        for name in names:
+            for run in self.runs(name, "SCHEDULED"):
+                if not run["auto_scheduled"]:
+                    self.request("DELETE", f"/flow_runs/{run['id']}")
+
     def hurry(self, automation: dict[str, Any], within_s: float) -> dict[str, Any]:
         """Let an automation wait so long only; what to PUT to let it be as it was."""
         names = ("name", "description", "enabled", "trigger", "actions")

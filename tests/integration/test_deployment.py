@@ -273,6 +273,7 @@ def test_an_automation_waits_for_its_block_and_is_made_once_it_is_there(
 def worker(
     server: Server, deployed: list[Change], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Service]:
+    server.forget_started_by_event("train/steady", "forecast/steady")
     with worker_of(server.environment, tmp_path_factory.mktemp("worker")) as worker:
         yield worker
 
