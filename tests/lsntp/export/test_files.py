@@ -180,7 +180,7 @@ def test_a_block_being_written_when_another_fails_leaves_no_file(
 
     def write_late(self: NetCDF4ArrayWrapper, key: Any, value: Any) -> None:
         is_writing.set()
-        time.sleep(0.5)
+        time.sleep(0.2)
         write(self, key, value)
 
     def fault(block: Fields, block_info: dict[int, dict[str, Any]]) -> Fields:

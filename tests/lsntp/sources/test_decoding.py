@@ -278,7 +278,7 @@ def test_a_file_that_takes_too_much_memory_is_named_and_the_next_one_is_read(
 @pytest.mark.usefixtures("failing")
 @pytest.mark.parametrize(
     ("word", "waiting", "match"),
-    [(b"loop", 1000.0, "more computing time"), (b"sleep", 5.0, "no end after 5 s")],
+    [(b"loop", 1000.0, "more computing time"), (b"sleep", 2.0, "no end after 2 s")],
 )
 def test_a_file_that_holds_the_decoder_up_is_named_and_the_next_one_is_read(
     word: bytes,
