@@ -86,8 +86,10 @@ def test_prefects_pages_show_what_we_publish(
         return str(browser.run("document.body.innerText"))
 
     def is_at_rest() -> bool:
-        running = "document.getAnimations().every(a => a.playState != 'running')"
-        return bool(browser.run(running))
+        # A run at work is drawn with an animation that has no end.
+        ends = "a.effect.getComputedTiming().endTime < Infinity"
+        moving = f"document.getAnimations().some(a => a.playState == 'running' && {ends})"
+        return not browser.run(moving)
 
     try:
         wait_for(lambda: all(one in text() for one in texts), f"{texts} on {path}", 60)
