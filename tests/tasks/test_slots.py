@@ -11,6 +11,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 import tasks
 from lsntp.config import load_domain
 from tasks import slots as module
+from tasks.embedded import VARIABLE
 from tasks.slots import STEP_ASIDE_EMBEDDED_S, STEP_ASIDE_S, TURN_S, WAIT_S, slot_names, turns
 
 SOURCE = "lsntp-source-files"
@@ -86,9 +87,31 @@ def test_domains_share_the_slot_of_an_upstream_but_not_of_an_archive() -> None:
     assert first & second == {"lsntp-source-files"}
 
 
+OWN, CHOSEN = "http://127.0.0.1:1/api", "http://127.0.0.1:2/api"
+"""The server that the command has started for itself, and one of somebody's choice."""
+
+
+@pytest.mark.parametrize(("server", "takes_back"), [(OWN, True), (CHOSEN, False)])
+def test_slots_of_killed_runs_are_taken_back_on_a_commands_own_server_only(
+    monkeypatch, server, takes_back
+):
+    told = []
+
+    @contextmanager
+    def take_back(names):
+        told.append(names)
+        yield
+
+    monkeypatch.setenv(VARIABLE, OWN)
+    monkeypatch.setattr(module, "_sole_holder", take_back)
+    monkeypatch.setattr(module, "concurrency", lambda *_, **__: nullcontext())
+    with temporary_settings({PREFECT_API_URL: server}), module.slots("source"):
+        assert told == [("source",)] * takes_back
+
+
 @pytest.mark.parametrize(
     ("server", "aside_s"),
-    [("http://127.0.0.1:1/api", STEP_ASIDE_S), (None, STEP_ASIDE_EMBEDDED_S)],
+    [(CHOSEN, STEP_ASIDE_S), (OWN, STEP_ASIDE_EMBEDDED_S), (None, STEP_ASIDE_EMBEDDED_S)],
 )
 def test_a_long_work_gives_its_slots_back_after_each_piece_and_steps_aside_now_and_then(
     monkeypatch, server, aside_s
@@ -109,6 +132,7 @@ def test_a_long_work_gives_its_slots_back_after_each_piece_and_steps_aside_now_a
         yield
         told.append("give back")
 
+    monkeypatch.setenv(VARIABLE, OWN)
     monkeypatch.setattr(module, "time", Clock)
     monkeypatch.setattr(module, "slots", slots)
     during = turns("source", "archive")
