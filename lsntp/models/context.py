@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lsntp.config import LsntpConfig
+from lsntp.models.convolution import channels_last
 from lsntp.models.forced import residual_blocks, zero_at_first
 from lsntp.models.graph import Graph
 from lsntp.models.lsconv import LSConv
@@ -39,7 +40,7 @@ class Context(nn.Module):
             inputs: U.
             graph: of the nodes.
         """
-        x = self.before(self.stem(inputs))
+        x = self.before(self.stem(channels_last(inputs)))
         if self.nodes is not None:
             x = self.nodes(x, graph)
         return functional.gelu(self.behind(x))

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lsntp.config import ConvnetConfig
+from lsntp.models.convolution import channels_last
 from lsntp.models.forced import (
     Share,
     Told,
@@ -88,7 +89,8 @@ class ConvNet(nn.Module):
             channels = [told.flatten(1, 2), static.expand(len(history), *static.shape)]
         if self.day_before is not None:
             channels.append(self.day_before.of(frames))
-        x = self.stem(torch.cat([frames[:, -self.history :], *channels], dim=1))
+        given = torch.cat([frames[:, -self.history :], *channels], dim=1)
+        x = self.stem(channels_last(given))
         forecast: Tensor = frames[:, -1:] + self.head(functional.gelu(self.blocks(x))).float()
         if self.day_before is not None and self.share is not None:
             forecast = forecast + self.share(self.day_before.changes(frames))

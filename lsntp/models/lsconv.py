@@ -7,8 +7,8 @@ Shapes: b batch, c channels, f filters, h x w grid, N = h * w nodes, row-major o
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
+from lsntp.models.convolution import convolve, for_products
 from lsntp.models.graph import Graph
 
 ALL = slice(None)
@@ -101,10 +101,10 @@ class LSConv(nn.Module):
         Returns:
             (b, f, h, w).
         """
-        x = for_products(x)
+        x = for_products(x).contiguous()
         attended = x if self.attention is None else self.attention(x, channels)
         long_range = graph.mix(attended.flatten(2)).view_as(x)  # (b, c, N) -> (b, c, h, w)
-        result = functional.conv2d(long_range, self.theta[:, channels], padding="same")
+        result = convolve(long_range, self.theta[:, channels])
         return result.relu_() if self.relu else result
 
 
@@ -144,12 +144,6 @@ class DaggConv(nn.Module):
         others = torch.einsum("bcn,ncf->bfn", graph.mix(nodes) - nodes, theta[1])
         result = (own + others).view(len(x), -1, *x.shape[2:])
         return torch.relu(result) if self.relu else result
-
-
-def for_products(x: Tensor) -> Tensor:
-    """``x`` in the type that autocast multiplies in: cast once, not in every product."""
-    device = x.device.type
-    return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
 
 
 def _pointwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

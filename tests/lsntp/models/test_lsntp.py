@@ -262,7 +262,9 @@ def test_single_precision_agrees_with_double() -> None:
 
 
 def test_every_parameter_acts() -> None:
-    network = LSNTP(LsntpConfig(hidden=6, embedding=8), shape=(5, 6), history=3, horizon=2).double()
+    """Of two input channels: of one alone, GroupNorm takes the first bias of NSA away."""
+    architecture = LsntpConfig(hidden=6, embedding=8)
+    network = LSNTP(architecture, shape=(5, 6), history=3, horizon=2, channels=2).double()
     network(_history(network, batch=4)).square().sum().backward()
     dead = [
         name
