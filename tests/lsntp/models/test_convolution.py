@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -29,6 +29,7 @@ def written_out(x: Tensor, theta: Tensor) -> Tensor:
     return result
 
 
+@settings(deadline=None)
 @given(shape=SHAPES, kernel=st.sampled_from([1, 3, 5, 7]), seed=st.integers(0, 99))
 def test_it_is_the_sum_over_the_kernel(
     shape: tuple[int, int, int, int, int], kernel: int, seed: int
@@ -60,6 +61,7 @@ def test_what_needs_no_gradient_gets_none(frozen: str) -> None:
     assert (x.grad is None, theta.grad is None) == (frozen == "x", frozen == "theta")
 
 
+@settings(deadline=None)
 @given(shape=SHAPES, kernel=st.sampled_from([1, 3]), seed=st.integers(0, 99))
 def test_in_half_precision_it_is_the_same_sum_rounded_once(
     shape: tuple[int, int, int, int, int], kernel: int, seed: int
