@@ -317,7 +317,7 @@ def _check_enough(domain: Domain, found: int, possible: int) -> None:
             f"Expected forecasts of {RAW} from at least {fewest} initial times of the training "
             f"block {block} (source.correction_init_times, and {FEWEST_SHARE:.0%} of the "
             f"{possible} with truth), found {found}; fetch them once with `lsntp forecast "
-            f"{domain.domain} --model {RAW} --from {first} --to {end}`, or move split.train."
+            f"{domain.reference} --model {RAW} --from {first} --to {end}`, or move split.train."
         )
 
 

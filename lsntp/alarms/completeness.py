@@ -37,8 +37,8 @@ def coverage_share(domain: Domain, held: Holdings) -> Finding:
         f"{counted(rule.coverage_days, 'day')} up to the newest analysis",
         found=found,
         where=str(held.path),
-        remedy=f"lsntp status {domain.domain} says why each is missing; lsntp backfill "
-        f"{domain.domain} --from TIME asks for them at once",
+        remedy=f"lsntp status {domain.reference} says why each is missing; lsntp backfill "
+        f"{domain.reference} --from TIME asks for them at once",
         limits=f"green from {100 * rule.coverage_low:g} % on, "
         f"red below {100 * rule.coverage_min:g} %",
     )
@@ -60,8 +60,8 @@ def quality_rejections(domain: Domain, held: Holdings) -> Finding:
         f"{counted(rule.rejections_days, 'day')}",
         found=found,
         where=str(Workspace.of(domain).quarantine),
-        remedy=f"lsntp quarantine list {domain.domain}, then show: release what is true, and tell "
-        "the provider of what is not; many alike mean that the source or the limits are wrong",
+        remedy=f"lsntp quarantine list {domain.reference}, then show: release what is true, and "
+        "tell the provider of what is not; many alike mean that the source or the limits are wrong",
         limits=f"yellow from {rule.rejections_some}, red from {rule.rejections_many} in "
         f"{counted(rule.rejections_days, 'day')}",
     )

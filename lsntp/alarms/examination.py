@@ -49,7 +49,7 @@ def _judged(domain: Domain, name: AlarmName, judge: Callable[[], Finding]) -> Fi
             expected="archives and folders that can be read",
             found=f"this could not be judged: {one_line(error)}",
             where=str(Workspace.of(domain).root),
-            remedy=f"lsntp verify {domain.domain} --all, then lsntp repair {domain.domain}; for a "
-            "refusal of the storage, permissions and mounts first",
+            remedy=f"lsntp verify {domain.reference} --all, then lsntp repair "
+            f"{domain.reference}; for a refusal of the storage, permissions and mounts first",
             limits="red where it cannot be judged",
         )

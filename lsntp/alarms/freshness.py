@@ -56,7 +56,7 @@ def analysis_freshness(domain: Domain, held: Holdings, limits: Thresholds, now: 
         f"{in_words(in_hours(held.latency))} late",
         found=found,
         where=str(held.path),
-        remedy=INGEST_REMEDY.format(domain=domain.domain),
+        remedy=INGEST_REMEDY.format(domain=domain.reference),
         limits=_limits(limits.analysis_h, "beyond the source’s publication latency"),
     )
 
@@ -87,7 +87,7 @@ def forecast_freshness(domain: Domain, held: Holdings, limits: Thresholds, now: 
         f"{in_words(limits.forecast_h.red)} of the analyses it starts from",
         found=found,
         where=str(path),
-        remedy=FORECAST_REMEDY.format(domain=domain.domain),
+        remedy=FORECAST_REMEDY.format(domain=domain.reference),
         limits=_limits(limits.forecast_h, "after the analyses it starts from"),
     )
 

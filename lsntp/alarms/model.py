@@ -46,8 +46,8 @@ def skill_drift(domain: Domain) -> Finding:
         found=drift.verdict,
         where=str(Workspace.of(domain).evaluation),
         remedy="the report’s page on skill shows since when; look at the analyses of those days "
-        f"(lsntp quarantine list {domain.domain}), retrain with lsntp train {domain.domain}, or "
-        f"return with lsntp models rollback {domain.domain} --why TEXT",
+        f"(lsntp quarantine list {domain.reference}), retrain with lsntp train {domain.reference}, "
+        f"or return with lsntp models rollback {domain.reference} --why TEXT",
         limits=f"yellow below {rule.threshold:g}, red after {counted(rule.for_days, 'day')} below",
     )
 
@@ -83,9 +83,9 @@ def failed_promotion(domain: Domain, now: Instant) -> Finding:
         expected="candidates that the gate can judge, and a champion that is whole",
         found=found,
         where=str(where),
-        remedy=f"lsntp models show {domain.domain} VERSION says what is wrong with a version; "
-        f"lsntp train {domain.domain} judges again and completes what was cut short; lsntp models "
-        f"rollback {domain.domain} --why TEXT returns to a sound {CHAMPION}",
+        remedy=f"lsntp models show {domain.reference} VERSION says what is wrong with a version; "
+        f"lsntp train {domain.reference} judges again and completes what was cut short; lsntp "
+        f"models rollback {domain.reference} --why TEXT returns to a sound {CHAMPION}",
         limits=PROMOTION_LIMITS.format(days=counted(days, "day")),
     )
 

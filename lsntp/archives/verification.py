@@ -61,7 +61,7 @@ def verify(domain: Domain, *, sample: int | None = SAMPLE, seed: int | None = No
     if not archives:
         raise ArchiveNotFoundError(
             f"Expected archives of {domain.domain} below {Workspace.of(domain).root}, found none; "
-            f"run `lsntp ingest {domain.domain}` first, or set the archive root."
+            f"run `lsntp ingest {domain.reference}` first, or set the archive root."
         )
     reports = [
         verify_archive(path, kind, domain=domain, sample=sample, seed=seed)
@@ -234,7 +234,7 @@ def _explained(
     """Each finding with its place in words and its remedy."""
     axis = Axis(domain.start, domain.cadence) if domain else None
     axis = axis or _axis(read_metadata(path, ()), path)
-    name = domain.domain if domain else "DOMAIN"
+    name = domain.reference if domain else "DOMAIN"
     return tuple(
         replace(found, where=_where(found, kind, axis), remedy=_remedy(found, kind, name))
         for found in findings

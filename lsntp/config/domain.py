@@ -13,6 +13,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     field_validator,
     model_validator,
 )
@@ -268,6 +269,7 @@ class Domain(_Frozen):
         f"scheduler; the root where that is a folder, else one in ~/.cache; {WORK_VARIABLE} "
         "beats the file.",
     )
+    _reference: str = PrivateAttr("")
 
     @field_validator("cadence_h")
     @classmethod
@@ -350,6 +352,23 @@ class Domain(_Frozen):
                 "which cadence_h and horizon ask for; use another resolution, or set "
                 "source.forecasts: false"
             )
+
+    @property
+    def reference(self) -> str:
+        """What a command is told to find this domain: the preset or file it was loaded from."""
+        return self._reference or self.domain
+
+    def loaded_from(self, reference: str) -> Self:
+        """The same domain with another :attr:`reference`, which decides nothing else."""
+        copy = self.model_copy()
+        copy._reference = reference
+        return copy
+
+    def __eq__(self, other: object) -> bool:
+        """Whether every key is the same; where they were loaded from does not count."""
+        return isinstance(other, Domain) and self.__dict__ == other.__dict__
+
+    __hash__ = None  # type: ignore[assignment]  # networks are a dictionary
 
     @property
     def cadence(self) -> Duration:

@@ -52,7 +52,7 @@ def load_domain(name_or_path: str | Path, *, overrides: dict[str, Any] | None = 
         raise ConfigError(_explain(error, label)) from error
     except DomainError as error:
         raise ConfigError(f"{label}: {error}") from error
-    return domain
+    return domain.loaded_from(str(name_or_path))
 
 
 def _read(name_or_path: str | Path) -> tuple[str, str, Path]:

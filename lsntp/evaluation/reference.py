@@ -80,7 +80,7 @@ def training_reference(domain: Domain, analysis: FieldArchive) -> Reference:
     if not complete:
         raise EvaluationError(
             f"Expected a training archive in {folder}, whose climatology anomalies are taken "
-            f"from, found none; run `lsntp prepare {domain.domain}`."
+            f"from, found none; run `lsntp prepare {domain.reference}`."
         )
     for digest in _present_digests(domain, analysis):
         if digest in complete:
@@ -90,7 +90,7 @@ def training_reference(domain: Domain, analysis: FieldArchive) -> Reference:
     if not fitting:
         raise EvaluationError(
             f"Expected a training archive in {folder} on the grid {domain.target_grid}, found "
-            f"{archives[0].grid}; run `lsntp prepare {domain.domain}`."
+            f"{archives[0].grid}; run `lsntp prepare {domain.reference}`."
         )
     references = {found.digest: found for found in map(Reference.of, fitting)}
     if len(references) == 1:
@@ -100,7 +100,7 @@ def training_reference(domain: Domain, analysis: FieldArchive) -> Reference:
         raise EvaluationError(
             f"Expected a training archive of the present analyses in {folder}, found "
             f"{len(fitting)} older ones with {len(references)} climatologies; run `lsntp prepare "
-            f"{domain.domain}`."
+            f"{domain.reference}`."
         )
     return in_use
 

@@ -172,7 +172,7 @@ def _open_forecasts(
     if not found or (models and absent):
         raise EvaluationError(
             f"Expected forecasts of {', '.join(absent)} in {workspace.forecasts}, found none; run "
-            f"`lsntp forecast {domain.domain}`."
+            f"`lsntp forecast {domain.reference}`."
         )
     for name, archive in found:
         if not np.array_equal(archive.lead_times, domain.lead_times) or not archive.grid.matches(

@@ -105,7 +105,7 @@ def open_scores(domain: Domain) -> EvaluationArchive:
     except ArchiveNotFoundError as error:
         raise EvaluationError(
             f"Expected scored forecasts in {Workspace.of(domain).evaluation}, found none; run "
-            f"`lsntp forecast {domain.domain}`, then `lsntp evaluate {domain.domain}`."
+            f"`lsntp forecast {domain.reference}`, then `lsntp evaluate {domain.reference}`."
         ) from error
 
 
@@ -253,8 +253,8 @@ def _check_named(
     if absent or not compared:
         raise EvaluationError(
             f"Expected fully scored forecasts of {', '.join(absent) or 'any model'} in {period}, "
-            f"found none; run `lsntp forecast {domain.domain}`, then "
-            f"`lsntp evaluate {domain.domain}`."
+            f"found none; run `lsntp forecast {domain.reference}`, then "
+            f"`lsntp evaluate {domain.reference}`."
         )
 
 

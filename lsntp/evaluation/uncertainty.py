@@ -43,7 +43,7 @@ def uncertainty_scores(domain: Domain, models: Sequence[str], init_times: Times)
     if not has_any or not np.isfinite(data["area_crps_sum"]).any():
         raise EvaluationError(
             f"Expected scored forecasts with quantiles of {', '.join(models)}, found none; set "
-            f"networks.NAME.quantiles: true, then run `lsntp train {domain.domain}`, `lsntp "
+            f"networks.NAME.quantiles: true, then run `lsntp train {domain.reference}`, `lsntp "
             "forecast` and `lsntp evaluate`."
         )
     found = reliability(data)

@@ -134,7 +134,7 @@ def _champion(domain: Domain) -> str:
     except ModelError as error:
         return str(error)
     if champion is None:
-        return f"No version is champion yet. Run lsntp train {domain.domain}."
+        return f"No version is champion yet. Run lsntp train {domain.reference}."
     return (
         f"Champion since {champion.since:%Y-%m-%d %H:%M}Z is {champion.version}, "
         f"{champion.action} by {champion.by}. {champion.reason}"

@@ -54,7 +54,7 @@ def collect_trends(domain: Domain, table: SkillTable) -> ThroughTime:
     if not bars:
         raise EvaluationError(
             "Expected a scored baseline to measure skill through time against, found none; run "
-            f"`lsntp forecast {domain.domain}`, then `lsntp evaluate {domain.domain}`."
+            f"`lsntp forecast {domain.reference}`, then `lsntp evaluate {domain.reference}`."
         )
     names = list(table.models)
     return ThroughTime(

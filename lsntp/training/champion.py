@@ -114,7 +114,7 @@ def champion_of(domain: Domain) -> Champion | None:
     except (OSError, ValidationError) as error:
         raise ModelError(
             f"Expected a readable {path}, found: {one_line(error)}. Choose a champion out of "
-            f"`lsntp models list {domain.domain}` with `lsntp models promote {domain.domain} "
+            f"`lsntp models list {domain.reference}` with `lsntp models promote {domain.reference} "
             "VERSION --force --why TEXT`, which keeps the damaged file beside it."
         ) from error
 
@@ -213,7 +213,7 @@ def rollback(domain: Domain, *, by: str, reason: str, version: str | None = None
         raise ModelError(
             f"Expected an earlier champion of {domain.domain} to return to "
             f"({', '.join(dict.fromkeys(earlier)) or 'there is none'}), found "
-            f"{target or 'none'}; `lsntp models promote {domain.domain} VERSION --force --why "
+            f"{target or 'none'}; `lsntp models promote {domain.reference} VERSION --force --why "
             "TEXT` takes any version."
         )
     return promote(domain, target, by=by, reason=reason, action="rolled back")
@@ -242,7 +242,7 @@ def find_version(domain: Domain, text: str) -> str:
         raise ModelError(
             f"Expected a model version in {folder} ({', '.join(known) or 'there is none yet'}), "
             f"the unique beginning of one, a model, or {CHAMPION}, found {text!r}; "
-            f"`lsntp models list {domain.domain}` lists them."
+            f"`lsntp models list {domain.reference}` lists them."
         )
     return meant[0]
 
@@ -261,7 +261,7 @@ def open_champion(domain: Domain) -> ModelVersion | None:
     except ModelError as error:
         raise ModelError(
             f"Expected the champion {champion.version} of {domain.domain}, found it damaged: "
-            f"{error} Until then `lsntp models rollback {domain.domain} --why TEXT` returns to "
+            f"{error} Until then `lsntp models rollback {domain.reference} --why TEXT` returns to "
             "the one before."
         ) from error
 

@@ -335,7 +335,7 @@ def _chosen(
     if fetched:
         raise ModelError(
             f"Expected models to train, found {', '.join(fetched)}: forecasts of the source "
-            f"itself, which `lsntp forecast {domain.domain}` fetches and corrects."
+            f"itself, which `lsntp forecast {domain.reference}` fetches and corrects."
         )
     unknown = [name for name in models if name not in domain.trained_names]
     if unknown:

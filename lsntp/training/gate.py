@@ -251,8 +251,8 @@ class _Judge:
             raise ModelError(
                 f"Expected a champion of {self.domain.domain} to compare with, found {name} "
                 f"unusable: {error} Return to the one before with `lsntp models rollback "
-                f"{self.domain.domain} --why TEXT`, or choose one with `lsntp models promote "
-                f"{self.domain.domain} VERSION --force --why TEXT`."
+                f"{self.domain.reference} --why TEXT`, or choose one with `lsntp models promote "
+                f"{self.domain.reference} VERSION --force --why TEXT`."
             ) from error
 
 
@@ -376,7 +376,7 @@ def _unscored(
 def _without_champion(domain: Domain, candidate: str) -> Decision:
     reason = (
         f"Expected a baseline to be the first champion of {domain.domain}, found no usable version "
-        f"of one; name some under baselines, run `lsntp train {domain.domain}`, then offer this "
+        f"of one; name some under baselines, run `lsntp train {domain.reference}`, then offer this "
         "version again."
     )
     return _unscored(domain, candidate, None, "postponed", reason)

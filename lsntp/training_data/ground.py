@@ -45,13 +45,13 @@ def known_ground(domain: Domain, *, with_height: bool = False) -> Ground:
             raise TrainingDataError(
                 f"Expected a source of the ground's height for {domain.domain}, as "
                 "architecture.orography needs it, found static: null; name files, era5 or gfs "
-                f"under static and run `lsntp static {domain.domain}`."
+                f"under static and run `lsntp static {domain.reference}`."
             )
         return Ground(np.asarray(land_fraction(domain.target_grid), np.float32))
     names = [LAND_FRACTION, OROGRAPHY] if with_height else [LAND_FRACTION]
     path = Workspace.of(domain).static
     without = "architecture.orography: false" if with_height else "static: null"
-    remedy = f"run `lsntp static {domain.domain}`, or set {without}"
+    remedy = f"run `lsntp static {domain.reference}`, or set {without}"
     try:
         with xr.open_zarr(as_xarray_opens(path), chunks=None) as stored:
             found = stored[names].load()

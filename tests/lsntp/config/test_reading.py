@@ -107,3 +107,15 @@ def test_an_override_changes_no_other_section_that_shares_its_text() -> None:
     assert before.networks["convnet"].training == before.networks["lsntp-plus"].training
     assert after.networks["convnet"].training.seed == 7
     assert after.networks["lsntp-plus"] == before.networks["lsntp-plus"]
+
+
+def test_a_domain_is_called_as_it_was_loaded(tmp_path: Path) -> None:
+    """Advice names a command that can be typed: the file, not the name that stands in it."""
+    file = tmp_path / "mine.yaml"
+    file.write_text(load_domain("demo").to_yaml())
+
+    found = load_domain(file)
+
+    assert (load_domain("demo").reference, found.reference) == ("demo", str(file))
+    assert found.model_copy(update={"root": "/elsewhere"}).reference == str(file)
+    assert found == load_domain("demo")
