@@ -74,8 +74,8 @@ def backfill(
 
     Raises:
         DomainError: if the period starts before the archive.
-        SourceDataError: if the source has nothing of it; or, when all else is stored, if it
-            delivered what cannot be used.
+        SourceDataError: if the source has nothing of it, though it should have published some;
+            or, when all else is stored, if it delivered what cannot be used.
         SourceUnavailableError: if the source cannot be reached now.
         CredentialsError: if a key is missing or refused, or a licence is not accepted.
         ArchiveError: if the archive was made for another grid, start or cadence.
@@ -86,7 +86,7 @@ def backfill(
     with during():
         archive = existing_archive(domain)
         source = open_source(domain, clock=clock)
-        period = ended(period, source, domain)
+        period = ended(period, source, domain, clock())
         before = coverage(archive, domain.start, domain.cadence, period)
         offered = source.available(period)
     work = worklist.gaps(before, offered, domain.start, newest_first=newest_first)

@@ -98,9 +98,9 @@ def ingest(
         archive = existing_archive(domain)
         source = open_source(domain, clock=clock)
         is_tick = period is None and isinstance(source, Upstream)
-        span = ended(asked, source, domain)
-        before = coverage(archive, domain.start, domain.cadence, span)
         now = clock()
+        span = ended(asked, source, domain, now)
+        before = coverage(archive, domain.start, domain.cadence, span)
         work = _work(domain, source, before, span, now, is_tick=is_tick)
 
     run = Intake(domain, archive, source, now)
@@ -143,23 +143,30 @@ def _work(
     return worklist.everything(known, offered, domain.start)
 
 
-def ended(period: Period, source: Source, domain: Domain) -> Period:
+def ended(period: Period, source: Source, domain: Domain, now: Instant) -> Period:
     """The period; one without end up to the last time that the source has.
 
+    Of a start that a source beyond a network cannot have published by ``now``, one step: there
+    is nothing to do yet.
+
     Raises:
-        SourceDataError: if it has none.
+        SourceDataError: if it has none, though it should.
     """
     if period.end < LAST_INSTANT:
         return period
     times = source.available(period)
-    if not times.size:
-        is_start = " (archive.start)" if period.start == domain.start else ""
-        remedy = "archive.start" if is_start else "the first time asked for"
-        raise SourceDataError(
-            f"Expected analyses from {format_time(period.start)}{is_start} on in source "
-            f"{source.name}, found none; correct {remedy} or the source's paths."
-        )
-    return Period(period.start, times[-1] + domain.cadence)
+    if times.size:
+        return Period(period.start, times[-1] + domain.cadence)
+    # The first step on the axis lies up to a cadence after the start.
+    due = now - source.publication_latency - domain.cadence
+    if isinstance(source, Upstream) and period.start > due:
+        return Period(period.start, period.start + domain.cadence)
+    is_start = " (archive.start)" if period.start == domain.start else ""
+    remedy = "archive.start" if is_start else "the first time asked for"
+    raise SourceDataError(
+        f"Expected analyses from {format_time(period.start)}{is_start} on in source "
+        f"{source.name}, found none; correct {remedy} or the source's paths."
+    )
 
 
 def check_start(period: Period, domain: Domain) -> None:

@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 from lsntp.archives.quarantine import Quarantine
+from lsntp.backfill import backfill
 from lsntp.config import load_domain
 from lsntp.errors import SourceDataError
 from lsntp.grid import regular_grid
@@ -82,6 +83,33 @@ def test_a_start_after_all_the_source_has_is_said(tmp_path):
     late = Period(START + hours(48), parse_time(LAST_INSTANT))
     with pytest.raises(SourceDataError, match=r"on in source files, found none; .*first time"):
         ingest(make_domain(tmp_path), period=late)
+
+
+@pytest.mark.parametrize(
+    ("source", "latency"),
+    [
+        ({"name": "gfs", "publication_h": 5}, hours(5)),
+        ({"name": "ncep_r1", "publication_days": 3}, hours(72)),
+        ({"name": "era5", "publication_days": 5}, hours(120)),
+    ],
+    ids=["gfs", "ncep_r1", "era5"],
+)
+def test_of_an_upstream_that_has_published_nothing_yet_there_is_nothing_to_do(
+    tmp_path, source, latency
+):
+    domain = make_domain(tmp_path, source=source, cadence_h=6)
+    early = START + latency - hours(1)
+
+    report = ingest(domain, clock=lambda: early)
+    assert report.did_nothing
+    assert report.period == Period(START, START + hours(6))
+    assert (report.expected, report.absent, report.written) == (1, 1, 0)
+    filled = backfill(domain, clock=lambda: early)
+    assert (filled.period, filled.offered) == (report.period, 0)
+
+    between = Period(START + hours(1), parse_time(LAST_INSTANT))  # its first step is 06:00
+    assert ingest(domain, period=between, clock=lambda: early + hours(6)).did_nothing
+    assert not Workspace.of(domain).analysis.exists()
 
 
 def test_bad_hours_are_quarantined_and_the_rest_is_good(tmp_path):
