@@ -35,7 +35,8 @@ def watch_domain(domain: Domain) -> dict[str, Any]:
 
     Raises:
         ArchiveBusyError: if another watch of this domain is at work.
-        StorageError: if the status cannot be written; alarms have been told even so.
+        StorageError: if the status, or the note of who watches, cannot be written; alarms have
+            been told even so.
     """
     logger = get_run_logger()
     now = utc_now()

@@ -10,7 +10,7 @@ import json
 import logging
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -126,12 +126,22 @@ class Watch(_Frozen):
 def watching(domain: Domain) -> Iterator[Watch]:
     """What was remembered, with the only right to change it.
 
+    A storage that refuses that right is what an alarm may be about: it is told when all else is
+    done.
+
     Raises:
         ArchiveBusyError: if another process watches this domain.
-        StorageError: if the work folder is not writable.
+        StorageError: if the work folder is not writable; raised at the end.
     """
-    with writer_lease(_path(domain)):
+    refusal: StorageError | None = None
+    with ExitStack() as held:
+        try:
+            held.enter_context(writer_lease(_path(domain)))
+        except StorageError as error:
+            refusal = error
         yield remembered(domain)
+    if refusal is not None:
+        raise refusal
 
 
 def remembered(domain: Domain) -> Watch:

@@ -137,3 +137,14 @@ def test_a_page_that_cannot_be_written_is_an_error_but_alarms_are_told(
     with pytest.raises(StorageError):
         watch(**NO_ROOM)
     assert len(emitted) == len(receiver.posts) == 1
+
+
+def test_a_storage_that_refuses_even_the_lease_is_an_error_but_alarms_are_told(
+    emitted: list[Notice], receiver: Receiver
+) -> None:
+    """As a full disk does: the lease begins with a note of who holds it."""
+    (Workspace.of(demo()).work / "alarms.json.writer").mkdir(parents=True)
+    with pytest.raises(StorageError, match=r"alarms\.json\.writer"):
+        watch(**NO_ROOM)
+    assert [one.event for one in emitted] == ["lsntp.alarm.disk-space"]
+    assert len(receiver.posts) == 1
