@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from lsntp.archives.analysis import AnalysisArchive
 from lsntp.config import Domain
 from lsntp.doctor.check import Check, failed, passed, skipped
-from lsntp.errors import ArchiveNotFoundError
+from lsntp.errors import LsntpError
 from lsntp.times import Instant, format_time, parse_time, utc_now
 from lsntp.workspace import Workspace
 
@@ -164,9 +164,9 @@ def _last_written(domain: Domain | None) -> Instant | None:
         return None
     try:
         archive = AnalysisArchive.open(Workspace.of(domain).analysis)
-    except ArchiveNotFoundError:
+        written = archive.ingested_at(archive.times)
+    except LsntpError:  # absent, damaged or refused: other checks tell that
         return None
-    written = archive.ingested_at(archive.times)
     written = written[~np.isnat(written)]
     return written.max() if written.size else None
 

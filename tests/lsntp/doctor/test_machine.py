@@ -15,6 +15,7 @@ from lsntp.doctor.machine import (
     check_room,
     check_storage,
 )
+from lsntp.workspace import Workspace
 
 
 def install(site, requirement):
@@ -107,6 +108,26 @@ def test_a_clock_that_was_set_back_is_found_by_the_archive(tmp_path, monkeypatch
     monkeypatch.setattr(machine, "utc_now", lambda: NOW - np.timedelta64(1, "D"))
     check = check_clock({}, domain)
     assert (check.health, "2019-05-01T12:00Z" in check.found) == (Health.FAILED, True)
+
+
+@pytest.mark.parametrize("damaged", ["zarr.json", "ingested_at/c/0"])
+def test_an_archive_that_cannot_be_read_says_nothing_of_the_clock(tmp_path, damaged):
+    from tests.lsntp.ingest_files import make_domain, run, weather, write
+
+    write(tmp_path / "a.nc", weather())
+    domain = make_domain(tmp_path)
+    run(domain)
+    file = Workspace.of(domain).analysis / damaged
+    file.write_bytes(file.read_bytes()[:-9])
+    assert check_clock({}, domain).health == Health.OK
+
+
+def test_a_bucket_that_refuses_says_nothing_of_the_clock(archive_bucket, tmp_path):
+    from tests.lsntp.ingest_files import make_domain
+
+    archive_bucket.fail("GET", ".", 403, "InvalidAccessKeyId", times=1000)
+    domain = make_domain(tmp_path, root=f"s3://{archive_bucket.bucket}/archives")
+    assert check_clock({}, domain).health == Health.OK
 
 
 def test_a_clock_that_was_never_set_is_found(monkeypatch):
