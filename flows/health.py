@@ -184,7 +184,9 @@ def _schedules(domain: str | None, deployed: list[_Deployed], now: datetime) -> 
             "prefect schedule",
             expected="no paused deployment",
             found=f"paused: {_names(paused)}",
-            remedy="prefect deployment resume NAME, or lsntp deploy, which resumes all of a domain",
+            remedy=f"lsntp deploy {domain or 'DOMAIN'}, which resumes all of it; where a schedule "
+            "alone was stopped, prefect deployment schedule ls NAME shows the ID for prefect "
+            "deployment schedule resume NAME ID",
         )
     return passed(
         "prefect schedule",
