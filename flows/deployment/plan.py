@@ -1,5 +1,6 @@
 """From infra/*.yaml and a domain to what the domain has on a server."""
 
+import os
 import re
 from dataclasses import dataclass
 from importlib import import_module
@@ -13,7 +14,8 @@ from flows.deployment.automations import Standing, Trigger
 from flows.deployment.change import Thing
 from flows.deployment.deployments import PlannedDeployment
 from flows.deployment.limits import Limit, Pool
-from lsntp.config import Domain, FilesSource, preset_names
+from lsntp.config import Domain, FilesSource, StaticFiles, preset_names
+from lsntp.config.domain import WORK_VARIABLE
 from lsntp.errors import DeploymentError
 from lsntp.workspace import Workspace
 from tasks.slots import slot_names
@@ -124,9 +126,25 @@ def _anywhere(domain: Domain, reference: str, overrides: dict[str, Any]) -> dict
     """
     fixed = {key: value for key, value in overrides.items() if key != POOL_KEY}
     fixed["root"] = str(Workspace.of(domain).root)
-    if isinstance(domain.source, FilesSource) and (overrides or reference in preset_names()):
-        fixed["source.paths"] = list(domain.source.paths)
+    if (work := _relative_work(domain, overrides)) is not None:
+        fixed["work"] = str(work.resolve())
+    if overrides or reference in preset_names():
+        if isinstance(domain.source, FilesSource):
+            fixed["source.paths"] = list(domain.source.paths)
+        if isinstance(domain.static, StaticFiles):
+            fixed["static.paths"] = list(domain.static.paths)
+        if domain.alarms.webhook_file is not None:
+            fixed["alarms.webhook_file"] = domain.alarms.webhook_file
     return fixed
+
+
+def _relative_work(domain: Domain, overrides: dict[str, Any]) -> Path | None:
+    """The work folder if it starts at the present one; None where a machine chooses its own."""
+    is_of_this_machine = "work" not in overrides and os.environ.get(WORK_VARIABLE)
+    if not domain.work or is_of_this_machine:
+        return None
+    work = Path(domain.work).expanduser()
+    return None if work.is_absolute() else work
 
 
 def _load_flow(entrypoint: str) -> Flow[..., Any]:

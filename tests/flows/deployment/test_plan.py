@@ -103,6 +103,46 @@ def test_retraining_waits_for_a_gpu_unless_the_domain_says_cpu():
     assert "retrain.pool" not in train.parameters["overrides"]
 
 
+def test_relative_paths_of_overrides_mean_the_same_in_the_folder_of_a_worker(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LSNTP_WORK", raising=False)
+    given = {
+        "work": "scratch",
+        "static": {"paths": ["ground/*.nc"]},
+        "alarms.webhook_file": "secret/webhook",
+    }
+    for one in planned("demo", **given).deployments:
+        found = one.parameters["overrides"]
+        assert found["work"] == str(tmp_path / "scratch")
+        assert found["static.paths"] == [str(tmp_path / "ground/*.nc")]
+        assert found["alarms.webhook_file"] == str(tmp_path / "secret/webhook")
+        (tmp_path / "worker").mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / "worker")
+        there = load_domain("demo", overrides=found)
+        assert there.static.paths == (str(tmp_path / "ground/*.nc"),)
+        monkeypatch.chdir(tmp_path)
+
+
+def test_a_relative_work_folder_of_a_file_is_pinned_and_a_machines_own_is_not(
+    tmp_path, monkeypatch
+):
+    def work_of(content):
+        path = tmp_path / "mine.yaml"
+        path.write_text(yaml.safe_dump({**demo, **content}))
+        made = plan_for(load_domain(path), str(path), {})
+        return {one.parameters["overrides"].get("work") for one in made.deployments}
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LSNTP_WORK", raising=False)
+    demo = yaml.safe_load((plan.PROJECT / "lsntp/presets/demo.yaml").read_text())
+    assert work_of({"work": "scratch"}) == {str(tmp_path / "scratch")}
+    assert work_of({"work": "/scratch"}) == {None}  # the same anywhere; LSNTP_WORK may win there
+    assert work_of({"work": "~/scratch"}) == {None}  # of each user
+    assert work_of({}) == {None}
+    monkeypatch.setenv("LSNTP_WORK", "here")
+    assert work_of({"work": "scratch"}) == {None}
+
+
 def test_the_events_of_one_domain_start_nothing_of_another():
     for trigger in planned("ncep-6hourly", domain="mine").triggers:
         assert trigger.spec["match"] == {"prefect.resource.id": "lsntp.domain.mine"}
