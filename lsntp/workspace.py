@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from lsntp.config import Domain
 from lsntp.errors import ConfigError
 from lsntp.places import Place, S3Path, place_of
+
+ALARMS_FILE: Final = "alarms.json"
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,11 @@ class Workspace:
     def locks(self) -> Place:
         """What keeps writers on all machines apart, where no archive is at hand to do so."""
         return self.root / "work" / self.domain
+
+    @property
+    def alarms(self) -> Place:
+        """Which alarms are open and who has still to be told, for watches on all machines."""
+        return self.locks / ALARMS_FILE
 
     @property
     def work(self) -> Path:

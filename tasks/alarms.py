@@ -35,8 +35,9 @@ def watch_domain(domain: Domain) -> dict[str, Any]:
 
     Raises:
         ArchiveBusyError: if another watch of this domain is at work.
-        StorageError: if the status, or the note of who watches, cannot be written; alarms have
-            been told even so.
+        StorageError: if the status, or which alarms are open, cannot be written; alarms have been
+            told even so.
+        CredentialsError: if the storage refuses our key; alarms have been told even so.
     """
     logger = get_run_logger()
     now = utc_now()
@@ -44,13 +45,13 @@ def watch_domain(domain: Domain) -> dict[str, Any]:
     channels: dict[str, Callable[[Notice], None]] = {EVENT: emit}
     if (webhook := _webhook(domain)) is not None:
         channels[WEBHOOK] = lambda notice: webhook.post(notice.to_json())
-    with watching(domain) as before:
+    with watching(domain) as (before, lease):
         watch = before.after(domain, found, list(channels), moment(now))
-        remember(domain, watch)
+        remember(domain, watch, lease)
         try:
             page = publish_status(domain, status_of(domain, found, watch.open, now))
         finally:
-            watch = tell(domain, watch, channels)
+            watch = tell(domain, watch, channels, lease)
     create_table_artifact(
         key=f"alarms-{domain.domain}",
         table=[

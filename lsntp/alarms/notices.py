@@ -2,7 +2,9 @@
 
 ``work/<domain>/alarms.json`` is written before anybody is told and after each who was. So a
 process killed at any instant leaves a list from which the next one goes on: nobody is forgotten,
-and who is told twice can see it by the notice's id.
+and who is told twice can see it by the notice's id. It lies below the archives' root, so that
+the next watch goes on on any machine; where that refuses, in the work folder of this one until
+it takes it again.
 """
 
 import datetime as dt
@@ -18,13 +20,13 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from lsntp.alarms.finding import AlarmName, Finding
 from lsntp.archives.lease import writer_lease
+from lsntp.archives.right import Lease
 from lsntp.archives.staging import storage_errors
 from lsntp.config import Domain
 from lsntp.durable import replace_file
-from lsntp.errors import DeliveryError, StorageError
-from lsntp.workspace import Workspace
+from lsntp.errors import CredentialsError, DeliveryError, LsntpError, StorageError
+from lsntp.workspace import ALARMS_FILE, Workspace
 
-FILE: Final = "alarms.json"
 KEPT: Final = dt.timedelta(days=1)
 """Who could not be told for so long is told no more: the status page says how it stands."""
 EVENTS: Final = {"raised": "lsntp.alarm", "cleared": "lsntp.all-clear"}
@@ -123,56 +125,84 @@ class Watch(_Frozen):
 
 
 @contextmanager
-def watching(domain: Domain) -> Iterator[Watch]:
-    """What was remembered, with the only right to change it.
+def watching(domain: Domain) -> Iterator[tuple[Watch, Lease | None]]:
+    """What was remembered, and the only right to change it; None where the storage refuses it.
 
-    A storage that refuses that right is what an alarm may be about: it is told when all else is
-    done.
+    A storage that refuses is what an alarm may be about: it is told when all else is done.
 
     Raises:
         ArchiveBusyError: if another process watches this domain.
-        StorageError: if the work folder is not writable; raised at the end.
+        StorageError: if the storage cannot be written or reached; raised at the end.
+        CredentialsError: if it refuses our key; raised at the end.
     """
-    refusal: StorageError | None = None
+    lease: Lease | None = None
+    refusal: LsntpError | None = None
     with ExitStack() as held:
         try:
-            held.enter_context(writer_lease(_path(domain)))
-        except StorageError as error:
+            lease = held.enter_context(writer_lease(Workspace.of(domain).alarms))
+        except (StorageError, CredentialsError) as error:
             refusal = error
-        yield remembered(domain)
+        yield remembered(domain), lease
     if refusal is not None:
         raise refusal
 
 
 def remembered(domain: Domain) -> Watch:
-    """What was stored last; nothing where that is damaged, so that alarms are raised again."""
-    path = _path(domain)
-    try:
-        return Watch.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return Watch()
-    except (OSError, ValidationError) as error:
-        _log.warning("Forgot which alarms are open, %s cannot be read: %s", path, error)
-        return Watch()
+    """What was stored last; nothing where that is damaged, so that alarms are raised again.
+
+    What lies in the work folder of this machine, though the archives are elsewhere, is newer:
+    see :func:`remember`.
+    """
+    for path in dict.fromkeys((_here(domain), Workspace.of(domain).alarms)):
+        try:
+            return Watch.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            continue
+        except (OSError, ValidationError) as error:
+            _log.warning("Forgot which alarms are open, %s cannot be read: %s", path, error)
+    return Watch()
 
 
-def remember(domain: Domain, watch: Watch) -> None:
-    """Store it for the next watch.
+def remember(domain: Domain, watch: Watch, lease: Lease | None = None) -> None:
+    """Store it for the next watch: with the archives, else in the work folder of this machine.
 
     A storage that refuses is logged and no more: it is what an alarm may be about, and a call too
     many is better than none.
+
+    Args:
+        domain: whose.
+        watch: what is to be remembered.
+        lease: of :func:`watching`; without it only the work folder of this machine is left.
+
+    Raises:
+        ArchiveBusyError: if the lease was lost.
     """
-    path = _path(domain)
     content = json.dumps(watch.model_dump(mode="json"), indent=2).encode() + b"\n"
+    place, here = Workspace.of(domain).alarms, _here(domain)
     try:
-        with storage_errors(str(path)):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(path, content)
+        if lease is not None:
+            with storage_errors(str(place)):
+                place.parent.mkdir(parents=True, exist_ok=True)
+                lease.replace(place, content)
+                if here != place:
+                    here.unlink(missing_ok=True)
+            return
+    except (StorageError, CredentialsError) as error:
+        _log.warning("%s keeps which of its alarms are open in %s: %s", domain.domain, here, error)
+    try:
+        with storage_errors(str(here)):
+            here.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(here, content)
     except StorageError as error:
         _log.warning("Alarms of %s will be told again: %s", domain.domain, error)
 
 
-def tell(domain: Domain, watch: Watch, channels: Mapping[str, Callable[[Notice], None]]) -> Watch:
+def tell(
+    domain: Domain,
+    watch: Watch,
+    channels: Mapping[str, Callable[[Notice], None]],
+    lease: Lease | None = None,
+) -> Watch:
     """Tell every channel what it has not taken yet, oldest first; who fails waits for next time.
 
     After its first failure a channel is left alone: a dead one costs one attempt, not one for
@@ -182,6 +212,10 @@ def tell(domain: Domain, watch: Watch, channels: Mapping[str, Callable[[Notice],
         domain: whose.
         watch: what is to be told; what is left of it is stored after each notice.
         channels: by name; raise :class:`~lsntp.errors.DeliveryError` for what was not taken.
+        lease: see :func:`remember`.
+
+    Raises:
+        ArchiveBusyError: if the lease was lost: another watch goes on.
     """
     for channel, take in channels.items():
         for notice in watch.notices:
@@ -193,7 +227,7 @@ def tell(domain: Domain, watch: Watch, channels: Mapping[str, Callable[[Notice],
                 _log.warning("%s not told by %s yet: %s", notice.event, channel, error)
                 break
             watch = watch.told(notice, channel)
-            remember(domain, watch)
+            remember(domain, watch, lease)
     return watch
 
 
@@ -221,5 +255,6 @@ def _notice(
     )
 
 
-def _path(domain: Domain) -> Path:
-    return Workspace.of(domain).work / FILE
+def _here(domain: Domain) -> Path:
+    """On this machine; of a domain on its disk where the archives are, unless it names ``work``."""
+    return Workspace.of(domain).work / ALARMS_FILE

@@ -5,19 +5,22 @@ Events go to a list here; tests/integration/test_alarms.py finds them on a real 
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lsntp.alarms.notices import Notice
 from lsntp.alarms.webhook import Webhook
 from lsntp.config import Domain, load_domain
-from lsntp.errors import DeliveryError, StorageError
+from lsntp.errors import CredentialsError, DeliveryError, StorageError
 from lsntp.workspace import Workspace
 from tasks import alarms
 from tests.standins.webhook import Receiver, receiving
+
+if TYPE_CHECKING:
+    from tests.standins.s3 import S3
 
 CANARY = "canary-4711-task"
 NO_ROOM = {"alarms.disk_low_gb": 1e9, "alarms.disk_min_gb": 1e9}
@@ -148,3 +151,58 @@ def test_a_storage_that_refuses_even_the_lease_is_an_error_but_alarms_are_told(
         watch(**NO_ROOM)
     assert [one.event for one in emitted] == ["lsntp.alarm.disk-space"]
     assert len(receiver.posts) == 1
+
+
+@pytest.fixture
+def pod(archive_bucket: "S3", tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """A watch by the named pod: archives in the bucket, a work folder of its own."""
+    root = f"s3://{archive_bucket.bucket}/archives"
+
+    def watched(name: str, **overrides: Any) -> dict[str, Any]:
+        return watch(root=root, work=str(tmp_path / name), **overrides)
+
+    return watched
+
+
+def test_an_alarm_and_its_end_are_told_once_whichever_pod_is_at_work(
+    emitted: list[Notice], receiver: Receiver, pod: Callable[..., dict[str, Any]]
+) -> None:
+    pod("a", **NO_ROOM)
+    pod("b", **NO_ROOM)
+    assert len(emitted) == len(receiver.posts) == 1
+    pod("b")
+    pod("a")
+    assert [one.event for one in emitted] == [
+        "lsntp.alarm.disk-space",
+        "lsntp.all-clear.disk-space",
+    ]
+    assert len(receiver.posts) == 2
+
+
+def test_a_bucket_that_refuses_is_told_once_and_what_was_open_is_cleared_once(
+    emitted: list[Notice], pod: Callable[..., dict[str, Any]], archive_bucket: "S3", tmp_path: Path
+) -> None:
+    archive_bucket.fail("PUT", ".", 403, "AccessDenied", times=1000)
+    for _ in range(2):
+        with pytest.raises(CredentialsError, match="allowed to write"):
+            pod("a", **NO_ROOM)
+    assert [one.kind for one in emitted] == ["raised"]
+    kept = tmp_path / "a" / "work" / "demo" / "alarms.json"
+    assert kept.exists()
+    archive_bucket.forget()
+    pod("a")
+    assert [one.kind for one in emitted] == ["raised", "cleared"]
+    assert not kept.exists()
+
+
+def test_what_a_work_folder_remembers_from_before_is_not_raised_again(
+    emitted: list[Notice], pod: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    kept = tmp_path / "a" / "work" / "demo" / "alarms.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text('{"open": {"disk-space": "2021-02-01T12:00:00Z"}, "notices": []}')
+    pod("a", **NO_ROOM)
+    pod("b", **NO_ROOM)
+    assert emitted == []
+    pod("b")
+    assert [one.kind for one in emitted] == ["cleared"]
