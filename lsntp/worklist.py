@@ -6,12 +6,18 @@ was asked for in vain rests (``ingest.retry_h``) before it is asked for again, s
 rejected field nor a hole upstream eats every tick; so does a new hour for which the source
 delivered what cannot be used. Hours whose delivery is under way are always asked for: the source
 picks up its own jobs.
+
+An upstream may be so late that more new hours are not there yet than the budget asks for. Of those
+asked for in vain only the ends are asked for at every tick, the oldest since they come first and
+the newest should all come at once; those between rest like gaps, so that hours that are there
+have their turn.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from lsntp.archives.coverage import Coverage
 from lsntp.archives.ledger import HourLedger
@@ -76,11 +82,15 @@ def tick(
     wanted = np.intersect1d(known.without_field, offered)
     held = known.times[known.status != Status.MISSING]
     is_new = wanted > held[-1] if held.size else np.ones(wanted.size, np.bool_)
-    is_first = (is_new & ~ledger.is_unusable(wanted)) | np.isin(wanted, pending)
+    is_pending = np.isin(wanted, pending)
+    is_first = (is_new & ~ledger.is_unusable(wanted)) | is_pending
+    asked_at = ledger.asked_at(wanted)
+    if is_first.sum() > budget:
+        is_first &= ~_inner(is_first & ~is_pending & ~np.isnat(asked_at), budget // 4)
     first = wanted[is_first][-budget:]
-    rest = np.setdiff1d(wanted, first)
+    is_left = ~np.isin(wanted, first)
+    rest, asked_at = wanted[is_left], asked_at[is_left]
 
-    asked_at = ledger.asked_at(rest)
     # A clock that was ahead left questions of the future: nobody waits until then.
     is_rested = np.isnat(asked_at) | (asked_at > now)
     is_rested |= now - asked_at >= hours(domain.ingest.retry_h)
@@ -91,3 +101,10 @@ def tick(
         [*blocks(first, domain.start)[::-1], *blocks(repaired, domain.start)],
         np.setdiff1d(rest, repaired),
     )
+
+
+def _inner(is_late: npt.NDArray[np.bool_], ends: int) -> npt.NDArray[np.bool_]:
+    """All of them but ``ends`` at either end."""
+    place = np.cumsum(is_late)
+    is_inner: npt.NDArray[np.bool_] = is_late & (place > ends) & (place <= is_late.sum() - ends)
+    return is_inner

@@ -141,6 +141,36 @@ def test_the_newest_hours_are_asked_for_at_every_tick_until_they_come(late, upst
     assert questions(upstream) == [texts(5)]
 
 
+def test_an_upstream_that_is_later_than_usual_hides_no_hour_that_is_there(late, upstream):
+    domain = late(budget_h=6, **{"ingest.retry_h": 12})
+    hold_back(upstream, *range(20, 4 * DAY))  # twenty hours and more are late
+
+    def asked(hour):
+        tell(upstream, now=text(hour))
+        tick(domain, hour)
+        return questions(upstream)
+
+    assert asked(40) == [texts(*range(35, 41))]
+    # of those asked for in vain a quarter of the budget at either end: one each
+    assert asked(41) == [texts(32, 33, 34, 35, 40, 41)]
+    assert asked(42) == [texts(29, 30, 31, 32, 41, 42)]
+    assert asked(43) == [texts(26, 27, 28, 29, 42, 43)]
+    assert asked(44) == [texts(23, 24, 25, 26, 43, 44)]
+    assert asked(45) == [texts(20, 21, 22, 23, 44, 45)]
+    assert asked(46) == [texts(17, 18, 19, 20, 45, 46)]
+    assert archive_of(domain).times[-1] == START + hours(19)
+    assert asked(47) == [texts(20, 46, 47), texts(0, 1, 2)]  # old gaps have their share
+    hold_back(upstream, *range(21, 4 * DAY))
+    assert asked(48) == [texts(20, 47, 48), texts(3, 4, 5)]
+    assert asked(49) == [texts(21, 48, 49), texts(6, 7, 8)]
+    assert statuses(domain) == [Status.FINAL] * 9 + [Status.MISSING] * 8 + [Status.FINAL] * 4
+
+    write(upstream / "four-days.nc", weather(4 * DAY))
+    for _ in range(9):  # 8 + 40 hours, six a tick; none was asked for after hour 49
+        asked(61)
+    assert statuses(domain) == [Status.FINAL] * 62
+
+
 def test_hours_under_way_are_asked_for_so_that_the_source_picks_up_its_job(late, upstream):
     domain = late(budget_h=4)
     hold_back(upstream, 2)
