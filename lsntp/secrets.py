@@ -7,7 +7,7 @@ from collections.abc import Mapping
 _USERINFO = re.compile(r"(?<=://)[^/?#\s\"'<>]*@")
 _SECRET_NAMES = (
     *("CDSAPI_*", "AWS_*", "PREFECT_*"),
-    *("*_KEY", "*_TOKEN", "*_SECRET*", "*_PASSWORD*", "*_PROXY"),
+    *("*_KEY", "*_TOKEN", "*_SECRET*", "*_PASSWORD*", "*_PROXY", "*_WEBHOOK*"),
 )
 
 

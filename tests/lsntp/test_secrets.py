@@ -37,5 +37,7 @@ def test_variables_whose_names_tell_of_secrets_are_not_passed_on():
         "DB_PASSWORD",
         "MY_SECRETS",
         "https_proxy",
+        "LSNTP_ALARM_WEBHOOK",
+        "lsntp_alarm_webhook",
     )
     assert without_secrets(kept | dict.fromkeys(secret, "x")) == kept
