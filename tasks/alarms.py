@@ -1,6 +1,5 @@
 """Judge a domain, publish how it stands, and tell whoever has to be told: once."""
 
-import logging
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -23,8 +22,6 @@ from tasks.policy import HOUR_S, OPTIONS
 EVENT: Final = "event"
 WEBHOOK: Final = "webhook"
 
-_logger = logging.getLogger(__name__)
-
 
 @task(name="watch-domain", timeout_seconds=HOUR_S, **OPTIONS)
 def watch_domain(domain: Domain) -> dict[str, Any]:
@@ -43,8 +40,8 @@ def watch_domain(domain: Domain) -> dict[str, Any]:
     now = utc_now()
     found = findings(domain, now)
     channels: dict[str, Callable[[Notice], None]] = {EVENT: emit}
-    if (webhook := _webhook(domain)) is not None:
-        channels[WEBHOOK] = lambda notice: webhook.post(notice.to_json())
+    if (post := _poster(domain)) is not None:
+        channels[WEBHOOK] = post
     with watching(domain) as (before, lease):
         watch = before.after(domain, found, list(channels), moment(now))
         remember(domain, watch, lease)
@@ -119,10 +116,18 @@ def _related() -> list[RelatedResource]:
     ]
 
 
-def _webhook(domain: Domain) -> Webhook | None:
-    """The configured one; one that is no address is told in the log, and hinders nothing."""
+def _poster(domain: Domain) -> Callable[[Notice], None] | None:
+    """What posts a notice to the webhook; None where none is configured.
+
+    An address that cannot be read hinders nothing else, and what waits for it is told once it can.
+    """
     try:
-        return Webhook.of(domain)
+        webhook = Webhook.of(domain)
     except ConfigError as error:
-        _logger.warning("%s: no webhook is told: %s", domain.domain, error)
-        return None
+        why = str(error)
+
+        def refuse(_: Notice) -> None:
+            raise DeliveryError(why)
+
+        return refuse
+    return None if webhook is None else lambda notice: webhook.post(notice.to_json())

@@ -108,14 +108,33 @@ def test_the_page_does_not_wait_for_an_endpoint_and_the_watch_outlives_it(
     assert CANARY not in caplog.text + json.dumps(outcome)
 
 
+def test_without_a_webhook_nothing_waits_for_one(emitted: list[Notice]) -> None:
+    assert watch(**NO_ROOM)["untold"] == 0
+    assert len(emitted) == 1
+
+
 def test_an_address_that_is_none_hinders_nothing_and_is_not_repeated(
     emitted: list[Notice], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("LSNTP_ALARM_WEBHOOK", CANARY)
-    assert watch(**NO_ROOM)["untold"] == 0
+    assert watch(**NO_ROOM)["untold"] == 1
     assert len(emitted) == 1
-    assert "no webhook is told" in caplog.text
+    assert "not told by webhook yet" in caplog.text
     assert CANARY not in caplog.text
+
+
+def test_what_was_raised_while_the_address_could_not_be_read_is_posted_once_it_can(
+    emitted: list[Notice], tmp_path: Path
+) -> None:
+    file = tmp_path / "webhook"
+    named = {"alarms.webhook_file": str(file)}
+    assert watch(**NO_ROOM, **named)["untold"] == 1  # no such file yet
+    assert len(emitted) == 1
+    with receiving(f"/{CANARY}") as receiver:
+        file.write_text(receiver.url)
+        assert watch(**NO_ROOM, **named)["untold"] == 0
+    assert [one["event"] for one in receiver.contents] == ["lsntp.alarm.disk-space"]
+    assert len(emitted) == 1
 
 
 def test_a_server_that_takes_no_event_is_told_by_the_next_watch(
