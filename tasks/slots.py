@@ -21,7 +21,9 @@ from tasks.embedded import is_embedded
 LEASE_S = 60.0
 """After so long a server takes a slot back from a killed run: the shortest time it knows."""
 WAIT_S = 600.0
-"""Longer than a slot is anyone's who is dead, and than a turn of one who is alive."""
+"""Longer than a slot is anyone's who is dead. One who is alive may hold it longer: a run of ERA5
+waits in the store's queue for up to ``source.deadline_minutes``; who asks meanwhile is told that
+it is busy, and the next tick does the work."""
 
 TURN_S = 300.0
 """After so long at work a run steps aside: well below :data:`WAIT_S`."""
@@ -80,8 +82,9 @@ def slots(*names: str) -> Iterator[None]:
         except TimeoutError as error:
             raise ArchiveBusyError(
                 f"Expected a free slot of {', '.join(names)}, found them taken for {WAIT_S:g} s; "
-                "wait for the other run to end. If there is none, free each with "
-                "`prefect global-concurrency-limit update NAME --active-slots 0`."
+                "wait for the other run to end (`prefect flow-run ls --state Running`), or cancel "
+                f"it, and run again. The server takes the slot of a dead run back after "
+                f"{LEASE_S:g} s."
             ) from error
         yield
 

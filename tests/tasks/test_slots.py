@@ -10,9 +10,18 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 import tasks
 from lsntp.config import load_domain
+from lsntp.errors import ArchiveBusyError
 from tasks import slots as module
 from tasks.embedded import VARIABLE
-from tasks.slots import STEP_ASIDE_EMBEDDED_S, STEP_ASIDE_S, TURN_S, WAIT_S, slot_names, turns
+from tasks.slots import (
+    STEP_ASIDE_EMBEDDED_S,
+    STEP_ASIDE_S,
+    TURN_S,
+    WAIT_S,
+    slot_names,
+    slots,
+    turns,
+)
 
 SOURCE = "lsntp-source-files"
 ANALYSIS, TRAINING, FORECASTS, EVALUATION, REPORT = (
@@ -145,3 +154,21 @@ def test_a_long_work_gives_its_slots_back_after_each_piece_and_steps_aside_now_a
     assert told == [*piece, *piece, f"aside {aside_s:g} s", *piece, *piece]
     # Who waits looks at least once while the other stands aside, and before it gives up.
     assert 1.3 * 30 < STEP_ASIDE_S < WAIT_S - TURN_S
+
+
+def test_who_waited_in_vain_is_told_to_wait_and_nothing_that_takes_a_slot_from_a_live_run(
+    monkeypatch,
+):
+    """A server takes the slot of a dead run back by itself, long before the wait is over."""
+
+    def taken(*_, **__):
+        raise TimeoutError
+
+    monkeypatch.setattr(module, "concurrency", taken)
+    address = {PREFECT_API_URL: "http://127.0.0.1:1/api"}
+    with temporary_settings(address), pytest.raises(ArchiveBusyError) as caught, slots(ANALYSIS):
+        pytest.fail("began without a slot")
+    message = str(caught.value)
+    assert f"free slot of {ANALYSIS}, found them taken for 600 s" in message
+    assert "prefect flow-run ls --state Running" in message
+    assert "active-slots" not in message
