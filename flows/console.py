@@ -122,7 +122,7 @@ def print_ingest(outcome: dict[str, Any]) -> None:
     left = f", {outcome['left']} left for later runs" if outcome["left"] else ""
     _say(
         f"ingest: {outcome['written']} hours written, {outcome['replaced']} replaced, "
-        f"{outcome['quarantined']} quarantined, {outcome['absent']} not in the source{holes}{left}"
+        f"{outcome['quarantined']} quarantined, {outcome['absent']} did not come{holes}{left}"
     )
 
 

@@ -33,7 +33,7 @@ class IngestReport:
         replaced: preliminary steps that hold a newer field now.
         quarantined: fields newly rejected; their reasons are in the quarantine.
         known_bad: steps for which the source still has only fields rejected earlier.
-        absent: steps without a field, which the source does not have.
+        absent: steps without a field that were asked for, or not offered, and did not come.
         left: steps without a field that a later tick asks for: over the budget, or resting.
         holes: steps that the source should have had and says it has not.
         conflicts: final steps for which another final field came; the stored one is kept.

@@ -23,7 +23,7 @@ from lsntp.names import FIELD_DIMS, LATITUDE, LONGITUDE, SOURCE_DIGEST, STATUS, 
 from lsntp.progress import open_bar
 from lsntp.quality import History, assess
 from lsntp.regrid import conservative_weights
-from lsntp.sources import Source, Upstream
+from lsntp.sources import Explaining, Source, Upstream
 from lsntp.times import Instant, Period, Times, format_time
 from lsntp.workspace import Workspace
 
@@ -183,7 +183,7 @@ class Intake:
         hole_times = np.array(sorted(holes), "datetime64[ns]")
         self.not_upstream = np.union1d(self.not_upstream, hole_times)
         self._mark(hole_times, Status.UPSTREAM_HOLE)
-        self._note(times, holes)
+        self._note(times, {**self._why_absent(), **holes})
         return None
 
     def _give_up(self, times: Times, error: SourceDataError) -> None:
@@ -197,6 +197,9 @@ class Intake:
         if not isinstance(self._source, Upstream):
             return {}
         return {hole.time: hole.why for hole in self._source.holes() if hole.time in times}
+
+    def _why_absent(self) -> dict[Instant, str]:
+        return self._source.why_absent() if isinstance(self._source, Explaining) else {}
 
     def _note(self, times: Times, why: Mapping[Instant, str], *, is_unusable: bool = False) -> None:
         """Note what a source beyond a network was asked for in vain; files need no memory."""

@@ -11,7 +11,7 @@ from lsntp.config import (
     PluginSource,
     SyntheticSource,
 )
-from lsntp.sources.base import ForecastingSource, Hole, Source, Upstream
+from lsntp.sources.base import Explaining, ForecastingSource, Hole, Source, Upstream
 from lsntp.sources.files import FileSource
 from lsntp.sources.frames import build_frames
 from lsntp.sources.native import NativeGrid
@@ -21,6 +21,7 @@ from lsntp.times import Instant, Period, utc_now
 from lsntp.workspace import Workspace
 
 __all__ = [
+    "Explaining",
     "ForecastingSource",
     "Hole",
     "NativeGrid",

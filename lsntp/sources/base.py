@@ -74,6 +74,15 @@ class Upstream(Source, Protocol):
 
 
 @runtime_checkable
+class Explaining(Protocol):
+    """A source that also tells why some of the asked times did not come when others did."""
+
+    def why_absent(self) -> dict[Instant, str]:
+        """By time, why it did not come when it was last asked for; holes may be left out."""
+        ...
+
+
+@runtime_checkable
 class ForecastingSource(Source, Protocol):
     """A source that also has forecasts of its own, which ours are compared with."""
 

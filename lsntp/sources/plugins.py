@@ -24,8 +24,8 @@ from lsntp.names import (
     TIME,
     Status,
 )
-from lsntp.sources.base import Hole, Source, Upstream
-from lsntp.times import Duration, Period, Times, format_time
+from lsntp.sources.base import Explaining, Hole, Source, Upstream
+from lsntp.times import Duration, Instant, Period, Times, format_time
 
 _FORM = {
     T2M: (FIELD_DIMS, np.dtype(np.float32)),
@@ -110,6 +110,13 @@ class PluggedUpstream(Plugged):
         """See :meth:`lsntp.sources.base.Upstream.holes`."""
         with _blamed(self._plugin, "to tell its holes"):
             return list(self._made.holes())
+
+    def why_absent(self) -> dict[Instant, str]:
+        """See :meth:`lsntp.sources.base.Explaining.why_absent`; nothing where it does not tell."""
+        if not isinstance(self._made, Explaining):
+            return {}
+        with _blamed(self._plugin, "to tell why times did not come"):
+            return {time: str(why) for time, why in self._made.why_absent().items()}
 
 
 @contextmanager

@@ -23,10 +23,10 @@ INGEST = {
     [
         ({}, "nothing to do, every hour the source has is stored"),
         ({"left": 12}, "is stored; 12 wait for later runs"),
-        ({"did_nothing": False, "written": 3}, "3 hours written, 0 replaced, 0 quarantined, 0 not"),
+        ({"did_nothing": False, "written": 3}, "3 hours written, 0 replaced, 0 quarantined, 0 did"),
         (
             {"did_nothing": False, "written": 3, "holes": 2, "left": 7},
-            "0 not in the source, 2 holes upstream, 7 left for later runs",
+            "0 did not come, 2 holes upstream, 7 left for later runs",
         ),
     ],
 )

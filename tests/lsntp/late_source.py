@@ -59,6 +59,9 @@ class LateSource:
             for time in np.intersect1d(self._times("holes"), self._asked)
         ]
 
+    def why_absent(self):
+        return dict.fromkeys(self._times("failed"), "Expected a result, the job has failed.")
+
     def _times(self, name):
         return np.array([parse_time(time) for time in self._state.get(name, [])], "datetime64[ns]")
 

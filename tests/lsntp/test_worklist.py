@@ -199,6 +199,17 @@ def test_a_hole_is_marked_with_its_reason_and_filled_when_upstream_fills_it(late
     assert ledger.asked() == []
 
 
+def test_why_some_hours_did_not_come_is_noted_while_the_others_do(late, upstream):
+    domain = late()
+    hold_back(upstream, 2, 5)
+    tell(upstream, now=text(5), failed=texts(2, 4))
+    report = tick(domain, 5)
+    assert (report.written, report.absent, report.holes) == (4, 2, 0)
+    ledger = HourLedger(Workspace.of(domain).quarantine, domain.cadence)
+    whys = {format_time(entry.start): entry.why for entry in ledger.asked()}
+    assert whys == {text(2): "Expected a result, the job has failed.", text(5): ""}
+
+
 def test_a_hole_whose_field_comes_and_is_rejected_is_a_hole_no_more(late, upstream):
     domain = late(**{"ingest.retry_h": 0})
     hold_back(upstream, 2)

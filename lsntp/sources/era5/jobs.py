@@ -96,6 +96,8 @@ class Queue:
         self._lost: Counter[str] = Counter()
         self._halvings = 0
         self._failures: list[LsntpError] = []
+        self.why_absent: dict[Instant, str] = {}
+        """By time of what was wanted, why it did not come."""
 
     def run(self, requests: Iterable[Request]) -> list[LsntpError]:
         """Bring what is wanted to its end; returns why some of it did not come.
@@ -110,6 +112,9 @@ class Queue:
         try:
             self._run()
         except SourceUnavailableError as error:
+            jobs = (job.request for job in self._jobs.values())
+            for request in (*self._waiting, *jobs):
+                self.why_absent |= dict.fromkeys(request.times, str(error))
             self._failures.append(error)
         return self._failures
 
@@ -296,6 +301,7 @@ class Queue:
 
     def _fail(self, request: Request, error: LsntpError) -> None:
         if self._is_wanted(request):
+            self.why_absent |= dict.fromkeys(request.times, str(error))
             self._failures.append(error)
         else:
             logger.warning("%s, of an earlier run: %s", request, error)

@@ -63,6 +63,7 @@ class CdsSource:
         self._ledger = Ledger(folder)
         self._clock = clock
         self._holes: dict[Instant, Hole] = {}
+        self._why_absent: dict[Instant, str] = {}
 
     def available(self, period: Period) -> Times:
         """The whole hours of the domain's axis that are old enough to be published."""
@@ -90,6 +91,7 @@ class CdsSource:
             return []
         with self._ledger.held():
             self._ledger.sweep(self._clock())
+            self._why_absent = {}
             failures = self._complete(times, product)
             delivered = self._ledger.deliveries(product, times)
             self._note_holes(delivered)
@@ -109,6 +111,10 @@ class CdsSource:
     def holes(self) -> list[Hole]:
         """See :meth:`lsntp.sources.base.Upstream.holes`."""
         return [self._holes[time] for time in sorted(self._holes)]
+
+    def why_absent(self) -> dict[Instant, str]:
+        """See :meth:`lsntp.sources.base.Explaining.why_absent`."""
+        return dict(self._why_absent)
 
     def _complete(self, times: Times, product: Product) -> list[LsntpError]:
         """Ask for what is not on disk; returns why something did not come."""
@@ -139,7 +145,9 @@ class CdsSource:
                 self._clock,
                 advance=bar.update,
             )
-            return failures + queue.run(requests)
+            failures += queue.run(requests)
+            self._why_absent |= queue.why_absent
+            return failures
 
     def _without_resting(self, missing: Times, product: Product) -> tuple[Times, list[LsntpError]]:
         """The times that may be asked for now, and why the others may not."""
@@ -147,7 +155,9 @@ class CdsSource:
         for entry in self._ledger.resting(product, self._clock()):
             if np.isin(entry.request.times, missing).any():
                 missing = np.setdiff1d(missing, entry.request.times)
-                failures.append(refusal_of(entry))
+                refusal = refusal_of(entry)
+                self._why_absent |= dict.fromkeys(entry.request.times, str(refusal))
+                failures.append(refusal)
         return missing, failures
 
     def _underway(self, product: Product, missing: Times) -> list[Request]:

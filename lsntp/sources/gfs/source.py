@@ -76,6 +76,7 @@ class GfsUpstream:
         self._clock = clock
         self._folder = work / "gfs"
         self._holes: dict[Instant, Hole] = {}
+        self._why_absent: dict[Instant, str] = {}
         self._bucket = Bucket(
             config.bucket,
             connections=config.connections,
@@ -103,6 +104,7 @@ class GfsUpstream:
 
     def fetch(self, times: Times, area: Grid) -> list[xr.Dataset]:
         """See :meth:`lsntp.sources.base.Source.fetch`."""
+        self._why_absent = {}
         fields = self._fields([Ticket(time, 0) for time in times], area)
         if not fields:
             return []
@@ -151,6 +153,10 @@ class GfsUpstream:
         """See :meth:`lsntp.sources.base.Upstream.holes`."""
         return [self._holes[time] for time in sorted(self._holes)]
 
+    def why_absent(self) -> dict[Instant, str]:
+        """See :meth:`lsntp.sources.base.Explaining.why_absent`."""
+        return dict(self._why_absent)
+
     def _fields(self, tickets: Sequence[Ticket], area: Grid) -> dict[Ticket, Field]:
         """What of ``tickets`` is there, in their order.
 
@@ -197,8 +203,10 @@ class GfsUpstream:
         is_hole = self._clock() - ticket.init_time >= hours(self._config.give_up_h)
         yet = "" if is_hole else " yet"
         _log.warning("GFS has no field of %s%s: %s", _named(ticket), yet, why)
-        if is_hole and ticket.step_h == 0:
-            self._holes[ticket.init_time] = Hole(ticket.init_time, why)
+        if ticket.step_h == 0:
+            self._why_absent[ticket.init_time] = why
+            if is_hole:
+                self._holes[ticket.init_time] = Hole(ticket.init_time, why)
         return bool(is_hole)
 
 

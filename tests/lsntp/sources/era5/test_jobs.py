@@ -304,9 +304,26 @@ def test_a_failed_request_does_not_keep_the_others_from_their_hours(cds, make_so
     cds.end, cds.is_held = ("successful", ""), False
     other_day = SIX + np.timedelta64(1, "D")
     with caplog.at_level(logging.WARNING):
-        (frames,) = make_source().fetch(np.concatenate([SIX, other_day]), area)
+        source = make_source()
+        (frames,) = source.fetch(np.concatenate([SIX, other_day]), area)
     np.testing.assert_array_equal(frames.time.values, other_day)
     assert "MARS returned no data" in caplog.text
+    for told in (source, make_source()):  # the second finds them at rest
+        told.fetch(np.concatenate([SIX, other_day]), area)
+        why = told.why_absent()
+        np.testing.assert_array_equal(sorted(why), SIX)
+        assert all("MARS returned no data" in words for words in why.values())
+        assert told.holes() == []
+
+
+def test_at_the_deadline_it_is_told_why_hours_did_not_come(cds, make_source, area):
+    make_source().fetch(SIX, area)
+    cds.is_held = True
+    other_day = SIX + np.timedelta64(1, "D")
+    source = make_source(deadline_minutes=0.001)
+    source.fetch(np.concatenate([SIX, other_day]), area)
+    np.testing.assert_array_equal(sorted(source.why_absent()), other_day)
+    assert "jobs not done" in source.why_absent()[other_day[0]]
 
 
 def test_a_double_that_could_not_be_avoided_is_withdrawn(cds, make_source, area, true_fields):

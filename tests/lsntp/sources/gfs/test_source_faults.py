@@ -115,6 +115,21 @@ def test_one_bad_object_does_not_keep_the_others_back(
     assert [hole.time for hole in source.holes()] == [RUN + hours(6)]
 
 
+def test_why_a_field_did_not_come_is_told_before_it_counts_as_a_hole(
+    bucket: S3, publish: Publish, open_gfs: Open
+) -> None:
+    publish()
+    bucket.put(gfs.key(RUN + hours(6)), b"GRIB" + bytes(5000))
+    source = open_gfs(str(RUN + hours(12)))
+    source.fetch(RUN + np.arange(2) * hours(6), AREA)
+    assert source.holes() == []
+    assert list(source.why_absent()) == [RUN + hours(6)]
+    assert "gfs" in source.why_absent()[RUN + hours(6)]
+    publish(RUN + hours(6))
+    source.fetch(RUN + np.arange(2) * hours(6), AREA)
+    assert source.why_absent() == {}
+
+
 # --- the object changes -------------------------------------------------------------------------
 
 
