@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from lsntp.config.domain import NAME_PATTERN, ROOT_VARIABLE, WORK_VARIABLE, Domain
 from lsntp.errors import ConfigError, DomainError
@@ -49,7 +50,7 @@ def load_domain(name_or_path: str | Path, *, overrides: dict[str, Any] | None = 
     try:
         domain = Domain.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(_explain(error, label)) from error
+        raise ConfigError(_explain(error, content, label)) from error
     except DomainError as error:
         raise ConfigError(f"{label}: {error}") from error
     return domain.loaded_from(str(name_or_path))
@@ -132,15 +133,36 @@ _SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother = 2, 200, 200
 """A few lines of YAML can name a value that would fill the memory when written out."""
 
 
-def _explain(error: ValidationError, label: str) -> str:
+def _explain(error: ValidationError, content: dict[str, Any], label: str) -> str:
     """One line per fault: file, key, value, what is allowed."""
     lines = []
     for fault in error.errors():
-        key = ".".join(str(part) for part in fault["loc"]) or "the whole file"
+        key = ".".join(_keys(fault, content)) or "the whole file"
         if fault["type"] == "extra_forbidden":
             lines.append(f"{label}: unknown key {key}; remove it or correct its spelling")
             continue
         found = fault["input"]
         shown = "" if isinstance(found, dict | BaseModel) else f", found {_SHORT.repr(found)}"
-        lines.append(f"{label}: {key}: {fault['msg']}{shown}")
+        words = fault["msg"].removeprefix("Value error, ")
+        lines.append(f"{label}: {key}: {words}{shown}")
     return "\n".join(lines)
+
+
+def _keys(fault: ErrorDetails, content: Any) -> list[str]:
+    """Where a fault is, in keys of the file: pydantic's place also names kinds of sections."""
+    keys, inside = [], content
+    for part in fault["loc"]:
+        children = _children(inside)
+        inside = children.get(part, inside)
+        if part in children or part == "[key]":
+            keys.append(str(part))
+    if fault["type"] == "missing":
+        keys.append(str(fault["loc"][-1]))
+    return keys
+
+
+def _children(value: Any) -> dict[Any, Any]:
+    """What a section or a list holds; a plain value holds nothing."""
+    if isinstance(value, list):
+        return dict(enumerate(value))
+    return value if isinstance(value, dict) else {}

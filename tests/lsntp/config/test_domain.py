@@ -30,6 +30,39 @@ def test_presets_have_the_published_grids(
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
+        ({"source.nmae": 1}, "unknown key source.nmae; remove it or correct its spelling"),
+        ({"grid.nort": 3}, "unknown key grid.nort; remove it or correct its spelling"),
+        (
+            {"networks.lsntp.architecture.hiden": 3},
+            "unknown key networks.lsntp.architecture.hiden; remove it or correct its spelling",
+        ),
+        (
+            {"static": {"source": "era5", "retries": -1}},
+            "static.retries: Input should be greater than or equal to 0, found -1",
+        ),
+        (
+            {"static": {"paths": [1, "a"]}},
+            "static.paths.0: Input should be a valid string, found 1",
+        ),
+        ({"static": {"source": "files"}}, "static.paths: Field required"),
+        (
+            {"regions": {"a": {"north": 1, "south": 3, "west": 1, "east": 2}}},
+            "regions.a: expected north > south and east > west (a box across the date line is not "
+            "supported), found 3..1 N, 1..2 E",
+        ),
+        ({"source": 5}, "source: Input should be a valid dictionary"),
+        ({"regions": {"A B": {}}}, "regions.A B.[key]: String should match pattern"),
+    ],
+)
+def test_a_fault_is_told_by_the_key_that_is_in_the_file(override, expected):
+    with pytest.raises(ConfigError) as error:
+        load_domain("demo", overrides=override)
+    assert str(error.value).splitlines()[0].startswith(f"preset demo: {expected}")
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
         ({"colour": 1}, ["preset demo", "unknown key colour"]),
         ({"grid.spacing": "wide"}, ["spacing", "valid number", "'wide'"]),
         ({"cadence_h": 5}, ["cadence_h", "divides 24", "5"]),
