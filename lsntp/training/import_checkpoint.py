@@ -45,7 +45,8 @@ def import_checkpoint(
 
     Args:
         domain: with ``networks.<model>`` in ``configuration: official``, ``target: absolute``
-            and ``scaling: min-max-01``, and an analysis archive that covers its training period.
+            and ``scaling: min-max-01``, of one member and without ``quantiles``, and an analysis
+            archive that covers its training period.
         path: the state dict, bare or under ``model``, with or without ``module.``.
         model: name of the network in the domain.
         score: whether to forecast the validation block and store the scores.
@@ -54,8 +55,9 @@ def import_checkpoint(
         The version; the one already there if the same file was imported before.
 
     Raises:
-        ModelError: if the domain has no such network, the file is no checkpoint that can be
-            read without executing code, or its tensors do not fit; names all that do not.
+        ModelError: if the domain has no such network, or it is set up otherwise, the file is no
+            checkpoint that can be read without executing code, or its tensors do not fit; names
+            all that do not.
         ArchiveError: if there is no analysis archive, or it has another grid.
         TrainingDataError: if the training period cannot give statistics.
         StorageError: if the storage refuses.
@@ -153,17 +155,20 @@ def _network_config(domain: Domain, model: str) -> NetworkConfig:
             "networks in the domain file, with configuration: official."
         )
     differing = [
-        f"{name} {wanted}, found {found}"
+        f"{name} {str(wanted).lower()}, found {str(found).lower()}"
         for name, wanted, found in (
             ("target", "absolute", config.target),
             ("scaling", "min-max-01", config.scaling),
+            ("members", 1, config.members),
+            ("quantiles", False, config.quantiles),
         )
         if found != wanted
     ]
     if differing:
         raise ModelError(
             f"Expected networks.{model} of domain {domain.domain} with {' and '.join(differing)}: "
-            "the authors' weights forecast the temperature itself, scaled to 0..1."
+            "the authors' weights are those of one network, which forecasts the temperature "
+            "itself, scaled to 0..1, and no quantiles; set it in the domain file."
         )
     return config
 

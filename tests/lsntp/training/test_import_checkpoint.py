@@ -218,18 +218,25 @@ def test_tensors_that_do_not_fit_are_named_together(domain, tmp_path):
     [
         ({"target": "increment"}, "target absolute, found increment"),
         ({"scaling": "standard"}, "scaling min-max-01, found standard"),
+        ({"members": 3}, "members 1, found 3"),
+        ({"quantiles": True}, "quantiles false, found true"),
         (
             {"architecture": {"hidden": 2, "embedding": 3}},
             "convolution joint, found separate.*official",
         ),
     ],
 )
-def test_a_network_set_up_otherwise_is_refused(tmp_path, make_domain, changes, message):
-    other = make_domain(tmp_path, networks={"authors": {**SETTINGS, **changes}}, horizon=4)
+def test_a_network_set_up_otherwise_is_refused_and_nothing_stored(
+    tmp_path, make_domain, publish, make_fields, changes, message
+):
+    networks = {"authors": {**SETTINGS, **changes}}
+    other = make_domain(tmp_path / "root", networks=networks, horizon=4)
+    publish(other, make_fields(other))
     path = tmp_path / "authors.pth"
     torch.save(_their_state(), path)
     with pytest.raises(ModelError, match=message):
         import_checkpoint(other, path, "authors")
+    assert not list(Workspace.of(other).models.glob("*"))
 
 
 def test_an_unknown_network_is_refused(domain, tmp_path):
