@@ -175,7 +175,8 @@ class LsntpConfig(BaseModel):
         "none",
         description="Input of the first decoder layer. none: paper, no input and no weights for "
         "one. zeros: official, d channels of zeros, whose weights never act. forecast: Fig. 5 "
-        "read as autoregressive, the last analysis and then the network's own frames.",
+        "read as autoregressive, the last analysis and then the network's own frames, which "
+        "needs target: absolute.",
     )
     decoder_steps: Literal["horizon", "history"] = Field(
         "horizon",

@@ -171,4 +171,14 @@ class NetworkConfig(_Frozen):
                 "expected target: absolute for a network that adds its changes to the last frame "
                 f"itself (lsntp plus, convnet), found {self.target}"
             )
+        is_fed_back = (
+            isinstance(self.architecture, LsntpConfig)
+            and self.architecture.decoder_input == "forecast"
+        )
+        if is_fed_back and self.target != "absolute":
+            raise ValueError(
+                "expected target: absolute with architecture.decoder_input: forecast, which feeds "
+                "the decoder the last analysis and then its own frames, so that both must be "
+                f"temperatures, found {self.target}; set one of the two otherwise"
+            )
         return self

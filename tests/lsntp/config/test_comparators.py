@@ -41,6 +41,17 @@ def test_a_network_that_adds_up_its_changes_itself_has_no_increment_as_target(ar
     assert NetworkConfig.model_validate(plain).target == "increment"
 
 
+@pytest.mark.parametrize("target", ["increment", "anomaly"])
+@pytest.mark.parametrize("configuration", ["paper", "official"])
+def test_frames_that_are_fed_back_are_temperatures_as_the_analyses_are(configuration, target):
+    fed_back = {"configuration": configuration, "decoder_input": "forecast"}
+    message = f"target: absolute with architecture.decoder_input: forecast.* found {target}"
+    with pytest.raises(ValidationError, match=message):
+        NetworkConfig.model_validate({"architecture": fed_back, "target": target})
+    NetworkConfig.model_validate({"architecture": fed_back})
+    NetworkConfig.model_validate({"architecture": {"configuration": "paper"}, "target": target})
+
+
 def test_the_loss_is_written_only_where_it_is_not_the_one_of_before_there_was_a_choice():
     assert "loss" not in TrainingConfig().model_dump(mode="json")
     dumped = TrainingConfig(loss="mae").model_dump(mode="json")
