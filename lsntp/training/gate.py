@@ -8,8 +8,9 @@ A candidate replaces the champion when, over the newest days that neither has se
 * at no lead is its RMSE above the champion's by more than ``gate.margin``.
 
 What is damaged, does not fit, holds or gives numbers that are not finite, or has no provenance,
-is refused unseen. The first champion of a domain is its best baseline, so that there is always
-something to forecast with. Every judgement is stored with its reason
+is refused unseen. The first champion of a domain is its best baseline, over the newest days or,
+where these are too few to compare on, in validation, so that there is always something to
+forecast with. Every judgement is stored with its reason
 (:mod:`lsntp.training.decisions`), and repeating it changes nothing.
 """
 
@@ -289,7 +290,7 @@ class _Contest:
         best = min(rmse, key=lambda name: float(rmse[name].mean()))
         order = sorted(rmse, key=lambda name: name != best)
         facts: dict[str, Any] = {}
-        if window.init_times.size:
+        if window.is_long_enough:
             facts = _window_facts(self.domain, self.analysis, window, contenders)
         return [
             *(self._decision(name, best, rmse, window, facts) for name in order),
@@ -297,8 +298,8 @@ class _Contest:
         ]
 
     def _rmse(self, contender: Contender, window: GateWindow) -> Floats:
-        """RMSE (K,) on the gate window; in validation where that is empty, else infinite."""
-        if window.init_times.size:
+        """RMSE (K,) on the gate window; in validation where that is too short, else infinite."""
+        if window.is_long_enough:
             mse = squared_errors(self.domain, self.analysis, contender, window.init_times)
             return np.asarray(np.sqrt(mse.mean(axis=0)), np.float64)
         return _validation_rmse(contender.version)

@@ -347,9 +347,14 @@ def test_a_broken_baseline_cannot_be_crowned(uncrowned):
     assert champion_of(uncrowned).version == climatology
 
 
-def test_before_any_unseen_day_the_validation_scores_choose(make_domain, publish, tmp_path):
+# Analyses of ten days end with validation. Those of 17 leave five whole days behind the purge gap
+# of the 12th: one fewer than tell anything.
+@pytest.mark.parametrize("days", [10, 17], ids=["none", "five"])
+def test_with_too_few_unseen_days_the_validation_scores_choose(
+    make_domain, publish, tmp_path, days
+):
     domain = gate_domain(make_domain, tmp_path / "root", baselines=["climatology", "ridge"])
-    publish(domain, truth(domain, 10))
+    publish(domain, truth(domain, days))
     ridge = biased(domain, 0.5, 0.5)
     biased(domain, model="climatology", tensors={})
     version = latest_version(Workspace.of(domain).models, "climatology")
