@@ -105,11 +105,12 @@ def with_longer_history(
     """Those of ``init_times`` (n,) with ``frames`` usable times up to and including them.
 
     The frames before a window may lie in the block before its own: they are inputs, long known
-    when the forecast is made, and no score is taken of them.
+    when the forecast is made, and no score is taken of them. None lies before the training block,
+    where the training archive begins.
 
     Args:
-        domain: gives ``history`` and the axis.
-        archive: says which times are usable; none before the domain's start is.
+        domain: gives ``history``, the axis and the start of the training block.
+        archive: says which times are usable.
         init_times: of windows of :func:`make_split`.
         frames: no fewer than ``history``.
 
@@ -119,7 +120,8 @@ def with_longer_history(
     if frames <= domain.history or not init_times.size:
         return init_times
     reach = (frames - 1) * domain.cadence
-    after = init_times[init_times - reach >= domain.start]
+    start = domain.split.train.period.start
+    after = init_times[init_times - reach >= start]
     times = after[:, None] + np.arange(1 - frames, 1) * domain.cadence
     usable = usable_at(archive, times.ravel()).reshape(times.shape)
     kept = after[usable.all(axis=1)]
@@ -127,8 +129,9 @@ def with_longer_history(
         raise TrainingDataError(
             f"Expected usable analyses at {frames} times in a row up to an initial time between "
             f"{format_time(init_times[0])} and {format_time(init_times[-1])}, which a network with "
-            "architecture.yesterday looks back over, found none; ingest more of the period, or "
-            "set yesterday: false."
+            f"architecture.yesterday looks back over, from {format_time(start)} on, where the "
+            "training archive begins, found none; ingest more of the period, begin split.train "
+            "earlier, or set yesterday: false."
         )
     return kept
 

@@ -377,6 +377,27 @@ def test_too_short_a_period_is_refused_and_nothing_is_stored(
     assert not Workspace.of(domain).models.exists()
 
 
+def test_a_network_with_yesterday_is_trained_however_long_after_the_archive_training_begins(
+    tmp_path, make_domain, publish, make_fields
+):
+    looking_back = {
+        "architecture": {"name": "convnet", "width": 3, "blocks": 1, "yesterday": True},
+        "training": {"epochs": 1, "batch_size": 32},
+    }
+    domain = make_domain(
+        tmp_path / "root",
+        networks={"net": looking_back},
+        split={
+            "train": {"start": "2021-01-04", "end": "2021-01-09"},
+            "validation": {"start": "2021-01-09", "end": "2021-01-12"},
+            "test": {"start": "2021-01-12", "end": "2021-01-16"},
+        },
+    )
+    publish(domain, make_fields(domain))
+    (report,) = train(domain, models=["net"])
+    assert report.created
+
+
 def test_a_fit_that_diverges_is_refused_and_nothing_is_stored(ingested):
     wild = with_training(ingested, learning_rate=1e30, gradient_clip=None)
     with pytest.raises(ModelError, match=r"Expected a finite loss, found (nan|inf).*2021-01-0"):

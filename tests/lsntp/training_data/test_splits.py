@@ -144,6 +144,19 @@ def test_a_longer_history_may_reach_into_the_block_before_but_not_before_the_arc
     np.testing.assert_array_equal(validation, split.validation)
 
 
+def test_a_longer_history_begins_no_earlier_than_training_whatever_was_analysed_before(
+    make_domain, archive
+):
+    # analyses from the 1st on; training from the 5th, with windows from 02 UTC on
+    domain = make_domain(train=("2021-01-05", "2021-01-11"))
+    split = make_split(domain, archive)
+    assert format_time(split.train[0]) == "2021-01-05T02:00Z"
+    # 25 frames from 00 UTC of the 5th on end at 00 UTC of the 6th
+    train = with_longer_history(domain, archive, split.train, 25)
+    assert format_time(train[0]) == "2021-01-06T00:00Z"
+    np.testing.assert_array_equal(train, split.train[22:])
+
+
 def test_a_hole_in_a_longer_history_costs_every_window_that_looks_back_over_it(
     make_domain, archive
 ):
