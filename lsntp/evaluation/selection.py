@@ -18,6 +18,7 @@ from lsntp.archives.evaluation import (
 )
 from lsntp.config import Domain
 from lsntp.errors import ArchiveNotFoundError, DomainError, EvaluationError
+from lsntp.evaluation.seen import seen_until
 from lsntp.names import INIT_TIME, LEAD_TIME, Status
 from lsntp.times import Period, Times, format_time
 from lsntp.training_data.splits import effective_periods
@@ -70,7 +71,8 @@ class Selection:
         contenders: in the order of ``sums``.
         versions: contender to the versions that made its forecasts.
         preliminary_frames: (init_time, lead_time) whose truth is preliminary for a contender.
-        seen: how many init_times have truth inside training or validation: no test.
+        seen: how many init_times have truth that a version which forecast from there had seen in
+            training or validation: no test.
         data_range_k: of the second SSIM and PSNR, K.
     """
 
@@ -165,16 +167,16 @@ def select(
         sums = data[names].isel(places).load()
         is_preliminary = data[TRUTH_STATUS].isel(places) == Status.PRELIMINARY
         preliminary_frames = int(is_preliminary.any(MODEL).sum())
+    makers = {str(contender): made_by[contender.model][slots] for contender in compared}
     return Selection(
         sums=sums.assign_coords({MODEL: [str(contender) for contender in compared]}),
         period=chosen,
         contenders=compared,
         versions={
-            str(contender): tuple(sorted(set(made_by[contender.model][slots].tolist())))
-            for contender in compared
+            contender: tuple(sorted(set(names.tolist()))) for contender, names in makers.items()
         },
         preliminary_frames=preliminary_frames,
-        seen=_seen(domain, init_times[slots]),
+        seen=_seen(domain, init_times[slots], makers),
         data_range_k=float(archive.attrs["data_range_k"]),
     )
 
@@ -281,7 +283,17 @@ def _span(times: Times) -> str:
     return f"{format_time(times[0])} to {format_time(times[-1])}"
 
 
-def _seen(domain: Domain, init_times: Times) -> int:
-    """How many have truth inside the training or validation block."""
-    end = domain.split.validation.period.end
-    return int((init_times + domain.lead_times[0] < end).sum())
+def _seen(domain: Domain, init_times: Times, makers: dict[str, npt.NDArray[Any]]) -> int:
+    """How many have truth that a version which forecast from there had seen.
+
+    Args:
+        domain: whose versions.
+        init_times: (n,).
+        makers: contender to the version (n,) that made each forecast.
+    """
+    first_truth = init_times + domain.lead_times[0]
+    is_seen = np.zeros(init_times.shape, bool)
+    for version in sorted({name for names in makers.values() for name in names.tolist()}):
+        made = np.logical_or.reduce([names == version for names in makers.values()])
+        is_seen |= made & (first_truth < seen_until(domain, version))
+    return int(is_seen.sum())

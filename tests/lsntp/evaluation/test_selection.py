@@ -8,6 +8,7 @@ from lsntp.errors import EvaluationError
 from lsntp.evaluation.scoring import evaluate
 from lsntp.evaluation.selection import Contender, described, select
 from lsntp.times import Period
+from tests.lsntp.training.made_versions import biased
 
 # Truth ends with slot 55. The test block is slots 36..59; its first window starts from slot 41.
 
@@ -75,6 +76,44 @@ def test_a_truth_on_the_last_step_of_validation_has_been_seen(stepped):
     # validation ends before slot 36: the first truth of slot 34 is inside, that of 35 is not
     chosen = select(stepped.domain, models=["ridge"], period=slots(stepped, 33, 38))
     assert (chosen.init_times.size, chosen.seen) == (5, 2)
+
+
+def test_what_a_version_has_seen_is_counted_though_the_split_has_moved_since(prepared):
+    domain, times = prepared.domain, prepared.times
+    old = biased(domain, 1.0, 1.0, seen="2024-02-01")  # up to slot 47; the split now ends with 35
+    tuned = biased(domain, 2.0, 2.0, parent=old)
+    fresh = biased(domain, 3.0, 3.0)
+    prepared.forecast("ridge", times[41:45], 1.0, version=old)
+    prepared.forecast("ridge", times[45:48], 1.0, version=tuned)
+    prepared.forecast("ridge", times[48:50], 1.0, version=tuned)
+    prepared.forecast("ridge", times[50:54], 1.0, version=fresh)
+    prepared.forecast("persistence", times[41:54], 1.0)  # by a version that is not stored
+    evaluate(domain)
+    both = select(domain, models=["persistence", "ridge"])
+    # the first truth of slots 41..46 is in 42..47, that of 47 in 48
+    assert (both.init_times.size, both.seen) == (13, 6)
+    assert select(domain, models=[f"ridge@{old}"]).seen == 4
+    assert select(domain, models=[f"ridge@{tuned}"]).seen == 2
+    assert select(domain, models=[f"ridge@{fresh}"]).seen == 0
+    assert select(domain, models=["persistence"]).seen == 0
+
+
+def test_what_a_version_has_not_seen_does_not_count_whatever_the_split_says_now(prepared):
+    early = biased(prepared.domain, 1.0, 1.0, seen="2024-01-27")  # up to slot 27
+    prepared.forecast("ridge", prepared.times[24:36], 1.0, version=early)
+    evaluate(prepared.domain)
+    chosen = select(prepared.domain, models=["ridge"], period=slots(prepared, 24, 36))
+    assert (chosen.init_times.size, chosen.seen) == (12, 3)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"recipe": {"validation_period": []}}'])
+def test_a_version_whose_provenance_cannot_be_read_has_seen_what_the_split_says(prepared, content):
+    domain, times = prepared.domain, prepared.times
+    version = biased(domain, 1.0, 1.0, seen="2024-02-01")
+    (prepared.workspace.models / version / "provenance.json").write_bytes(content)
+    prepared.forecast("ridge", times[33:38], 1.0, version=version)
+    evaluate(domain)
+    assert select(domain, models=["ridge"], period=slots(prepared, 33, 38)).seen == 2
 
 
 def test_the_default_period_ends_with_the_last_whole_window_unless_it_is_open(stepped):
