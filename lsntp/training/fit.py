@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.lease import writer_lease
-from lsntp.config import Domain, NetworkConfig, Scaling
+from lsntp.config import ArchitectureConfig, Domain, NetworkConfig, Scaling
 from lsntp.errors import ModelError
 from lsntp.models.base import Forecaster
 from lsntp.models.baselines import make_baseline
@@ -48,6 +50,11 @@ from lsntp.workspace import Workspace
 
 BASELINE_SCALING: Scaling = "standard"
 """Baselines need the statistics of a training archive only; this one serves most networks too."""
+WITHOUT_MEANING = frozenset(
+    {"configuration", "graph", "decoder_steps", "even_grid", "forget_bias", "dropout"}
+)
+"""Of an architecture: presets of other switches, ways to the same numbers, what a network may
+refuse, and what counts in training only."""
 CLIMATOLOGICAL = ("climatology", "persistence-climatological-increment")
 
 
@@ -370,12 +377,18 @@ def _check_frozen(domain: Domain, models: Sequence[str], parent: ModelVersion | 
 
 
 def _check_same_units(network: NetworkConfig, name: str, parent: ModelVersion) -> None:
-    """Refuse to go on from weights whose inputs and outputs mean something else."""
+    """Refuse to go on from weights that mean something else: units, or architecture."""
     settings = parent.provenance.recipe.settings
     differences = [
-        f"{key} {settings.get(key)}, found {now}"
+        f"{key} {_as_typed(settings.get(key))}, found {_as_typed(now)}"
         for key, now in (("scaling", network.scaling), ("target", network.target))
         if settings.get(key) != now
+    ]
+    before, after = _switches(_architecture_of(parent)), _switches(network.architecture)
+    differences += [
+        f"architecture.{key} {_as_typed(before.get(key))}, found {_as_typed(after.get(key))}"
+        for key in dict.fromkeys((*before, *after))
+        if before.get(key) != after.get(key)
     ]
     if differences:
         raise ModelError(
@@ -383,6 +396,29 @@ def _check_same_units(network: NetworkConfig, name: str, parent: ModelVersion) -
             f"of {parent.version} mean nothing else. Set it in the domain file, or train from "
             "scratch."
         )
+
+
+def _architecture_of(version: ModelVersion) -> ArchitectureConfig:
+    """The architecture that a network's version was made of."""
+    settings = version.provenance.recipe.settings
+    try:
+        return NetworkConfig(architecture=settings["architecture"]).architecture
+    except (LookupError, ValidationError) as error:
+        raise ModelError(
+            f"Expected {version.version} to be a network of this code version, to go on from, "
+            f"found another: {error}. Train from scratch."
+        ) from error
+
+
+def _switches(architecture: ArchitectureConfig) -> dict[str, Any]:
+    """What decides how weights are used, by name; of two networks of a kind the same names."""
+    names = [name for name in type(architecture).model_fields if name not in WITHOUT_MEANING]
+    return {name: getattr(architecture, name) for name in names}
+
+
+def _as_typed(value: object) -> str:
+    """A value as YAML has it."""
+    return str(value).lower()
 
 
 def _report(version: ModelVersion, *, created: bool) -> TrainReport:

@@ -327,15 +327,56 @@ def test_fine_tuning_on_another_grid_is_refused(trained, make_domain):
         train(trained.model_copy(update={"grid": grid}), fine_tune_from=parent.version)
 
 
-def test_fine_tuning_of_another_architecture_names_the_tensors(trained):
-    parent = version_of(trained)
-    network = trained.networks["net"]
-    wider = network.architecture.model_copy(update={"hidden": 3})
-    domain = trained.model_copy(
-        update={"networks": {"net": network.model_copy(update={"architecture": wider})}}
-    )
-    with pytest.raises(ModelError, match=r"network\..* expected .*found"):
-        train(domain, fine_tune_from=parent.version)
+def with_architecture(domain, **changes):
+    """The domain whose network has other switches."""
+    network = domain.networks["net"]
+    dumped = network.model_dump(mode="json")
+    dumped["architecture"] = dumped["architecture"] | changes
+    return domain.model_copy(update={"networks": {"net": type(network).model_validate(dumped)}})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hidden": 3},  # other shapes
+        {"gate_activation": "relu"},  # and from here on the same ones
+        {"reach_km": 200.0},
+        {"reach_km": 200.0, "gate_activation": "relu"},
+    ],
+)
+def test_fine_tuning_to_another_architecture_names_the_differing_keys(trained, changes):
+    before = {"hidden": 2, "gate_activation": "none", "reach_km": "all"}
+    with pytest.raises(ModelError, match=r"the parent's architecture\.") as caught:
+        train(with_architecture(trained, **changes), fine_tune_from=version_of(trained).version)
+    for key, value in changes.items():
+        assert f"architecture.{key} {before[key]}, found {value}" in str(caught.value)
+    assert str(caught.value).count(", found ") == len(changes)
+
+
+def test_fine_tuning_to_another_kind_of_network_is_refused(trained):
+    network = trained.networks["net"].model_dump(mode="json", exclude={"architecture", "target"})
+    plain = {"architecture": {"name": "convnet"}}
+    other = type(trained.networks["net"]).model_validate(network | plain)
+    domain = trained.model_copy(update={"networks": {"net": other}})
+    with pytest.raises(ModelError, match=r"architecture\.name lsntp, found convnet"):
+        train(domain, fine_tune_from=version_of(trained).version)
+
+
+@pytest.mark.parametrize("changes", [{"gain": 3.0}, {"climatology": "level"}, {"residual": False}])
+def test_fine_tuning_of_plus_keeps_what_its_numbers_mean_but_not_its_dropout(trained, changes):
+    small = {"hidden": 2, "embedding": 2, "stem": 1, "width": 2, "context": 1, "nodes": 1}
+    quick = with_training(trained, epochs=1)
+    network = quick.networks["net"].model_dump(mode="json", exclude={"target"})
+    plus = {"name": "lsntp", "configuration": "plus", **small}
+    network = type(quick.networks["net"]).model_validate(network | {"architecture": plus})
+    domain = quick.model_copy(update={"networks": {"net": network}})
+    (parent,) = train(domain, models=["net"])
+    ((key, value),) = changes.items()
+    message = rf"parent's architecture\.{key} \S+, found {str(value).lower()}: the weights"
+    with pytest.raises(ModelError, match=message):
+        train(with_architecture(domain, **changes), fine_tune_from=parent.version)
+    (tuned,) = train(with_architecture(domain, dropout=0.5), fine_tune_from=parent.version)
+    assert tuned.created
 
 
 @pytest.mark.parametrize("models", [["ridge"], ["net", "persistence"]])
