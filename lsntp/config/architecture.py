@@ -108,6 +108,20 @@ INGREDIENTS: Mapping[str, Any] = MappingProxyType(
 )
 """What only ``plus`` may switch on, as it is without."""
 
+_OF_RECURRENCE: Mapping[str, Any] = MappingProxyType(
+    {
+        "operator": "ls-conv",
+        "gate_activation": "none",
+        "convolution": "separate",
+        "bias": True,
+        "peephole": "channel",
+        "decoder_input": "forecast",
+        "forget_bias": 1.0,
+    }
+)
+"""What ``plus`` reads with ``recurrence`` only, as its preset has it. Dumps without recurrence name
+some of these values: they have to stay readable."""
+
 _NOT_IN_PLUS: Mapping[str, Any] = MappingProxyType(
     {"decoder_steps": "horizon", "even_grid": "extend", "downsample": False}
 )
@@ -193,7 +207,7 @@ class LsntpConfig(BaseModel):
     operator: Literal["ls-conv", "dagg"] = Field(
         "ls-conv",
         description="dagg: AGCRN's node-adaptive graph convolution in place of LS-Conv "
-        "(DAGG-ConvLSTM); it has neither NSA nor a kernel.",
+        "(DAGG-ConvLSTM); it has neither NSA nor a kernel. plus: with recurrence and nodes: 0.",
     )
     long_range: bool = Field(
         True, description="false: without LAGC, A = 0 and L = X; there is no node embedding."
@@ -264,7 +278,8 @@ class LsntpConfig(BaseModel):
     recurrence: bool = Field(
         True,
         description="plus: LS-ConvLSTM over the steps of history and horizon beside the context; "
-        "false: the context alone makes all frames at once.",
+        "false: the context alone makes all frames at once, and what only a recurrence reads is "
+        "refused.",
     )
     yesterday: bool = Field(
         False,
@@ -340,6 +355,25 @@ class LsntpConfig(BaseModel):
                 "expected stem and width of at least 1 and decoder_input none or forecast with "
                 f"configuration: plus, found {self.stem}, {self.width} and {self.decoder_input}"
             )
+        if self.configuration == "plus":
+            self._check_read()
+
+    def _check_read(self) -> None:
+        """Refuse switches of plus that nothing reads: they would seem to make a difference."""
+        unread = {} if self.recurrence else _OF_RECURRENCE
+        idle = [name for name, value in unread.items() if getattr(self, name) != value]
+        if idle:
+            raise ValueError(
+                f"expected {', '.join(f'{name}: {_as_typed(unread[name])}' for name in idle)} "
+                "with recurrence: false, which reads none of it, found "
+                + ", ".join(f"{name}: {_as_typed(getattr(self, name))}" for name in idle)
+                + "; set recurrence: true to make it count"
+            )
+        if self.operator == "dagg" and self.nodes:
+            raise ValueError(
+                "expected nodes: 0 with operator: dagg, which takes the place of LS-Conv in the "
+                f"recurrence only, found {self.nodes}"
+            )
 
     @model_serializer(mode="wrap")
     def _without_defaults(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -352,3 +386,8 @@ class LsntpConfig(BaseModel):
             for key, value in dumped.items()
             if key not in implied or implied[key] != value
         }
+
+
+def _as_typed(value: object) -> str:
+    """A value as YAML has it."""
+    return str(value).lower()

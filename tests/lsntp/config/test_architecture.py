@@ -114,6 +114,33 @@ def test_plus_refuses_what_it_does_not_have(switch: dict[str, Any], message: str
         LsntpConfig.model_validate({"configuration": "plus", **switch})
 
 
+@pytest.mark.parametrize(
+    ("switch", "as_in_the_preset"),
+    [
+        ({"operator": "dagg"}, "operator: ls-conv"),
+        ({"gate_activation": "relu"}, "gate_activation: none"),
+        ({"convolution": "joint"}, "convolution: separate"),
+        ({"bias": False}, "bias: true"),
+        ({"peephole": "cell"}, "peephole: channel"),
+        ({"decoder_input": "none"}, "decoder_input: forecast"),
+        ({"forget_bias": 0.0}, "forget_bias: 1.0"),
+    ],
+)
+def test_plus_without_recurrence_refuses_what_only_a_recurrence_reads(
+    switch: dict[str, Any], as_in_the_preset: str
+) -> None:
+    message = f"expected {as_in_the_preset} with recurrence: false.* recurrence: true to make it"
+    with pytest.raises(ValidationError, match=message):
+        LsntpConfig.model_validate({"configuration": "plus", **switch})
+    recurrent = {"configuration": "plus", "recurrence": True, "nodes": 0, **switch}
+    assert LsntpConfig.model_validate(recurrent).recurrence
+
+
+def test_plus_refuses_dagg_beside_nodes_which_stay_ls_conv() -> None:
+    with pytest.raises(ValidationError, match=r"expected nodes: 0 with operator: dagg.* found 2"):
+        LsntpConfig(configuration="plus", recurrence=True, nodes=2, operator="dagg")
+
+
 def test_a_dump_of_plus_names_all_of_its_preset_so_that_the_preset_may_change() -> None:
     architecture = LsntpConfig(configuration="plus", dropout=0.4)
     dumped = architecture.model_dump(mode="json")
