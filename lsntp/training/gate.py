@@ -107,14 +107,21 @@ def offer(domain: Domain, candidates: Sequence[str], *, by: str = GATE) -> list[
 
 
 def is_due(domain: Domain, version: str) -> bool:
-    """Whether a version still waits for a judgement: never judged, postponed, or cut short."""
+    """Whether a version still waits for a judgement.
+
+    It was never judged, was postponed or cut short, or is undecided: on fewer days than
+    ``gate.days`` the difference from the champion may be chance, so that more of them may tell.
+    """
     champion = champion_of(domain)
     if champion is not None and champion.version == version:
         return False
     decisions = decisions_of(domain, version)
     if champion is None or not decisions or decisions[-1].verdict == "postponed":
         return True
-    return decisions[-1].verdict == "promoted" and decisions[-1].id not in champion.decisions
+    last = decisions[-1]
+    if last.verdict == "promoted":
+        return last.id not in champion.decisions
+    return _may_be_chance(last) and last.days < domain.gate.days
 
 
 def better_by_rule(found: Duel, difference: Difference, margin: float) -> tuple[bool, str]:
@@ -141,7 +148,8 @@ def better_by_rule(found: Duel, difference: Difference, margin: float) -> tuple[
     if not difference.high < 0.0:
         return False, (
             f"Expected a difference that is not chance, found {scores} {over}; {interval} "
-            "does not lie below 0. Offer it again when there are more days."
+            "does not lie below 0. While there are fewer days than gate.days, `lsntp train` offers "
+            "it again."
         )
     if worse.size:
         leads = ", ".join(
@@ -401,6 +409,12 @@ def _validation_rmse(version: ModelVersion) -> Floats:
     """RMSE (K,) in validation; infinite where none was taken."""
     mse = version.scores.get("mse_k2")
     return np.sqrt(np.asarray(mse, np.float64)) if mse else np.array([np.inf])
+
+
+def _may_be_chance(decision: Decision) -> bool:
+    """Whether the interval of the difference holds 0."""
+    interval = decision.interval_k
+    return interval is not None and interval[0] <= 0.0 <= interval[1]
 
 
 def _finite(rmse: Floats) -> tuple[float, ...]:

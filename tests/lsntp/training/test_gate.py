@@ -105,6 +105,40 @@ def test_a_difference_that_may_be_chance_promotes_nobody(make_domain, publish, t
     assert champion_of(domain).version == cold
 
 
+def test_an_undecided_candidate_stays_due_until_the_window_is_full(make_domain, publish, tmp_path):
+    domain = gate_domain(make_domain, tmp_path / "root", gate={"days": 9})
+    # of 20 days there are eight behind the purge gap of the 12th, half of them warm
+    publish(domain, truth(domain, 20, swing_k=2.0))
+    cold, warm = (
+        biased(
+            domain,
+            model="climatology",
+            repeat=repeat,
+            tensors={CLIMATOLOGY: np.full((4, 1, 6, 8), value, np.float32)},
+        )
+        for repeat, value in enumerate((280.0, 282.0))
+    )
+    promote(domain, cold, by="test", reason="the bar")
+    decision = judged(domain, warm)
+    assert (decision.verdict, decision.days) == ("kept", 8)
+    assert decision.interval_k[0] <= 0.0 <= decision.interval_k[1]
+    assert is_due(domain, warm)
+    publish(domain, truth(domain, 21, swing_k=2.0)[80:], first=80)
+    full = judged(domain, warm)
+    assert (full.verdict, full.days) == ("kept", 9)
+    assert full.interval_k[0] <= 0.0 <= full.interval_k[1]
+    assert not is_due(domain, warm)
+    roomier = domain.model_copy(update={"gate": domain.gate.model_copy(update={"days": 10})})
+    assert is_due(roomier, warm)
+
+
+def test_a_candidate_that_is_surely_worse_is_not_due_however_few_the_days(domain):
+    for bias_k in [(1.2, 1.2), (0.1, 1.05)]:  # in the mean, at one lead; ten days of 28
+        name = biased(domain, *bias_k)
+        assert judged(domain, name).days == 10
+        assert not is_due(domain, name)
+
+
 def test_better_in_the_mean_but_worse_at_one_lead_is_kept(domain, bar):
     decision = judged(domain, biased(domain, 0.1, 1.05))
     assert decision.verdict == "kept"
