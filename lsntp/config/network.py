@@ -108,8 +108,8 @@ class TrainingConfig(_Frozen):
     )
     freeze: tuple[str, ...] = Field(
         (),
-        description="Parts that a fine-tuned network keeps as its parent has them: parameters "
-        "whose name begins so.",
+        description="Parts that a fine-tuned network keeps as its parent has them: a parameter's "
+        "name, or its beginning up to a dot. encoder1 names encoder1.b, encoder does not.",
     )
     seed: int = 0
 

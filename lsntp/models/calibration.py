@@ -63,7 +63,8 @@ class Calibration:
             valid_times: (n, K).
 
         Raises:
-            DomainError: if a time is at an hour of day that validation did not have.
+            DomainError: if a time is at an hour of day other than :attr:`hours_of_day`. One that
+                validation had on few days, or never, has the scores of all hours.
         """
         scale = np.sqrt(_variance(self.cell_variance, self.weights, variance))
         slots = slots_of(valid_times.ravel(), self.hours_of_day).reshape(valid_times.shape)

@@ -59,7 +59,8 @@ def _curves(scores: xr.Dataset, table: SkillTable, sure: list[str]) -> Curves:
             Chart(
                 "spread-skill",
                 "Spread divided by RMSE",
-                "Ratio of spread to root mean square error against lead time; one is ideal",
+                "Ratio of spread to root mean square error against lead time; calibrated "
+                "quantiles come to a little below one",
                 line_chart(
                     hours,
                     {**ratio, IDEAL: np.ones(hours.size)},

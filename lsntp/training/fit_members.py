@@ -151,7 +151,7 @@ def member_seed(config: NetworkConfig, number: int) -> int:
 
 
 def freeze(network: nn.Module, parts: Sequence[str]) -> None:
-    """Keep parameters whose name begins with one of ``parts`` as they are.
+    """Keep parameters as they are whose name is one of ``parts``, or begins so up to a dot.
 
     Raises:
         ModelError: if one of them is no part, or nothing is left to train.

@@ -6,7 +6,7 @@ import pytest
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy.stats import laplace, norm
 
 from lsntp.archives.evaluation import BELOW_SUM, ENSEMBLE_SUMS
 from lsntp.errors import EvaluationError
@@ -131,6 +131,16 @@ def test_spread_skill_and_reliability_are_of_the_frames_with_quantiles_alone():
     assert found["spread_skill"].values == pytest.approx([0.5**0.5])
     expected = (np.arange(10) * 0.4 + 4 * np.array(QUANTILES)) / 8
     np.testing.assert_allclose(found["below"].values[0], expected)
+
+
+@pytest.mark.parametrize(
+    ("errors", "ratio"), [(norm(), 0.989), (laplace(scale=0.5**0.5), 0.905)]
+)  # both of standard deviation 1
+def test_ten_calibrated_quantiles_spread_less_than_errors_whose_tails_they_miss(errors, ratio):
+    levels = errors.ppf(QUANTILES).reshape(1, 10, 1, 1, 1)
+    truth, area = np.zeros((1, 1, 1, 1)), np.ones((1, 1))
+    sums = quantile_sums(quantiles=levels, target=truth, weights=area)
+    assert sums["spread_square_sum"][0, 0] ** 0.5 == pytest.approx(ratio, abs=5e-4)
 
 
 def test_coverage_is_the_share_between_the_outer_quantiles():
