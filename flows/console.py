@@ -46,16 +46,13 @@ def read_champion(domain: Domain) -> "Champion | None":
         return None
 
 
-def print_status(
-    domain: Domain, hours: "LifeCycle", steps: "Sequence[Step]", reference: str
-) -> None:
+def print_status(domain: Domain, hours: "LifeCycle", steps: "Sequence[Step]") -> None:
     """The steps so far, a calendar, the newest gaps, where everything is, what to run next.
 
     Args:
         domain: the resolved configuration.
         hours: what every expected hour of its analyses is.
         steps: see :func:`lsntp.report.steps.steps_of`.
-        reference: what was typed for the domain, for commands to copy.
     """
     workspace = Workspace.of(domain)
     for step in steps:
@@ -84,11 +81,11 @@ def print_status(
     for label, path in paths.items():
         state = "" if path.exists() else "  (not there yet)"
         _say(f"{label:<11} {path}{state}")
-    following = next((step.verb for step in steps if not step.is_done), None)
+    following = next((step.command for step in steps if not step.is_done), None)
     if following is None and not workspace.report.exists():
-        following = "report"
+        following = f"lsntp report {domain.reference}"
     if following is not None:
-        _say(f"next        lsntp {following} {reference}")
+        _say(f"next        {following}")
 
 
 def _gap(span: "Span") -> str:

@@ -65,7 +65,7 @@ def status(
         }
         out.print_json(json.dumps(summary))
         return
-    console.print_status(resolved, hours, steps, domain)
+    console.print_status(resolved, hours, steps)
 
 
 def _write_page(domain: Domain) -> Place:

@@ -1,19 +1,20 @@
 """What a domain has so far, and the command that makes what it has not."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.coverage import Coverage
 from lsntp.archives.evaluation import EvaluationArchive
 from lsntp.archives.forecast import ForecastArchive
 from lsntp.config import Domain
-from lsntp.errors import ArchiveNotFoundError, ModelError
+from lsntp.errors import ArchiveNotFoundError, ModelError, TrainingDataError
 from lsntp.evaluation.table import counted
 from lsntp.names import CHAMPION
 from lsntp.report.html import INDEX, render_page
 from lsntp.times import format_time
 from lsntp.training.champion import champion_of, one_line
 from lsntp.training.versions import list_versions
+from lsntp.training_data.splits import make_split
 from lsntp.workspace import Workspace
 
 
@@ -23,14 +24,8 @@ class Step:
 
     name: str
     found: str
-    verb: str
-    domain: str
+    command: str
     is_done: bool
-
-    @property
-    def command(self) -> str:
-        """To run for a preset; a domain file of one's own is named by its path instead."""
-        return f"lsntp {self.verb} {self.domain}"
 
 
 def steps_of(domain: Domain) -> list[Step]:
@@ -39,12 +34,11 @@ def steps_of(domain: Domain) -> list[Step]:
     Raises:
         ArchiveError: if an archive is damaged.
     """
-    name = domain.domain
     return [
-        _step("Analyses", _analyses(domain), "ingest", name),
-        _step("Models", _models(domain), "train", name),
-        _step("Forecasts", _forecasts(domain), "forecast", name),
-        _step("Scores", _scores(domain), "evaluate", name),
+        _analyses(domain),
+        _step("Models", _models(domain), "train", domain),
+        _step("Forecasts", _forecasts(domain), "forecast", domain),
+        _step("Scores", _scores(domain), "evaluate", domain),
     ]
 
 
@@ -60,21 +54,30 @@ def render_steps(domain: Domain, steps: list[Step], reason: str) -> str:
     return render_page("steps.html", INDEX, domain, steps=steps, following=following, reason=reason)
 
 
-def _step(name: str, found: str, verb: str, domain: str) -> Step:
-    return Step(name, found or "none yet", verb, domain, is_done=bool(found))
+def _step(name: str, found: str, verb: str, domain: Domain) -> Step:
+    return Step(name, found or "none yet", f"lsntp {verb} {domain.reference}", is_done=bool(found))
 
 
-def _analyses(domain: Domain) -> str:
+def _analyses(domain: Domain) -> Step:
+    """Done when there is what the configured split trains on: a first ingest is the newest only."""
+    name = "Analyses"
     try:
         archive = AnalysisArchive.open(Workspace.of(domain).analysis)
     except ArchiveNotFoundError:
-        return ""
+        return _step(name, "", "ingest", domain)
     held = Coverage(archive.times, archive.status, archive.cadence)
     if not held.usable.size:
-        return ""
-    return (
+        return _step(name, "", "ingest", domain)
+    found = (
         f"{counted(held.usable.size, 'usable field')}, the last of {format_time(held.usable[-1])}"
     )
+    if domain.retrain.window == "fixed" and not list_versions(Workspace.of(domain).models):
+        try:
+            make_split(domain, archive)
+        except TrainingDataError:
+            short = f"{found}; too few in the training and validation blocks"
+            return replace(_step(name, short, "backfill", domain), is_done=False)
+    return _step(name, found, "ingest", domain)
 
 
 def _models(domain: Domain) -> str:

@@ -143,7 +143,8 @@ def _explain_empty(name: str, period: Period, domain: Domain, archive: FieldArch
         f"Expected at least {domain.history + domain.horizon} usable times in a row (history "
         f"{domain.history} + horizon {domain.horizon}) in the {name} period {period}, found "
         f"{_longest_run(usable)} in a row and {usable.sum()} of {usable.size} in all; the "
-        f"analysis archive {extent}. Ingest more of the period, or move split.{name}."
+        f"analysis archive {extent}. Run `lsntp backfill {domain.reference} --from "
+        f"{format_time(period.start)} --to {format_time(period.end)}`, or move split.{name}."
     )
 
 

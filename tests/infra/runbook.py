@@ -8,6 +8,8 @@ from pathlib import Path
 _BLOCK = re.compile(r"(?:<!-- run: (?P<name>[\w ]+) -->\n)?```console\n(?P<text>.*?)```", re.DOTALL)
 _INLINE = re.compile(r"`([^`]+)`")
 _COMMAND = re.compile(r"(lsntp|prefect) \S")
+IN_A_CONTAINER = "docker compose --file infra/compose.yaml exec worker-cpu lsntp-entrypoint"
+"""What goes before a command: without the entry point it has no secrets."""
 MEANT = ("my.yaml", "/my", "lsntp-my", "gfs-6hourly")
 """A command in a sentence is a whole one if it names what it is about."""
 
@@ -46,7 +48,8 @@ def commands(page: Path) -> list[str]:
     """Every command of ours or of Prefect that a page shows."""
     text = page.read_text("utf-8")
     sentences = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
-    inside = (" ".join(span.split()) for span in _INLINE.findall(sentences))
+    inside = [" ".join(span.split()) for span in _INLINE.findall(sentences)]
+    inside = [span.removeprefix(f"{IN_A_CONTAINER} ") for span in inside]
     whole = [span for span in inside if any(word in span for word in MEANT)]
     typed = [step.command for _, steps in blocks(page) for step in steps]
     return [command for command in [*typed, *whole] if _COMMAND.match(command)]

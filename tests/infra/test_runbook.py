@@ -22,7 +22,7 @@ from lsntp.training.gate import offer
 from lsntp.workspace import Workspace
 from tests.infra.command_lines import UnknownCommandLineError, parse
 from tests.infra.files import INFRA, PROJECT
-from tests.infra.runbook import anchors, blocks, commands
+from tests.infra.runbook import IN_A_CONTAINER, anchors, blocks, commands
 
 RUNBOOK = INFRA / "RUNBOOK.md"
 PAGES = [RUNBOOK, INFRA / "README.md"]
@@ -53,6 +53,14 @@ bootstrap_samples: 200
 def test_every_command_that_is_shown_is_one_that_its_program_takes(page: str, command: str) -> None:
     words = [word.rstrip(",;") for word in shlex.split(command.partition(" > ")[0])]
     assert isinstance(parse(words), dict)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_is_run_in_a_container_gets_its_secrets(page: Path) -> None:
+    text = " ".join(page.read_text("utf-8").split())
+    shown = re.findall(r"docker compose [^`]*\bexec\b[^`]*", text)
+    assert shown
+    assert [one for one in shown if not one.startswith(IN_A_CONTAINER)] == []
 
 
 def test_the_pages_show_many_commands() -> None:

@@ -27,6 +27,15 @@ def test_presets_have_the_published_grids(
     assert (domain.history, domain.horizon) == (6, 6)
 
 
+@pytest.mark.parametrize("preset", ["era5-hourly", "ncep-6hourly", "gfs-6hourly"])
+def test_presets_of_full_size_train_on_whole_years(preset: str) -> None:
+    """Two of them: from less, a climatology does not know the season."""
+    train = load_domain(preset).split.train.period
+    first, last = train.start.astype("datetime64[D]"), train.end.astype("datetime64[D]")
+    assert str(first).endswith("-01-01")
+    assert str(last) == f"{int(str(first)[:4]) + 2}-01-01"
+
+
 @pytest.mark.parametrize(
     ("override", "expected"),
     [

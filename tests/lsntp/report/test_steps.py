@@ -47,6 +47,25 @@ def test_each_step_tells_what_it_left(ingested, trained):
     assert found_by(trained)[3] == "of 1 model"
 
 
+def test_before_training_hours_of_the_split_come_first(ingested):
+    """A first ingest brings the newest hours; what is trained on may lie long before them."""
+    split = ingested.split.model_dump(mode="json")
+    split["train"] = {"start": "2020-01-01", "end": "2020-06-01"}
+    split["validation"] = {"start": "2020-06-01", "end": "2020-07-01"}
+    earlier = ingested.model_validate(
+        {
+            **ingested.model_dump(mode="json"),
+            "archive": {"start": "2020-01-01"},
+            "split": split,
+        }
+    )
+    step = steps_of(earlier)[0]
+
+    assert not step.is_done
+    assert step.command == "lsntp backfill small"
+    assert step.found.endswith("; too few in the training and validation blocks")
+
+
 def test_the_champion_is_named_and_counts_as_no_model_of_its_own(trained):
     version = latest_version(Workspace.of(trained).models, "ridge").version
     promote(trained, version, by="test", reason="test")
@@ -80,9 +99,9 @@ def test_a_damaged_archive_is_an_error(ingested):
 
 def test_the_page_names_the_first_step_that_is_not_done(uk):
     steps = [
-        Step("Analyses", "744 usable fields", "ingest", "era5-uk", is_done=True),
-        Step("Models", "none yet", "train", "era5-uk", is_done=False),
-        Step("Forecasts", "none yet", "forecast", "era5-uk", is_done=False),
+        Step("Analyses", "744 usable fields", "lsntp ingest era5-uk", is_done=True),
+        Step("Models", "none yet", "lsntp train era5-uk", is_done=False),
+        Step("Forecasts", "none yet", "lsntp forecast era5-uk", is_done=False),
     ]
     page = Page(render_steps(uk, steps, "Nothing is scored yet."))
     assert "Nothing is scored yet." in page.text
