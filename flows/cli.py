@@ -20,11 +20,11 @@ from flows.console import err
 from lsntp.errors import LsntpError
 
 EXIT_CODES = """\
-Exit codes: 0 done, 1 unexpected, 2 configuration or usage, 3 grid or period, 4 bad data,
-5 source unavailable, 6 archive, 7 archive busy, 8 storage (full, read-only), 9 training data,
-10 model or GPU, 11 evaluation, 12 scheduler, 13 key or licence, 14 server and files differ
-(deploy --check), 130 interrupted, 143 ended. 5 and 7 are
-worth a retry."""
+Exit codes: 0 done, 1 unexpected, or something is red (doctor, alarms), 2 configuration or usage,
+3 grid or period, 4 bad data, 5 source unavailable, 6 archive damaged or not there yet, 7 archive
+busy, 8 storage (full, read-only), 9 too little training data, 10 model or GPU, 11 evaluation,
+12 scheduler, cluster or a lost process, 13 key or licence, 14 server and files differ (deploy
+--check), 130 interrupted, 143 ended. 5, 7 and mostly 12 are worth a retry."""
 
 UNEXPECTED = 1
 INTERRUPTED = 130

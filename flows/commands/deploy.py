@@ -59,6 +59,7 @@ def deploy(
         overrides[POOL_KEY] = train_on.value
     resolved = load_domain(domain, overrides=overrides)
     from flows import deployment
+    from lsntp.workspace import Workspace
 
     reference = domain if domain in preset_names() else str(Path(domain).resolve())
     go = deployment.check if check else deployment.deploy
@@ -68,6 +69,7 @@ def deploy(
     if check:
         _conclude(changes, domain)
         return
+    _print(f"Archives: {Workspace.of(resolved).root}, whatever LSNTP_ROOT a worker has")
     out.print("Start a worker with: prefect worker start --pool cpu", soft_wrap=True)
     if resolved.retrain.pool == TrainOn.GPU.value:
         out.print(
