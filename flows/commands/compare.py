@@ -57,8 +57,11 @@ def compare(
     start: FromOption = None,
     end: ToOption = None,
     block_days: Annotated[
-        int, typer.Option(min=1, help="Days drawn together by the bootstrap.")
-    ] = 1,
+        int | None,
+        typer.Option(
+            min=1, help="Days drawn together by the bootstrap; default: their number^⅓, rounded."
+        ),
+    ] = None,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Draw scores and differences as well.")
     ] = None,
@@ -68,9 +71,9 @@ def compare(
     """Say which of two models is better, by how much, and whether that could be chance.
 
     Both are taken over the initial times that both have fully scored, by default those of the
-    test period. Whole days are drawn again and again with the same days for both models (paired
-    block bootstrap): an interval without 0 is a difference that chance hardly makes. Fewer than
-    six days give no interval.
+    test period. Blocks of whole days are drawn again and again with the same days for both models
+    (paired block bootstrap): an interval without 0 is a difference that chance hardly makes. Fewer
+    than six days give no interval.
 
     Example: `lsntp compare demo ridge persistence --by hour --region land --plot hours.png`
     """

@@ -1,5 +1,6 @@
 """Paired block bootstrap over days: how sure a difference between two forecasters is."""
 
+import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -48,9 +49,9 @@ def skill(
 ) -> Interval:
     """Skill 1 − Σ model_loss / Σ baseline_loss, with its interval.
 
-    Days (UTC, of init_time) are drawn with replacement, each with all its init_times and the
-    same draw for both forecasters: neighbouring hours err together, so the day is the unit. The
-    interval is the expanded percentile one of :func:`difference`.
+    Blocks of :func:`block_length` days (UTC, of init_time) are drawn with replacement, each with
+    all its init_times and the same draw for both forecasters: what lies near in time errs
+    together. The interval is the expanded percentile one of :func:`difference`.
 
     Args:
         model_loss: a mean loss (absolute or squared error) of each init_time (n,).
@@ -75,12 +76,13 @@ def skill(
             "Expected one loss per init_time for both forecasters, at least one, found "
             f"{model.size} and {baseline.size} losses and {init_times.size} init_times."
         )
-    daily = day_sums(np.stack([model, baseline], axis=1), init_times)
-    estimate = float(_skill(daily.sum(axis=0)))
-    if len(daily) < FEWEST_BLOCKS:
+    length = block_length(number_of_days(init_times))
+    blocks = _block_sums(np.stack([model, baseline], axis=1), init_times, length)
+    estimate = float(_skill(blocks.sum(axis=0)))
+    if len(blocks) < FEWEST_BLOCKS:
         return Interval(estimate, float("nan"), float("nan"))
-    resampled = _skill(day_counts(len(daily), samples=samples, seed=seed) @ daily)
-    tail = _expanded_tail(len(daily))
+    resampled = _skill(day_counts(len(blocks), samples=samples, seed=seed) @ blocks)
+    tail = _expanded_tail(len(blocks))
     low, high = np.quantile(resampled, [tail, 1.0 - tail])
     return Interval(estimate, float(low), float(high))
 
@@ -177,6 +179,29 @@ def difference(
     tail = _expanded_tail(number)
     low, high = np.nanquantile(resampled, [tail, 1.0 - tail])
     return Difference(estimate, float(low), float(high), number)
+
+
+def number_of_days(init_times: Times) -> int:
+    """UTC days that hold any of ``init_times`` (n,)."""
+    return int(np.unique(init_times.astype("datetime64[D]")).size)
+
+
+def block_length(days: int) -> int:
+    """How many days to draw together where errors persist from day to day.
+
+    Those of two networks do: from one day to the next, differences of their daily losses are
+    correlated with 0.1 to 0.6 on real data, and single days make an interval too narrow. It is
+    days^⅓, rounded, as long as :data:`FEWEST_BLOCKS` blocks are left: one day below twelve days,
+    three of 28.
+
+    Args:
+        days: that hold a frame.
+
+    References:
+        Hall, Horowitz & Jing (1995), doi:10.1093/biomet/82.3.561: for a variance the best length
+        grows as days^⅓.
+    """
+    return max(1, min(round(math.cbrt(days)), days // FEWEST_BLOCKS))
 
 
 def _expanded_tail(blocks: int) -> float:

@@ -10,7 +10,14 @@ import numpy as np
 from lsntp.archives.evaluation import COUNT
 from lsntp.config import Domain
 from lsntp.errors import EvaluationError
-from lsntp.evaluation.bootstrap import FEWEST_BLOCKS, Difference, Metric, difference
+from lsntp.evaluation.bootstrap import (
+    FEWEST_BLOCKS,
+    Difference,
+    Metric,
+    block_length,
+    difference,
+    number_of_days,
+)
 from lsntp.evaluation.breakdown import Group, Labels, group_labels
 from lsntp.evaluation.metrics import Weighting
 from lsntp.evaluation.regional import frame_losses
@@ -181,7 +188,7 @@ def compare(
     region: str = ALL,
     weighting: Weighting = "plain",
     period: Period | None = None,
-    block_days: int = 1,
+    block_days: int | None = None,
 ) -> Comparison:
     """Two contenders over the initial times that both have fully scored.
 
@@ -197,7 +204,8 @@ def compare(
             computed from forecasts and truth as they are now, not from stored sums.
         weighting: of cells.
         period: of init_times; by default the test block, everything scored if that is empty.
-        block_days: days in a block of the bootstrap.
+        block_days: days in a block of the bootstrap; by default
+            :func:`~lsntp.evaluation.bootstrap.block_length`.
 
     Returns:
         Scores, differences and their 95 % intervals, each row on its own: of twenty rows
@@ -209,12 +217,13 @@ def compare(
     """
     if first == second:
         raise EvaluationError(f"Expected two different models to compare, found {first} twice.")
-    if block_days < 1:
+    if block_days is not None and block_days < 1:
         raise EvaluationError(f"Expected blocks of at least one day, found {block_days}.")
     prefix = "area_" if weighting == "area" else ""
     name = f"{prefix}{'absolute' if metric == 'mae' else 'squared'}_error_sum"
     chosen = select(domain, models=[first, second], period=period, variables=[name])
     losses = _losses(domain, chosen, name, region, weighting)
+    length = block_days or block_length(number_of_days(chosen.init_times))
 
     def row(label: str, frames: Any) -> Row:
         one, other = (np.where(frames, loss, np.nan) for loss in losses)
@@ -228,7 +237,7 @@ def compare(
                 chosen.init_times,
                 metric=metric,
                 samples=domain.bootstrap_samples,
-                block_days=block_days,
+                block_days=length,
             ),
             frames=int(np.count_nonzero(frames)),
         )
@@ -247,7 +256,7 @@ def compare(
         overall=row(EVERYTHING, everything),
         rows=tuple(row(label, frames) for label, frames in _groups(by, chosen)),
         versions=chosen.versions,
-        block_days=block_days,
+        block_days=length,
         seen=chosen.seen,
         preliminary_frames=chosen.preliminary_frames,
     )

@@ -16,10 +16,10 @@ started again, does the rest. Rows are done in order of weight; the table is wri
 DIR/skill_table.md after each.
 
 What is printed. MAE by lead, its mean and, over the seeds, its standard deviation; the ratio to
-ridge; the difference to the best baseline and to the ConvNet with a 95 % interval (paired bootstrap
-over days of the losses averaged over seeds); the CPU minutes, and those after which the
-validation MAE never again is above 1.05 times its value at the end. A row "mean of n" is the
-forecast averaged over the seeds: an ensemble's mean.
+ridge; the difference to the best baseline and to the ConvNet with a 95 % interval (paired
+bootstrap over blocks of days of the losses averaged over seeds); the CPU minutes, and those after
+which the validation MAE never again is above 1.05 times its value at the end. A row "mean of n" is
+the forecast averaged over the seeds: an ensemble's mean.
 """
 
 import argparse
@@ -41,7 +41,7 @@ import torch
 from lightning import seed_everything
 
 from lsntp.config import BASELINES, NetworkConfig, load_domain
-from lsntp.evaluation.bootstrap import difference
+from lsntp.evaluation.bootstrap import block_length, difference
 from lsntp.ingest import ingest
 from lsntp.models.base import Forecaster
 from lsntp.models.registry import parameter_count
@@ -401,7 +401,14 @@ def table(bench: Bench, seeds: int) -> str:
             if other == name or other not in losses:
                 cells.append("")
                 continue
-            gap = difference(losses[name], losses[other], bench.test, metric="mae", samples=SAMPLES)
+            gap = difference(
+                losses[name],
+                losses[other],
+                bench.test,
+                metric="mae",
+                samples=SAMPLES,
+                block_days=block_length(days),
+            )
             cells.append(f"{gap.estimate:+.3f} ({gap.low:+.3f} … {gap.high:+.3f})")
         first = results[0]
         timed = [result for result in results if result.epochs]

@@ -4,12 +4,20 @@ import itertools
 
 import numpy as np
 import pytest
+import scipy.signal
 import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lsntp.errors import EvaluationError
-from lsntp.evaluation.bootstrap import FEWEST_BLOCKS, day_counts, day_sums, difference, skill
+from lsntp.evaluation.bootstrap import (
+    FEWEST_BLOCKS,
+    block_length,
+    day_counts,
+    day_sums,
+    difference,
+    skill,
+)
 
 HOURLY = np.datetime64("2024-03-04", "ns") + np.arange(240) * np.timedelta64(1, "h")
 
@@ -55,8 +63,8 @@ def test_the_same_question_gets_the_same_answer():
 def test_errors_that_share_a_day_are_not_counted_as_independent():
     day_effect = np.repeat(np.random.default_rng(5).normal(0.0, 0.3, 10), 24)
     one_block_a_day = skill(1.0 + day_effect, np.ones(240), HOURLY, samples=500)
-    one_block_an_hour = skill(
-        1.0 + day_effect,
+    one_block_an_hour = skill(  # of 240 days, out of order so that no neighbours err together
+        1.0 + np.random.default_rng(6).permutation(day_effect),
         np.ones(240),
         HOURLY[0] + np.arange(240) * np.timedelta64(24, "h"),
         samples=500,
@@ -244,3 +252,29 @@ def test_frames_that_take_no_part_leave_their_days_out():
 def test_losses_that_are_no_pairs_are_refused(first, second):
     with pytest.raises(EvaluationError, match="same frames for both"):
         difference(first, second, days(5), metric="mae", samples=100)
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"),
+    # 11 // 6, 12 // 6, 17 // 6, 18^⅓ = 2.62, 28^⅓ = 3.04, 56^⅓ = 3.83, 365^⅓ = 7.15
+    [(1, 1), (6, 1), (11, 1), (12, 2), (17, 2), (18, 3), (28, 3), (56, 4), (365, 7)],
+)
+def test_blocks_grow_with_the_cube_root_and_six_are_left(days: int, expected: int) -> None:
+    assert block_length(days) == expected
+
+
+def test_days_that_err_alike_as_the_day_before_make_single_days_too_sure():
+    """Two equally good models, their daily difference an AR(1) of 0.5: 2.5 % may look better."""
+    generator, days, trials = np.random.default_rng(3), 28, 200
+    times = np.datetime64("1970-01-01", "ns") + np.arange(days) * np.timedelta64(1, "D")
+    other = np.ones((days, 1))
+    better = {1: 0, block_length(days): 0}
+    for _ in range(trials):
+        noise = generator.normal(size=days)
+        series = scipy.signal.lfilter([1.0], [1.0, -0.5], noise, zi=[generator.normal() / 3**0.5])
+        one = 1.0 + 0.1 * series[0][:, None]
+        for length in better:
+            found = difference(one, other, times, metric="mae", samples=300, block_days=length)
+            better[length] += found.high < 0.0
+    assert better[1] > 0.08 * trials
+    assert better[block_length(days)] < 0.7 * better[1]

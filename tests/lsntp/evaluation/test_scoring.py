@@ -164,10 +164,10 @@ def test_a_model_of_another_domain_is_refused(prepared):
 
 
 def test_without_forecasts_the_error_says_what_to_run(prepared):
-    with pytest.raises(EvaluationError, match="lsntp forecast small"):
+    with pytest.raises(EvaluationError, match=r"lsntp forecast \S+small.yaml`"):
         evaluate(prepared.domain)
     prepared.forecast("ridge", prepared.times[40:44], 1.0)
-    with pytest.raises(EvaluationError, match=r"forecasts of lsntp .*lsntp forecast small"):
+    with pytest.raises(EvaluationError, match=r"forecasts of lsntp .*lsntp forecast \S*small"):
         evaluate(prepared.domain, models=["ridge", "lsntp"])
     assert not prepared.workspace.evaluation.exists()
 
@@ -175,7 +175,7 @@ def test_without_forecasts_the_error_says_what_to_run(prepared):
 def test_without_a_training_archive_the_error_says_what_to_run(world):
     world.ingest(world.times)
     world.forecast("ridge", world.times[40:44], 1.0)
-    with pytest.raises(EvaluationError, match="lsntp prepare small"):
+    with pytest.raises(EvaluationError, match=r"lsntp prepare \S+small.yaml`"):
         evaluate(world.domain)
 
 

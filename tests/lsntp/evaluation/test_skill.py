@@ -191,7 +191,9 @@ def test_the_ranking_follows_the_weighting(prepared):
 
 
 def test_without_scores_the_error_says_what_to_run(prepared):
-    with pytest.raises(EvaluationError, match=r"lsntp forecast small.*lsntp evaluate small"):
+    with pytest.raises(
+        EvaluationError, match=r"lsntp forecast \S+small.yaml`.*lsntp evaluate \S+small.yaml`"
+    ):
         skill_table(prepared.domain)
 
 
@@ -205,7 +207,7 @@ def test_an_archive_that_a_killed_run_left_empty_counts_as_nothing_scored(prepar
         lead_times=domain.lead_times,
         attrs={},
     )
-    with pytest.raises(EvaluationError, match="lsntp evaluate small"):
+    with pytest.raises(EvaluationError, match=r"lsntp evaluate \S+small.yaml`"):
         skill_table(domain)
 
 
