@@ -147,9 +147,9 @@ def promote(
     """Offer a version to the gate, which makes it champion if it is better; --force does so anyway.
 
     The gate compares it with the champion over the newest days that neither has seen (`gate.days`):
-    lower RMSE in the mean of the leads, surely (95 % of a bootstrap over whole days), and no lead
-    worse by more than `gate.margin`. Not promoted: exit code 10 and the reason. A version that is
-    damaged, does not fit, or holds numbers that are not finite is refused, forced or not.
+    lower RMSE in the mean of the leads, surely (95 % of a bootstrap over blocks of days), and no
+    lead worse by more than `gate.margin`. Not promoted: exit code 10 and the reason. A version that
+    is damaged, does not fit, or holds numbers that are not finite is refused, forced or not.
 
     Example: `lsntp models promote demo ridge`
     """

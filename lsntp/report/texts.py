@@ -40,7 +40,8 @@ METRICS = {
     "SSIM, PSNR": "Structural similarity (7 × 7 window) and peak signal-to-noise ratio; the "
     "range of the data is that of the training period.",
     "Skill": "1 − MAE of the model / MAE of the best baseline: 0 is as good, 1 is perfect, below "
-    "0 is worse. The interval is the central 95 % of a paired bootstrap that draws whole days.",
+    "0 is worse. The interval is the central 95 % of a paired bootstrap that draws blocks of whole "
+    "days.",
     "Averages": "The mean over leads is the mean of the leads’ scores. Whether cells count equally "
     "or by area is stated under “Compared”; SSIM and PSNR are never weighted.",
 }

@@ -4,7 +4,7 @@ A candidate replaces the champion when, over the newest days that neither has se
 (:func:`~lsntp.training.gate_window.gate_window`), both forecasting from the same initial times,
 
 * its RMSE (area-weighted, mean over leads) is lower, and the 95 % interval of the difference
-  from a paired bootstrap over whole days excludes zero, and
+  from a paired bootstrap over blocks of whole days excludes zero, and
 * at no lead is its RMSE above the champion's by more than ``gate.margin``.
 
 What is damaged, does not fit, holds or gives numbers that are not finite, or has no provenance,
@@ -226,6 +226,7 @@ class _Judge:
                 "data": facts["data_digest"],
                 "margin": self.domain.gate.margin,
                 "samples": self.domain.bootstrap_samples,
+                "block_days": window.block_days,
             },
         )
         stored = stored_decision(self.domain, name_of_decision)

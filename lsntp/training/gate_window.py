@@ -9,7 +9,7 @@ import numpy as np
 from lsntp.archives.analysis import AnalysisArchive
 from lsntp.config import FEWEST_DAYS, Domain
 from lsntp.errors import DomainError, ModelError
-from lsntp.evaluation.bootstrap import Difference, difference
+from lsntp.evaluation.bootstrap import Difference, block_length, difference
 from lsntp.grid import Floats
 from lsntp.models.base import Forecaster
 from lsntp.progress import track
@@ -69,6 +69,11 @@ class GateWindow:
         return int(np.unique(self.block_times.astype("datetime64[D]")).size)
 
     @property
+    def block_days(self) -> int:
+        """Days that are drawn together: three of 28."""
+        return block_length(self.days)
+
+    @property
     def is_long_enough(self) -> bool:
         """Whether a paired block bootstrap over its days can tell anything."""
         return self.days >= FEWEST_DAYS
@@ -116,7 +121,10 @@ class Duel:
         return result
 
     def difference(self, samples: int, lead: int | None = None) -> Difference:
-        """RMSE of the first minus the second, of one lead or the mean over leads."""
+        """RMSE of the first minus the second, of one lead or the mean over leads.
+
+        Blocks of :attr:`GateWindow.block_days` are drawn.
+        """
         chosen = slice(None) if lead is None else slice(lead, lead + 1)
         return difference(
             self.mse[0][:, chosen],
@@ -124,6 +132,7 @@ class Duel:
             self.window.block_times,
             metric="rmse",
             samples=samples,
+            block_days=self.window.block_days,
         )
 
 

@@ -173,7 +173,7 @@ def test_a_damaged_champion_is_named_and_the_versions_to_mend_it_with_are_listed
     assert found.exit_code == 0, found.output
     assert json.loads(found.stdout)["champion"] is None
     code, line = refused(monkeypatch, capsys, "promote", "small.yaml", one)
-    assert (code, "promote small VERSION --force --why TEXT" in line) == (10, True)
+    assert (code, "promote small.yaml VERSION --force --why TEXT" in line) == (10, True)
     lsntp("promote", "small.yaml", one, "--force", "--why", "champion.json was damaged")
     champion = champion_of(domain)
     assert champion is not None

@@ -3,7 +3,15 @@ import pytest
 
 from lsntp.errors import ModelError
 from lsntp.training import gate_window as windows
-from lsntp.training.gate_window import data_digest, duel, enter, gate_window, squared_errors
+from lsntp.training.gate_window import (
+    Duel,
+    GateWindow,
+    data_digest,
+    duel,
+    enter,
+    gate_window,
+    squared_errors,
+)
 from lsntp.training.history import open_analysis
 from tests.lsntp.training.made_versions import biased, gate_domain, truth
 
@@ -91,3 +99,11 @@ def test_one_lead_has_its_own_difference(domain):
     assert found.difference(100, lead=0).estimate == pytest.approx(-0.5, abs=1e-4)
     assert found.difference(100, lead=1).estimate == pytest.approx(2.0, abs=1e-4)
     assert found.difference(100).estimate == pytest.approx(0.75, abs=1e-4)
+
+
+def test_a_duel_of_many_days_draws_three_together():
+    start = np.datetime64("2021-01-01T06", "ns")
+    times = start + np.arange(28 * 4) * np.timedelta64(6, "h")
+    window = GateWindow(unseen_from=start, newest=times[-1], init_times=times, first=start)
+    found = Duel(None, None, window, np.array([6]), np.ones((2, times.size, 1))).difference(100)
+    assert (window.days, found.blocks) == (28, 10)  # nine of three days and the last one
