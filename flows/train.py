@@ -6,7 +6,7 @@ from prefect import flow
 
 from flows.parameters import Overrides, resolve
 from tasks.gate import pass_gate
-from tasks.train import fit_models, prepare_training_data, refuse_without_gpu
+from tasks.train import fit_models, plan_training, prepare_training_data, refuse_without_gpu
 
 
 @flow(name="prepare")
@@ -26,12 +26,17 @@ def train(
 ) -> dict[str, Any]:
     """Fit every model whose version does not exist yet, and offer what is new to the gate.
 
+    Baselines first, then one network after the other: each is judged before the next is fitted.
     Uses every visible GPU (``training.devices``); with ``require_gpu`` it refuses to do without.
     """
     config = resolve(domain, overrides)
     if require_gpu:
         refuse_without_gpu()
     prepare_training_data(config)
-    versions = fit_models(config, models=models, fine_tune_from=fine_tune_from, force=force)
-    judgements = pass_gate(config, [entry["version"] for entry in versions])
+    versions: list[dict[str, Any]] = []
+    judgements: list[dict[str, Any]] = []
+    for names in plan_training(config, models=models, fine_tune_from=fine_tune_from):
+        fitted = fit_models(config, models=names, fine_tune_from=fine_tune_from, force=force)
+        judgements += pass_gate(config, [entry["version"] for entry in fitted])
+        versions += fitted
     return {"versions": versions, "gate": judgements}

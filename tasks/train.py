@@ -30,6 +30,19 @@ def refuse_without_gpu() -> None:
     require_gpu()
 
 
+@task(name="plan-training", **OPTIONS)
+def plan_training(
+    domain: Domain,
+    *,
+    models: Sequence[str] | None = None,
+    fine_tune_from: str | None = None,
+) -> list[tuple[str, ...]]:
+    """What to fit together, in order; refuses what could not be trained."""
+    from lsntp.training import in_turn
+
+    return in_turn(domain, models=models, fine_tune_from=fine_tune_from)
+
+
 @task(name="fit-models", **OPTIONS)
 def fit_models(
     domain: Domain,

@@ -1,7 +1,7 @@
 """Training: fitting networks and baselines, and the immutable versions that come of it."""
 
 from lsntp.training.champion import champion_of, promote, rollback
-from lsntp.training.fit import TrainReport, prepare, train
+from lsntp.training.fit import TrainReport, in_turn, prepare, train
 from lsntp.training.gate import offer
 from lsntp.training.loading import load_forecaster
 from lsntp.training.versions import (
@@ -15,6 +15,7 @@ __all__ = [
     "ModelVersion",
     "TrainReport",
     "champion_of",
+    "in_turn",
     "latest_version",
     "list_versions",
     "load_forecaster",

@@ -125,6 +125,34 @@ def train(
         ArchiveBusyError: if another process is training the same version.
         StorageError: if the storage refuses.
     """
+    workshop, names = _open_workshop(domain, models, fine_tune_from)
+    return [workshop.train(name, force=force) for name in names]
+
+
+def in_turn(
+    domain: Domain, *, models: Sequence[str] | None = None, fine_tune_from: str | None = None
+) -> list[tuple[str, ...]]:
+    """What to train together, in order: the baselines, then one network after the other.
+
+    Baselines take minutes and networks may take days: judged in turn, there are forecasts from
+    the first on, and a network that fails costs only itself. What :func:`train` would refuse
+    before it trains anything is refused here.
+
+    Args:
+        domain: see :func:`train`, as all arguments and errors.
+        models: names.
+        fine_tune_from: a version.
+    """
+    _, names = _open_workshop(domain, models, fine_tune_from)
+    baselines = tuple(name for name in names if name not in domain.networks)
+    turns = [baselines, *((name,) for name in names if name in domain.networks)]
+    return [turn for turn in turns if turn]
+
+
+def _open_workshop(
+    domain: Domain, models: Sequence[str] | None, fine_tune_from: str | None
+) -> tuple["_Workshop", Sequence[str]]:
+    """Everything the fits of one call share, and the names of what to train."""
     workspace = Workspace.of(domain)
     parent = open_version(workspace.models, fine_tune_from) if fine_tune_from else None
     names = _chosen(domain, models, parent)
@@ -141,8 +169,7 @@ def train(
     if any(network.quantiles for name, network in domain.networks.items() if name in names):
         check_days(split.validation)
     ground = _told_ground(domain, names)
-    workshop = _Workshop(domain, workspace, analysis, split, parent, ground)
-    return [workshop.train(name, force=force) for name in names]
+    return _Workshop(domain, workspace, analysis, split, parent, ground), names
 
 
 @dataclass(frozen=True)

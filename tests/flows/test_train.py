@@ -1,0 +1,65 @@
+"""``lsntp train``: what is judged when, and what a network that fails leaves behind."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.cli import main
+from lsntp.training.champion import champion_of
+from lsntp.training.versions import list_versions
+from lsntp.workspace import Workspace
+from tests.lsntp.conftest import publish_small, small_domain
+from tests.lsntp.training.made_versions import gate_domain, truth
+
+TINY = {
+    "architecture": {"name": "lsntp", "hidden": 2, "embedding": 2},
+    "training": {"epochs": 1, "warmup": 0.0},
+}
+ENDLESS = {**TINY, "training": {**TINY["training"], "learning_rate": 1e12, "gradient_clip": None}}
+"""Steps so large that the loss is not finite at the second one."""
+
+
+@pytest.fixture
+def domain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A few days, their YAML in the working folder; a good network stands behind a hopeless one."""
+    monkeypatch.delenv("LSNTP_ROOT", raising=False)
+    monkeypatch.chdir(tmp_path)
+    made = gate_domain(
+        small_domain,
+        tmp_path / "root",
+        baselines=["persistence", "climatology"],
+        networks={"hopeless": ENDLESS, "later": TINY},
+    )
+    publish_small(made, truth(made, swing_k=5.0))
+    Path("small.yaml").write_text(made.to_yaml())
+    return made
+
+
+def code_of(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["lsntp", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    return int(caught.value.code or 0)
+
+
+def models(domain: Any) -> set[str]:
+    return {version.model for version in list_versions(Workspace.of(domain).models)}
+
+
+def test_a_network_that_fails_leaves_the_baselines_and_a_champion(
+    domain: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert code_of(monkeypatch, "train", "small.yaml") == 10
+    champion = champion_of(domain)
+    assert champion is not None
+    assert models(domain) == {"persistence", "climatology"}
+
+
+def test_what_cannot_be_trained_is_refused_before_anything_is(
+    domain: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen = "--set=networks.later.training.freeze=[encoder1]"
+    assert code_of(monkeypatch, "train", "small.yaml", frozen) == 10
+    assert models(domain) == set()
