@@ -83,10 +83,9 @@ def test_an_equal_candidate_is_kept(domain, bar):
     assert champion_of(domain).version == bar
 
 
-def test_a_difference_that_may_be_chance_promotes_nobody(make_domain, publish, tmp_path):
-    domain = gate_domain(make_domain, tmp_path / "root", gate={"days": 9})
-    publish(domain, truth(domain, swing_k=2.0))
-    cold, warm = (
+def cold_and_warm(domain):
+    """Two climatologies, of which each is right on every other day where truth swings by 2 K."""
+    return (
         biased(
             domain,
             model="climatology",
@@ -95,6 +94,12 @@ def test_a_difference_that_may_be_chance_promotes_nobody(make_domain, publish, t
         )
         for repeat, value in enumerate((280.0, 282.0))
     )
+
+
+def test_a_difference_that_may_be_chance_promotes_nobody(make_domain, publish, tmp_path):
+    domain = gate_domain(make_domain, tmp_path / "root", gate={"days": 9})
+    publish(domain, truth(domain, swing_k=2.0))
+    cold, warm = cold_and_warm(domain)
     promote(domain, cold, by="test", reason="the bar")
     decision = judged(domain, warm)
     # right on warm days, which are five of nine, and 2 K off on the others; the champion the
@@ -109,15 +114,7 @@ def test_an_undecided_candidate_stays_due_until_the_window_is_full(make_domain, 
     domain = gate_domain(make_domain, tmp_path / "root", gate={"days": 9})
     # of 20 days there are eight behind the purge gap of the 12th, half of them warm
     publish(domain, truth(domain, 20, swing_k=2.0))
-    cold, warm = (
-        biased(
-            domain,
-            model="climatology",
-            repeat=repeat,
-            tensors={CLIMATOLOGY: np.full((4, 1, 6, 8), value, np.float32)},
-        )
-        for repeat, value in enumerate((280.0, 282.0))
-    )
+    cold, warm = cold_and_warm(domain)
     promote(domain, cold, by="test", reason="the bar")
     decision = judged(domain, warm)
     assert (decision.verdict, decision.days) == ("kept", 8)
