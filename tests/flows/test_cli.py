@@ -133,7 +133,7 @@ def test_status_of_a_ragged_archive_stays_short(
     why = np.full(size, "[red]x" * WHY_LENGTH, dtype=object)
     times = domain.start + np.arange(size) * domain.cadence
     hours = LifeCycle(times, codes.astype(np.int8), never, why, (), domain.cadence)
-    print_status(domain, hours, [], "demo")
+    print_status(domain, hours, [])
     shown = capsys.readouterr().out
     assert shown.count("missing") == MAX_GAPS + 1  # and the legend
     assert f"and {MAX_GAPS} earlier spans" in shown
