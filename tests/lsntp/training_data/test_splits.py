@@ -118,7 +118,7 @@ def test_an_archive_that_ends_before_validation_says_so(make_domain, make_archiv
 
 def test_an_empty_archive_says_so(make_domain, make_archive):
     with pytest.raises(
-        TrainingDataError, match="is empty. Run `lsntp backfill tiny --from 2021-01-01"
+        TrainingDataError, match=r"is empty\. Run `lsntp backfill tiny --from 2021-01-01"
     ):
         make_split(make_domain(), make_archive(0))
 
