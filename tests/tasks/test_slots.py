@@ -41,7 +41,14 @@ WRITERS = {
     "write-report": ("lsntp.report.write_report", {REPORT}),
 }
 """Of each task that writes an archive or asks an upstream: what does so, and the slots it takes."""
-WITHOUT = {"publish-coverage", "publish-skill", "watch-drift", "watch-domain", "refuse-without-gpu"}
+WITHOUT = {
+    "publish-coverage",
+    "publish-skill",
+    "watch-drift",
+    "watch-domain",
+    "refuse-without-gpu",
+    "plan-training",
+}
 """Tasks that read only, or write behind a lease of their own."""
 
 
