@@ -364,9 +364,9 @@ class LsntpConfig(BaseModel):
         idle = [name for name, value in unread.items() if getattr(self, name) != value]
         if idle:
             raise ValueError(
-                f"expected {', '.join(f'{name}: {_as_typed(unread[name])}' for name in idle)} "
+                f"expected {', '.join(f'{name}: {as_typed(unread[name])}' for name in idle)} "
                 "with recurrence: false, which reads none of it, found "
-                + ", ".join(f"{name}: {_as_typed(getattr(self, name))}" for name in idle)
+                + ", ".join(f"{name}: {as_typed(getattr(self, name))}" for name in idle)
                 + "; set recurrence: true to make it count"
             )
         if self.operator == "dagg" and self.nodes:
@@ -388,6 +388,6 @@ class LsntpConfig(BaseModel):
         }
 
 
-def _as_typed(value: object) -> str:
+def as_typed(value: object) -> str:
     """A value as YAML has it."""
     return str(value).lower()

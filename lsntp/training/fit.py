@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.lease import writer_lease
 from lsntp.config import ArchitectureConfig, Domain, NetworkConfig, Scaling
+from lsntp.config.architecture import as_typed
 from lsntp.errors import ModelError
 from lsntp.models.base import Forecaster
 from lsntp.models.baselines import make_baseline
@@ -407,13 +408,13 @@ def _check_same_units(network: NetworkConfig, name: str, parent: ModelVersion) -
     """Refuse to go on from weights that mean something else: units, or architecture."""
     settings = parent.provenance.recipe.settings
     differences = [
-        f"{key} {_as_typed(settings.get(key))}, found {_as_typed(now)}"
+        f"{key} {as_typed(settings.get(key))}, found {as_typed(now)}"
         for key, now in (("scaling", network.scaling), ("target", network.target))
         if settings.get(key) != now
     ]
     before, after = _switches(_architecture_of(parent)), _switches(network.architecture)
     differences += [
-        f"architecture.{key} {_as_typed(before.get(key))}, found {_as_typed(after.get(key))}"
+        f"architecture.{key} {as_typed(before.get(key))}, found {as_typed(after.get(key))}"
         for key in dict.fromkeys((*before, *after))
         if before.get(key) != after.get(key)
     ]
@@ -441,11 +442,6 @@ def _switches(architecture: ArchitectureConfig) -> dict[str, Any]:
     """What decides how weights are used, by name; of two networks of a kind the same names."""
     names = [name for name in type(architecture).model_fields if name not in WITHOUT_MEANING]
     return {name: getattr(architecture, name) for name in names}
-
-
-def _as_typed(value: object) -> str:
-    """A value as YAML has it."""
-    return str(value).lower()
 
 
 def _report(version: ModelVersion, *, created: bool) -> TrainReport:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from lsntp.config import Domain, NetworkConfig
+from lsntp.config.architecture import as_typed
 from lsntp.errors import ModelError
 from lsntp.models.lsntp import LSNTP
 from lsntp.models.official import WRAPPER, load_official
@@ -155,7 +156,7 @@ def _network_config(domain: Domain, model: str) -> NetworkConfig:
             "networks in the domain file, with configuration: official."
         )
     differing = [
-        f"{name} {str(wanted).lower()}, found {str(found).lower()}"
+        f"{name} {as_typed(wanted)}, found {as_typed(found)}"
         for name, wanted, found in (
             ("target", "absolute", config.target),
             ("scaling", "min-max-01", config.scaling),
