@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lsntp.config import LsntpConfig
-from lsntp.models.convolution import channels_last
+from lsntp.models.convolution import in_order_for
 from lsntp.models.forced import residual_blocks, zero_at_first
 from lsntp.models.graph import Graph
 from lsntp.models.lsconv import LSConv
@@ -28,6 +28,7 @@ class Context(nn.Module):
         width, dropout = architecture.width, architecture.dropout
         before = (architecture.context + 1) // 2 if architecture.nodes else architecture.context
         blocks = [*residual_blocks(architecture.context, width, dropout)]
+        self.width = width
         self.stem = nn.Conv2d(inputs, width, kernel_size=3, padding=1)
         self.before = nn.Sequential(*blocks[:before])
         self.nodes = NodePath(architecture) if architecture.nodes else None
@@ -40,7 +41,7 @@ class Context(nn.Module):
             inputs: U.
             graph: of the nodes.
         """
-        x = self.before(self.stem(channels_last(inputs)))
+        x = self.before(self.stem(in_order_for(self.width, inputs)))
         if self.nodes is not None:
             x = self.nodes(x, graph)
         return functional.gelu(self.behind(x))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lsntp.config import ConvnetConfig
-from lsntp.models.convolution import channels_last
+from lsntp.models.convolution import in_order_for
 from lsntp.models.forced import (
     Share,
     Told,
@@ -90,7 +90,7 @@ class ConvNet(nn.Module):
         if self.day_before is not None:
             channels.append(self.day_before.of(frames))
         given = torch.cat([frames[:, -self.history :], *channels], dim=1)
-        x = self.stem(channels_last(given))
+        x = self.stem(in_order_for(self.architecture.width, given))
         forecast: Tensor = frames[:, -1:] + self.head(functional.gelu(self.blocks(x))).float()
         if self.day_before is not None and self.share is not None:
             forecast = forecast + self.share(self.day_before.changes(frames))

@@ -46,12 +46,21 @@ def for_products(x: Tensor) -> Tensor:
     return x.to(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else x
 
 
-def channels_last(x: Tensor) -> Tensor:
+def in_order_for(width: int, x: Tensor) -> Tensor:
     """``x`` (b, c, h, w) in the order in memory in which a stack of convolutions is quickest.
 
-    On a CPU that is channels last, which all layers behind keep; elsewhere it is as it was.
+    On a CPU that is channels last, which all layers behind keep; elsewhere it is as it was. So it
+    is where ``width`` is no multiple of 16: with the channels last, in bfloat16 and on a processor
+    with AVX-512 but no AMX, the library's gradient of a dilated kernel is then wrong or NaN (oneDNN
+    3.12 in torch 2.13).
+
+    Args:
+        width: channels of the stack's inner layers.
+        x: what its first layer takes.
     """
-    return x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else x
+    if x.device.type != "cpu" or width % 16:
+        return x
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 class _Convolution(torch.autograd.Function):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lsntp.models.convolution import channels_last, convolve
+from lsntp.models.convolution import convolve, in_order_for
 
 SHAPES = st.tuples(
     st.integers(1, 3), st.integers(1, 5), st.integers(1, 5), st.integers(1, 6), st.integers(1, 6)
@@ -121,7 +121,31 @@ def test_under_autocast_it_is_that_of_half_precision() -> None:
 def test_another_order_in_memory_changes_no_value() -> None:
     x = torch.randn(2, 3, 4, 5)
 
-    found = channels_last(x)
+    found = in_order_for(16, x)
 
     assert torch.equal(found, x)
     assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("width", [16, 24, 32, 44, 64, 88])
+@pytest.mark.parametrize("dilation", [1, 2, 4])
+def test_gradients_of_dilated_kernels_in_half_precision_are_those_of_the_sum(
+    width: int, dilation: int
+) -> None:
+    """With the channels last, oneDNN gave other ones for widths of no whole vectors."""
+    torch.manual_seed(4)
+    x = torch.randn(2, width, 12, 53).bfloat16()  # rows longer than what is summed at once
+    theta = torch.randn(width, width, 3, 3).bfloat16().requires_grad_()
+    exact = theta.detach().double().requires_grad_()
+    options = {"padding": dilation, "dilation": dilation}
+
+    found = torch.nn.functional.conv2d(in_order_for(width, x), theta, **options)
+    weights = torch.randn_like(found)  # that no two cells and filters count alike
+    (found * weights).sum().backward()
+    expected = torch.nn.functional.conv2d(x.double(), exact, **options)
+    (expected * weights.double()).sum().backward()
+
+    assert theta.grad is not None
+    assert exact.grad is not None
+    largest = float(exact.grad.abs().max())
+    torch.testing.assert_close(theta.grad.double(), exact.grad, rtol=2**-7, atol=largest * 2**-8)
