@@ -61,8 +61,9 @@ class TrainingConfig(_Frozen):
         "GPU, or on CPU. auto: every visible GPU, else one process.",
     )
     learning_rate: float = Field(1e-3, gt=0, description="Its peak, after the warm-up.")
-    warmup: float = Field(
-        0.05, ge=0, lt=1, description="Share of all steps with rising rate; then cosine to zero."
+    warmup: float = Field(0.05, ge=0, lt=1, description="Share of all steps with rising rate.")
+    decay: Literal["cosine", "none"] = Field(
+        "cosine", description="Of the learning rate after the warm-up: along a cosine to zero."
     )
     weight_decay: float = Field(0.0, ge=0)
     beta2: float = Field(
@@ -118,7 +119,7 @@ class TrainingConfig(_Frozen):
         self, handler: SerializerFunctionWrapHandler
     ) -> dict[str, Any]:
         dumped = without(handler(self), loss="mse", beta2=0.999, freeze=())
-        return without(dumped, lead_decay=0.0, keep="best")
+        return without(dumped, lead_decay=0.0, keep="best", decay="cosine")
 
 
 def _network_named(content: object) -> str:

@@ -94,7 +94,7 @@ class FitLoop:
         self.step_windows = step_windows(config)
         self.batches = -(-len(training) // self.step_windows)
         self.steps = config.epochs * self.batches
-        self.rate = warmup_cosine(self.steps, config.warmup)
+        self.rate = rate_factor(self.steps, config)
         self.fabric = _fabric(config, devices)
         optimizer = torch.optim.AdamW(
             network.parameters(),
@@ -366,18 +366,23 @@ def _to(part: Tensor | None, device: torch.device) -> Tensor | None:
     return None if part is None else part.to(device)
 
 
-def warmup_cosine(steps: int, warmup: float) -> Callable[[int], float]:
-    """Learning-rate factor of an optimiser step: linear to 1 at ``warmup * steps``, cosine to 0.
+def rate_factor(steps: int, config: TrainingConfig) -> Callable[[int], float]:
+    """Of an optimiser step (from 0), the share of ``learning_rate`` that it is made with.
+
+    It rises to 1 along a line, then falls to 0 along half a cosine (Loshchilov and Hutter, 2017,
+    eq. 5, without restarts) or, with ``decay: none``, stays.
 
     Args:
         steps: optimiser steps of the whole fit.
-        warmup: share of them, 0 to 1.
+        config: ``warmup`` is the share of them that it rises for, ``decay`` what comes then.
     """
-    rising = max(1, round(warmup * steps))
+    rising = max(1, round(config.warmup * steps))
 
     def factor(step: int) -> float:
         if step < rising:
             return (step + 1) / rising
+        if config.decay == "none":
+            return 1.0
         progress = min(1.0, (step - rising) / max(1, steps - rising))
         return 0.5 * (1.0 + math.cos(math.pi * progress))
 

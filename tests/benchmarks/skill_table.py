@@ -121,6 +121,7 @@ def _rows(matched: int, *, yesterday: bool) -> tuple[Row, ...]:
     changed: dict[str, dict[str, Any]] = {
         "with recurrence": {"recurrence": True},
         "without graph": {"long_range": False, "strength": "one"},
+        "without learned strength": {"strength": "one"},
         "without forcings": {"forcings": False},
         "without anomalies": {"anomalies": False},
         "without residual": {"residual": False},
@@ -133,12 +134,17 @@ def _rows(matched: int, *, yesterday: bool) -> tuple[Row, ...]:
         "without moving average": {"ema": None},
         "without lead weights": {"lead_decay": 0.0},
         "without warm-up": {"warmup": 0.0},
+        "without cosine": {"decay": "none"},
         "without clipping": {"gradient_clip": None},
         "without weight decay": {"weight_decay": 0.0},
     }
     if yesterday:  # this domain's plus has neither static fields nor forcings
         changed = {"without yesterday": {"yesterday": False}, **changed}
-        changed["with forcings"] = {"forcings": True}
+        changed |= {
+            "with forcings": {"forcings": True},
+            "with recurrence, without biases": {"recurrence": True, "bias": False},
+            "with recurrence, not fed back": {"recurrence": True, "decoder_input": "none"},
+        }
         for name in ("without static fields", "without forcings"):
             del changed[name]
         as_plus = []

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from lsntp.config import TrainingConfig
 from lsntp.errors import StorageError
-from lsntp.training.fit_loop import epoch_order, warmup_cosine
+from lsntp.training.fit_loop import epoch_order, rate_factor
 from lsntp.training.network_fit import CHECKPOINTS, LOG
 
 SCRIPT = Path(__file__).with_name("trials.py")
@@ -231,9 +232,14 @@ def test_the_order_depends_on_seed_and_epoch_alone():
 
 
 def test_the_learning_rate_rises_then_falls_to_zero_along_a_cosine():
-    factor = warmup_cosine(100, 0.1)
+    factor = rate_factor(100, TrainingConfig(warmup=0.1))
     # 10 rising steps: 0.1, 0.2 … 1.0; then a cosine over 90: half way (step 55) it is one half.
     assert [round(factor(step), 6) for step in (0, 4, 9)] == [0.1, 0.5, 1.0]
     assert factor(55) == pytest.approx(0.5)
     assert math.isclose(factor(100), 0.0, abs_tol=1e-12)
     assert math.isclose(factor(120), 0.0, abs_tol=1e-12)
+
+
+def test_the_learning_rate_without_decay_rises_and_stays():
+    factor = rate_factor(100, TrainingConfig(warmup=0.1, decay="none"))
+    assert [factor(step) for step in (0, 4, 9, 10, 55, 99)] == [0.1, 0.5, 1.0, 1.0, 1.0, 1.0]
