@@ -109,10 +109,11 @@ def fit_ridge(
         ModelError: if a lead time is no multiple of the cadence.
     """
     history_steps, lead_steps = _offsets(cadence), steps_of(lead_times, cadence)
+    steps = steps_fitted_to(lead_times, cadence)
     gram = np.zeros((FEATURES, FEATURES))
     moment = np.zeros((FEATURES, len(lead_steps)))
     complete = 0
-    for anomalies in _windows(read, init_times, climatology, history_steps + lead_steps, cadence):
+    for anomalies in _windows(read, init_times, climatology, steps, cadence):
         past, future = np.split(anomalies, [len(history_steps)])
         design = features(past, history_steps, cadence).reshape(-1, FEATURES)
         increments = (future - past[-1]).reshape(len(lead_steps), -1)
@@ -121,14 +122,27 @@ def fit_ridge(
         complete += 1
     if not complete:
         raise TrainingDataError(
-            f"Expected at least one initial time with complete analyses at steps {history_steps} "
-            f"and {lead_steps} to fit the ridge regression, found none among {init_times.size}; "
-            "lengthen the training period."
+            f"Expected at least one initial time with complete analyses at steps {steps} to fit "
+            f"the ridge regression, found none among {init_times.size}; lengthen the training "
+            "period."
         )
     penalties = np.full(FEATURES, penalty)
     penalties[-1] = 0.0
     coefficients = np.linalg.solve(gram + np.diag(penalties), moment).T
     return Ridge(np.ascontiguousarray(coefficients), climatology, lead_times, cadence)
+
+
+def steps_fitted_to(lead_times: LeadTimes, cadence: Duration) -> tuple[int, ...]:
+    """Steps from an initial time of all analyses that its equations hold: history and leads.
+
+    Args:
+        lead_times: (K,), multiples of ``cadence``.
+        cadence: time between two analyses; divides a day.
+
+    Raises:
+        ModelError: if a lead time is no multiple of the cadence.
+    """
+    return _offsets(cadence) + steps_of(lead_times, cadence)
 
 
 def features(

@@ -13,15 +13,15 @@ from lsntp.archives.analysis import AnalysisArchive
 from lsntp.archives.lease import writer_lease
 from lsntp.config import ArchitectureConfig, Domain, NetworkConfig, Scaling
 from lsntp.config.architecture import as_typed
-from lsntp.errors import ModelError
+from lsntp.errors import ModelError, TrainingDataError
 from lsntp.models.base import Forecaster
 from lsntp.models.baselines import make_baseline
 from lsntp.models.calibration import check_days
-from lsntp.models.ridge import Ridge, fit_ridge
+from lsntp.models.ridge import Ridge, fit_ridge, steps_fitted_to
 from lsntp.places import Place
 from lsntp.times import Times
 from lsntp.training.contents import baseline_tensors
-from lsntp.training.history import open_analysis
+from lsntp.training.history import is_complete, open_analysis, status_of
 from lsntp.training.provenance import (
     Provenance,
     Recipe,
@@ -167,6 +167,7 @@ def _open_workshop(
         for ancestor in lineage(workspace.models, parent):
             ancestor.check_has_not_seen(**blocks)
     split = make_split(domain, analysis)
+    _check_histories(domain, analysis, split, names)
     if any(network.quantiles for name, network in domain.networks.items() if name in names):
         check_days(split.validation)
     ground = _told_ground(domain, names)
@@ -350,6 +351,27 @@ def _told_ground(domain: Domain, names: Sequence[str]) -> Ground | None:
     if not static or (domain.static is None and not needs_height):
         return None
     return known_ground(domain, with_height=needs_height)
+
+
+def _check_histories(
+    domain: Domain, analysis: AnalysisArchive, split: Split, names: Sequence[str]
+) -> None:
+    """Refuse what looks back further than any window has analyses, before anything is fitted."""
+    networks = [domain.networks[name] for name in names if name in domain.networks]
+    if networks:
+        from lsntp.training.network import frames_needed
+
+        for network in networks:
+            looking_back(domain, analysis, split, frames_needed(network, domain))
+    if Ridge.name in names:
+        steps = steps_fitted_to(domain.lead_times, domain.cadence)
+        if not is_complete(status_of(analysis, split.train, steps)).any():
+            raise TrainingDataError(
+                f"Expected in the training period {domain.split.train.period} an initial time "
+                f"with usable analyses at all steps {steps}, which {Ridge.name} is fitted to, "
+                f"found none among {split.train.size}; ingest more of the period, lengthen "
+                f"split.train, or leave {Ridge.name} out of baselines."
+            )
 
 
 def _static_channels(domain: Domain, model: str) -> tuple[str, ...]:

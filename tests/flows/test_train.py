@@ -48,13 +48,14 @@ def models(domain: Any) -> set[str]:
     return {version.model for version in list_versions(Workspace.of(domain).models)}
 
 
-def test_a_network_that_fails_leaves_the_baselines_and_a_champion(
-    domain: Any, monkeypatch: pytest.MonkeyPatch
+def test_a_network_that_fails_stops_no_other_and_is_named_at_the_end(
+    domain: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert code_of(monkeypatch, "train", "small.yaml") == 10
-    champion = champion_of(domain)
-    assert champion is not None
-    assert models(domain) == {"persistence", "climatology"}
+    assert champion_of(domain) is not None
+    assert models(domain) == {"persistence", "climatology", "later"}
+    last = capfd.readouterr().err.strip().splitlines()
+    assert any("hopeless: Expected a finite" in line for line in last[-10:])
 
 
 def test_what_cannot_be_trained_is_refused_before_anything_is(

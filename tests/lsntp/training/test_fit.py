@@ -281,6 +281,35 @@ def test_a_network_with_yesterday_is_trained_however_long_after_the_archive_trai
     assert report.created
 
 
+@pytest.mark.parametrize(
+    ("models", "message"),
+    [
+        (["persistence", "ridge"], r"in the training period 2021-01-01.* ridge .*split\.train"),
+        (["plain", "back"], r"usable analyses at \d+ times in a row .*architecture\.yesterday"),
+    ],
+    ids=["ridge", "network"],
+)
+def test_a_first_guess_without_a_history_is_refused_before_any_fit(
+    tmp_path, make_domain, publish, make_fields, monkeypatch, models, message
+):
+    """One day: nothing in it has a day before it; what could be fitted is asked for first."""
+    plain = {"architecture": {"name": "convnet", "width": 3, "blocks": 1}}
+    back = {"architecture": {**plain["architecture"], "yesterday": True}}
+    domain = make_domain(
+        tmp_path / "root",
+        networks={"plain": plain, "back": back},
+        split={
+            "train": {"start": "2021-01-01", "end": "2021-01-02"},
+            "validation": {"start": "2021-01-03", "end": "2021-01-05"},
+            "test": {"start": "2021-01-06", "end": "2021-01-08"},
+        },
+    )
+    publish(domain, make_fields(domain))
+    monkeypatch.setattr(fitting, "build_training_archive", lambda *_: pytest.fail("began"))
+    with pytest.raises(TrainingDataError, match=message):
+        train(domain, models=models)
+
+
 def test_a_fit_that_diverges_is_refused_and_nothing_is_stored(ingested):
     wild = with_training(ingested, learning_rate=1e30, gradient_clip=None)
     with pytest.raises(ModelError, match=r"Expected a finite loss, found (nan|inf).*2021-01-0"):
