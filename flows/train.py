@@ -1,11 +1,14 @@
 """Training archives and model versions."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prefect import flow, get_run_logger
 
 from flows.parameters import Overrides, resolve
+from lsntp.config import Domain
 from lsntp.errors import ModelError
+from lsntp.times import format_time
 from tasks.gate import pass_gate
 from tasks.train import fit_models, plan_training, prepare_training_data, refuse_without_gpu
 
@@ -29,7 +32,8 @@ def train(
 
     Baselines first, then one network after the other: each is judged before the next is fitted.
     One whose fit fails stops none of them; the flow fails at the end. Uses every visible GPU
-    (``training.devices``); with ``require_gpu`` it refuses to do without.
+    (``training.devices``); with ``require_gpu`` it refuses to do without. ``fine_tune_from`` is
+    a version, its unique beginning, a model (its newest version) or ``champion``.
     """
     config = resolve(domain, overrides)
     if require_gpu:
@@ -38,15 +42,32 @@ def train(
     versions: list[dict[str, Any]] = []
     judgements: list[dict[str, Any]] = []
     failures: list[str] = []
-    for names in plan_training(config, models=models, fine_tune_from=fine_tune_from):
+    turns, parent = plan_training(config, models=models, fine_tune_from=fine_tune_from)
+    for names in turns:
         try:
-            fitted = fit_models(config, models=names, fine_tune_from=fine_tune_from, force=force)
+            fitted = fit_models(config, models=names, fine_tune_from=parent, force=force)
         except ModelError as error:
             failures.append(f"{', '.join(names)}: {error}")
             get_run_logger().error("%s: %s", config.domain, failures[-1])
             continue
         judgements += pass_gate(config, [entry["version"] for entry in fitted])
         versions += fitted
+    if idle := why_nothing_new(config, versions):
+        get_run_logger().warning("%s: %s", config.domain, idle)
     if failures:
         raise ModelError(" ".join(failures))
     return {"versions": versions, "gate": judgements}
+
+
+def why_nothing_new(domain: Domain, versions: Sequence[Mapping[str, Any]]) -> str | None:
+    """What to tell who waits for new versions, where all there are were made before."""
+    if not versions or any(entry["created"] for entry in versions):
+        return None
+    found = "nothing was trained, since the versions of these hours and settings exist."
+    if domain.retrain.is_moving:
+        return f"{found} Later hours are trained on once their day is whole."
+    return (
+        f"{found} Later hours never are with retrain.window: fixed, which takes split as written "
+        f"(training to {format_time(domain.split.train.period.end)}); `retrain: {{window: rolling, "
+        "days: 730}` or `{window: expanding}` in the domain file follows the newest."
+    )

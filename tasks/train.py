@@ -36,11 +36,16 @@ def plan_training(
     *,
     models: Sequence[str] | None = None,
     fine_tune_from: str | None = None,
-) -> list[tuple[str, ...]]:
-    """What to fit together, in order; refuses what could not be trained."""
-    from lsntp.training import in_turn
+) -> tuple[list[tuple[str, ...]], str | None]:
+    """What to fit together, in order, and the one version that ``fine_tune_from`` means now.
 
-    return in_turn(domain, models=models, fine_tune_from=fine_tune_from)
+    Refuses what could not be trained.
+    """
+    from lsntp.training import in_turn
+    from lsntp.training.champion import find_version
+
+    parent = find_version(domain, fine_tune_from) if fine_tune_from else None
+    return in_turn(domain, models=models, fine_tune_from=parent), parent
 
 
 @task(name="fit-models", **OPTIONS)

@@ -71,6 +71,11 @@ def deploy(
         return
     _print(f"Archives: {Workspace.of(resolved).root}, whatever LSNTP_ROOT a worker has")
     out.print("Start a worker with: prefect worker start --pool cpu", soft_wrap=True)
+    if not resolved.retrain.is_moving:
+        _print(
+            "Retraining takes the split as written and makes nothing new of later hours, until "
+            "the domain file says retrain: {window: rolling, days: 730} (or expanding)"
+        )
     if resolved.retrain.pool == TrainOn.GPU.value:
         out.print(
             "Retraining waits for: prefect worker start --pool gpu, on a machine with a GPU. "

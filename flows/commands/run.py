@@ -115,7 +115,12 @@ def train(
     domain: DomainArgument,
     model: ModelOption = None,
     fine_tune: Annotated[
-        str | None, typer.Option(metavar="VERSION", help="Start from this version's weights.")
+        str | None,
+        typer.Option(
+            metavar="VERSION",
+            help="Start from the weights of a version, its unique beginning, a model (its newest "
+            "version), or champion.",
+        ),
     ] = None,
     force: Annotated[bool, typer.Option(help="Train even if the version exists.")] = False,
     override: SetOption = None,

@@ -160,7 +160,7 @@ def select(
         common = np.logical_and.reduce([usable[contender] for contender in compared]) & inside
         if not common.any():
             counts = {contender: usable[contender] & inside for contender in compared}
-            raise EvaluationError(_explain_nothing_common(counts, init_times, chosen))
+            raise EvaluationError(_explain_nothing_common(domain, counts, init_times, chosen))
         slots = np.flatnonzero(common)
         places = {MODEL: [rows[contender.model] for contender in compared], INIT_TIME: slots}
         names = list(dict.fromkeys((COUNT, *variables)))
@@ -261,7 +261,7 @@ def _check_named(
 
 
 def _explain_nothing_common(
-    usable: dict[Contender, Flags], init_times: Times, period: Period
+    domain: Domain, usable: dict[Contender, Flags], init_times: Times, period: Period
 ) -> str:
     counts = ", ".join(f"{contender} {int(flags.sum())}" for contender, flags in usable.items())
     versions = [contender for contender in usable if contender.version is not None]
@@ -270,8 +270,8 @@ def _explain_nothing_common(
         return (
             f"Expected initial times in {period} that both versions have forecast, found none: a "
             f"forecast archive keeps one forecast, by one version, for each initial time ({spans})."
-            " Compare each version with a baseline over its own initial times instead, for "
-            f"example {versions[0]} with persistence."
+            f" `lsntp models compare {domain.reference} {versions[0].version} "
+            f"{versions[1].version}` forecasts the days of the gate with both."
         )
     return (
         f"Expected initial times in {period} that every model has fully scored, found none in "

@@ -7,9 +7,13 @@ from typing import Any
 import pytest
 
 from flows.cli import main
+from flows.train import why_nothing_new
+from lsntp.config import RetrainConfig
+from lsntp.errors import ModelError
 from lsntp.training.champion import champion_of
 from lsntp.training.versions import list_versions
 from lsntp.workspace import Workspace
+from tasks.train import plan_training
 from tests.lsntp.conftest import publish_small, small_domain
 from tests.lsntp.training.made_versions import gate_domain, truth
 
@@ -56,6 +60,10 @@ def test_a_network_that_fails_stops_no_other_and_is_named_at_the_end(
     assert models(domain) == {"persistence", "climatology", "later"}
     last = capfd.readouterr().err.strip().splitlines()
     assert any("hopeless: Expected a finite" in line for line in last[-10:])
+    (newest,) = [v for v in list_versions(Workspace.of(domain).models) if v.model == "later"]
+    assert plan_training.fn(domain, fine_tune_from="later") == ([("later",)], newest.version)
+    with pytest.raises(ModelError, match="Expected networks to fine-tune .* found baselines"):
+        plan_training.fn(domain, fine_tune_from="champion")
 
 
 def test_what_cannot_be_trained_is_refused_before_anything_is(
@@ -64,3 +72,20 @@ def test_what_cannot_be_trained_is_refused_before_anything_is(
     frozen = "--set=networks.later.training.freeze=[encoder1]"
     assert code_of(monkeypatch, "train", "small.yaml", frozen) == 10
     assert models(domain) == set()
+
+
+def test_who_waits_for_new_versions_is_told_why_there_are_none(domain: Any) -> None:
+    there, new = {"created": False}, {"created": True}
+
+    assert why_nothing_new(domain, [there, new]) is None
+    assert why_nothing_new(domain, []) is None
+    fixed = why_nothing_new(domain, [there])
+    moving = why_nothing_new(
+        domain.model_copy(update={"retrain": RetrainConfig(window="expanding")}), [there, there]
+    )
+
+    assert fixed is not None
+    assert moving is not None
+    for part in ("retrain.window: fixed", "window: rolling", "training to 2021-01-"):
+        assert part in fixed
+    assert "fixed" not in moving

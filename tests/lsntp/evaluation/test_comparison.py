@@ -137,7 +137,8 @@ def test_two_versions_without_common_forecasts_say_what_cannot_be_compared(stepp
         "both versions have forecast, found none",
         "one forecast, by one version, for each initial time",
         "lsntp@aaaa from 2024-01-26T00:00Z to 2024-01-31T12:00Z",
-        "Compare each version with a baseline",
+        "`lsntp models compare ",
+        " aaaa bbbb` forecasts the days of the gate with both",
     ):
         assert part in str(caught.value)
 
