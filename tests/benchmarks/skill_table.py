@@ -40,7 +40,7 @@ import numpy as np
 import torch
 from lightning import seed_everything
 
-from lsntp.config import BASELINES, NetworkConfig, load_domain
+from lsntp.config import BASELINES, Domain, NetworkConfig, load_domain
 from lsntp.evaluation.bootstrap import block_length, difference
 from lsntp.ingest import ingest
 from lsntp.models.base import Forecaster
@@ -201,6 +201,25 @@ class Result:
         return float(self.minutes[late[-1] + 1 if late.size else 0])
 
 
+def network_of(domain: Domain, row: Row, *, seed: int, epochs: int) -> NetworkConfig:
+    """The base network with the row's change, and the one recipe of the domain."""
+    base = domain.networks[row.base].model_dump(mode="json")
+    architecture = base["architecture"]
+    if "configuration" in row.change:  # its switches are those of another preset
+        architecture = {"name": "lsntp"}
+    recipe = domain.networks[PLUS].training
+    given = {"seed": seed, "epochs": epochs, "patience": epochs, **row.recipe}
+    recipe = recipe.model_copy(update=given)
+    return NetworkConfig.model_validate(
+        {
+            "architecture": {**architecture, **row.change},
+            "scaling": "standard",
+            "target": row.target,
+            "training": recipe.model_dump(mode="json"),
+        }
+    )
+
+
 class Bench:
     """One domain, ingested under ``out``, with the rows that are done."""
 
@@ -213,23 +232,8 @@ class Bench:
         self.steps = tuple(range(1, self.domain.horizon + 1))
 
     def network(self, row: Row, seed: int) -> NetworkConfig:
-        """The base network with the row's change, and the one recipe of the domain."""
-        base = self.domain.networks[row.base].model_dump(mode="json")
-        architecture = base["architecture"]
-        if "configuration" in row.change:  # its switches are those of another preset
-            architecture = {"name": "lsntp"}
-        recipe = self.domain.networks[PLUS].training
-        most = self.case.epochs
-        given = {"seed": seed, "epochs": most, "patience": most, **row.recipe}
-        recipe = recipe.model_copy(update=given)
-        return NetworkConfig.model_validate(
-            {
-                "architecture": {**architecture, **row.change},
-                "scaling": "standard",
-                "target": row.target,
-                "training": recipe.model_dump(mode="json"),
-            }
-        )
+        """See :func:`network_of`."""
+        return network_of(self.domain, row, seed=seed, epochs=self.case.epochs)
 
     def path(self, row: Row, seed: int) -> Path:
         """Where the row is stored; another one for another recipe or other minutes."""

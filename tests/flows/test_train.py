@@ -62,7 +62,7 @@ def test_a_network_that_fails_stops_no_other_and_is_named_at_the_end(
     assert any("hopeless: Expected a finite" in line for line in last[-10:])
     (newest,) = [v for v in list_versions(Workspace.of(domain).models) if v.model == "later"]
     assert plan_training.fn(domain, fine_tune_from="later") == ([("later",)], newest.version)
-    with pytest.raises(ModelError, match="Expected networks to fine-tune .* found baselines"):
+    with pytest.raises(ModelError, match=r"Expected networks to fine-tune .* found baselines"):
         plan_training.fn(domain, fine_tune_from="champion")
 
 

@@ -1,0 +1,76 @@
+"""What the rows of the skill table are, and what it says of time; no network is fitted."""
+
+import numpy as np
+import pytest
+
+from lsntp.config import NetworkConfig, load_domain
+from tests.benchmarks.skill_table import CASES, Case, Result, network_of
+
+each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.domain)
+
+
+@pytest.fixture(autouse=True)
+def _data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LSNTP_DATA", "/nowhere")
+
+
+def networks(case: Case, seed: int = 1) -> dict[str, NetworkConfig]:
+    domain = load_domain(case.domain)
+    return {row.name: network_of(domain, row, seed=seed, epochs=case.epochs) for row in case.rows}
+
+
+@each_case
+def test_every_row_is_a_network_of_its_own(case: Case) -> None:
+    made = networks(case)
+
+    assert len(made) == len(case.rows)
+    assert len({network.model_dump_json() for network in made.values()}) == len(case.rows)
+
+
+@each_case
+def test_a_row_is_plus_but_for_its_one_change_and_trained_alike(case: Case) -> None:
+    made = networks(case)
+    plus = made["plus"]
+
+    for row in case.rows:
+        network = made[row.name]
+        if not row.recipe:
+            assert network.training == plus.training, row.name
+        if row.base == "lsntp-plus":
+            changed = {
+                name
+                for part in ("architecture", "training")
+                for name, value in getattr(network, part)
+                if value != getattr(getattr(plus, part), name)
+            }
+            assert changed == {*row.change, *row.recipe}, row.name
+
+
+@each_case
+def test_another_seed_is_the_same_but_for_it(case: Case) -> None:
+    first, second = networks(case, 1), networks(case, 2)
+
+    for name, network in first.items():
+        again = network.training.model_copy(update={"seed": 2})
+        assert second[name] == network.model_copy(update={"training": again})
+
+
+@pytest.mark.parametrize(
+    ("validation", "minutes"),
+    [
+        ([2.0, 1.04, 1.0], 2.0),  # within 1.05 from the second epoch on
+        ([1.04, 2.0, 1.0], 4.0),  # and once more without it
+        ([1.0, 1.0, 1.0], 1.0),
+        ([0.5, 0.5, 1.0], 1.0),  # the end is worse than the beginning
+    ],
+)
+def test_time_to_within_is_that_after_which_the_loss_stays_so(
+    validation: list[float], minutes: float
+) -> None:
+    result = Result(
+        np.zeros((1, 1, 1, 1), np.float32),
+        minutes=np.array([1.0, 2.0, 4.0]),
+        validation=np.array(validation),
+    )
+
+    assert result.minutes_to_within == minutes
