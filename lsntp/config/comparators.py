@@ -33,7 +33,9 @@ class ConvnetConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: Literal["convnet"]
-    width: int = Field(48, ge=1, le=1024, description="Channels.")
+    width: int = Field(
+        48, ge=1, le=1024, description="Channels; on a CPU multiples of 16 are quickest."
+    )
     blocks: int = Field(4, ge=0, le=64, description="Residual blocks.")
     forced: bool = Field(
         True,
