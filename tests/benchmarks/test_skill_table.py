@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lsntp.config import NetworkConfig, load_domain
-from tests.benchmarks.skill_table import CASES, Case, Result, network_of
+from tests.benchmarks.skill_table import CASES, Case, Result, network_of, paired_losses
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.domain)
 
@@ -74,3 +74,24 @@ def test_time_to_within_is_that_after_which_the_loss_stays_so(
     )
 
     assert result.minutes_to_within == minutes
+
+
+def seed(error: float, epochs: int = 1) -> Result:
+    return Result(np.full((2, 1, 1, 1), error, np.float32), epochs=epochs)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "means"),
+    [
+        ([seed(1.0)], [seed(2.0), seed(4.0)], (1.0, 2.0)),  # seed 1 of both
+        ([seed(1.0), seed(3.0)], [seed(2.0), seed(4.0)], (2.0, 3.0)),
+        ([seed(1.0), seed(3.0)], [seed(5.0, epochs=0)], (2.0, 5.0)),  # a baseline has no seeds
+        ([seed(1.0, epochs=0)], [seed(2.0), seed(4.0)], (1.0, 3.0)),  # nor has a mean of seeds
+    ],
+)
+def test_networks_are_compared_by_the_seeds_that_both_have(
+    ours: list[Result], theirs: list[Result], means: tuple[float, float]
+) -> None:
+    found = paired_losses(ours, theirs)
+
+    assert tuple(float(losses.mean()) for losses in found) == means
