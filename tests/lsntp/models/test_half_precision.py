@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lsntp.config import Domain, NetworkConfig, load_domain
-from lsntp.models.registry import build_network
+from lsntp.training.network import untrained_network
 
 DOMAINS = ("demo", "era5-uk", "ncep-north-america")
 """Whose networks are small enough to differentiate in a second."""
@@ -46,14 +46,7 @@ def test_gradients_in_bfloat16_point_where_those_in_float32_do(
     domain: Domain, config: NetworkConfig
 ) -> None:
     torch.manual_seed(0)
-    network = build_network(
-        config.architecture,
-        shape=domain.target_grid.shape,
-        history=domain.history,
-        horizon=domain.horizon,
-        grid=domain.target_grid,
-        day=domain.steps_per_day,
-    ).eval()
+    network = untrained_network(config, domain).eval()
     with torch.no_grad():
         for parameter in network.parameters():  # as if trained: nothing is zero any more
             parameter.add_(0.03 * torch.randn_like(parameter))
