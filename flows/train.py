@@ -9,7 +9,8 @@ from flows.parameters import Overrides, resolve
 from lsntp.config import Domain
 from lsntp.errors import ModelError
 from lsntp.times import format_time
-from tasks.gate import pass_gate
+from tasks.evaluate import score_forecasts
+from tasks.gate import forecast_rivals, pass_gate
 from tasks.train import fit_models, plan_training, prepare_training_data, refuse_without_gpu
 
 
@@ -31,7 +32,8 @@ def train(
     """Fit every model whose version does not exist yet, and offer what is new to the gate.
 
     Baselines first, then one network after the other: each is judged before the next is fitted.
-    One whose fit fails stops none of them; the flow fails at the end. Uses every visible GPU
+    One whose fit fails stops none of them; the flow fails at the end. With ``gate.archive``
+    the forecasts that were compared are kept and scored, version by version. Uses every visible GPU
     (``training.devices``); with ``require_gpu`` it refuses to do without. ``fine_tune_from`` is
     a version, its unique beginning, a model (its newest version) or ``champion``.
     """
@@ -52,6 +54,10 @@ def train(
             continue
         judgements += pass_gate(config, [entry["version"] for entry in fitted])
         versions += fitted
+    if config.gate.archive:
+        rivals = forecast_rivals(config, [entry["version"] for entry in versions])
+        if rivals:
+            score_forecasts(config, models=rivals)
     if idle := why_nothing_new(config, versions):
         get_run_logger().warning("%s: %s", config.domain, idle)
     if failures:

@@ -1,7 +1,8 @@
 """Rolling forecasts: one from every initial time with a complete history and none yet.
 
 Every model has its own archive; that of ``champion`` holds what users are to read: each forecast
-by the version that was champion when it was made.
+by the version that was champion when it was made. A version named whole is a model like any other,
+with an archive of its own, so that two versions can be scored from the same initial times.
 """
 
 import logging
@@ -20,11 +21,12 @@ from lsntp.errors import ArchiveNotFoundError, LsntpError, ModelError, TrainingD
 from lsntp.grid import Fields
 from lsntp.guidance import CORRECTED, RAW, correct_guidance, fetch_guidance
 from lsntp.models.base import Forecaster, QuantileForecaster
-from lsntp.names import CHAMPION, Status
+from lsntp.names import CHAMPION, VERSION_PATTERN, Status
 from lsntp.progress import track
 from lsntp.publication import ForecastReport, create_forecasts, written_forecasts
-from lsntp.times import Instant, Period, Times, format_time, utc_now
+from lsntp.times import Instant, Period, Times, format_time, parse_time, utc_now
 from lsntp.training.champion import open_champion
+from lsntp.training.decisions import decisions_of
 from lsntp.training.history import is_complete, open_analysis, read_fields, status_of
 from lsntp.training.loading import load_forecaster
 from lsntp.training.versions import ModelVersion, latest_version, open_version
@@ -87,9 +89,9 @@ def forecast_models(
 
     Args:
         domain: what to forecast for.
-        models: names, ``champion`` among them, those of the source's own forecasts passed over;
-            None for every model of the domain that has a version and, if there is one, the
-            champion.
+        models: names, ``champion`` and whole names of versions among them, those of the
+            source's own forecasts passed over; None for every model of the domain that has a
+            version and, if there is one, the champion.
         period: initial times to forecast from; None for all of the analysis archive.
         latest: only from the newest initial time whose history is complete.
         redo_superseded: make those again whose preliminary inputs are final now.
@@ -144,6 +146,44 @@ def forecast_by(domain: Domain, name: str, version: str, period: Period) -> Fore
         latest=False,
         redo_superseded=False,
     )
+
+
+def forecast_rivals(domain: Domain, candidate: str) -> list[ForecastReport]:
+    """Write what the newest comparison of a candidate with a champion was about.
+
+    Both forecast, each in an archive of its own name, from the initial times of that comparison;
+    :func:`lsntp.evaluation.scoring.evaluate` then scores them side by side. A rerun writes
+    nothing. One that is gone or damaged since is left out, and said.
+
+    Args:
+        domain: whose versions.
+        candidate: a version's whole name.
+
+    Returns:
+        Of the candidate and of the champion; empty where the gate never compared it with one.
+
+    Raises:
+        ArchiveError: if there is no analysis archive, or an archive has another grid.
+        ArchiveBusyError: if another process is writing the same forecasts.
+        StorageError: if the storage refuses.
+    """
+    compared = [
+        (decision.champion, decision.window)
+        for decision in decisions_of(domain, candidate)
+        if decision.rule == "against the champion" and decision.champion and decision.window
+    ]
+    if not compared:
+        return []
+    champion, window = compared[-1]
+    first, last = map(parse_time, window)
+    reports = []
+    for version in (candidate, champion):
+        try:
+            period = Period(first, last + domain.cadence)
+            reports.append(forecast_by(domain, version, version, period))
+        except ModelError as error:
+            _log.warning("No forecasts of %s to compare: %s", version, error)
+    return reports
 
 
 def forecast_guidance(
@@ -243,7 +283,7 @@ def _versions(domain: Domain, names: Sequence[str], failures: _Failures) -> dict
         if name in domain.guidance:
             continue
         with failures.of(name):
-            found = open_champion(domain) if name == CHAMPION else latest_version(folder, name)
+            found = _version(domain, name)
             if found is None:
                 missing.append(name)
             else:
@@ -257,6 +297,16 @@ def _versions(domain: Domain, names: Sequence[str], failures: _Failures) -> dict
     if missing:
         _log.warning("No version yet of %s; `lsntp train` makes them.", ", ".join(missing))
     return versions
+
+
+def _version(domain: Domain, name: str) -> ModelVersion | None:
+    """The champion, a version by its whole name, or the newest of a model; None where none is."""
+    folder = Workspace.of(domain).models
+    if name == CHAMPION:
+        return open_champion(domain)
+    if name not in domain.model_names and VERSION_PATTERN.fullmatch(name):
+        return open_version(folder, name)
+    return latest_version(folder, name)
 
 
 def _forecast(

@@ -1,5 +1,6 @@
 """The vocabulary, spelled once: dimensions, variables, units and status codes."""
 
+import re
 from enum import IntEnum
 from typing import Final
 
@@ -26,6 +27,8 @@ LAND_FRACTION: Final = "land_fraction"
 
 CHAMPION: Final = "champion"
 """The model that stands for whichever version the gate chose; no other may be named so."""
+VERSION_PATTERN: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}-[0-9a-f]{12}")
+"""``<model>-<digest>``, the whole name of a model version."""
 
 KELVIN: Final = "K"
 T2M_STANDARD_NAME: Final = "air_temperature"

@@ -25,7 +25,16 @@ from lsntp.errors import LsntpError, ModelError, StorageUnavailableError
 from lsntp.guidance import RAW
 from lsntp.ingest import ingest
 from lsntp.intake import blocks
-from lsntp.names import CHAMPION, DIGEST_BYTES, SOURCE_DIGEST, STATUS, T2M, TIME, Status
+from lsntp.names import (
+    CHAMPION,
+    DIGEST_BYTES,
+    SOURCE_DIGEST,
+    STATUS,
+    T2M,
+    TIME,
+    VERSION_PATTERN,
+    Status,
+)
 from lsntp.places import Place
 from lsntp.regrid import regrid
 from lsntp.sources import open_source
@@ -288,12 +297,19 @@ class _Repair:
         return np.setdiff1d(init_times, ForecastArchive.open(path).written())
 
     def _maker(self, model: str) -> str:
+        if VERSION_PATTERN.fullmatch(model):
+            return "that version"
         return "today's champion" if model == CHAMPION else "the newest version"
 
     def _remedy(self, model: str) -> str:
         name = self.domain.domain
         if model in self.domain.guidance:
             return f"`lsntp forecast {name} --model {model} --from TIME --to TIME` has them again"
+        if VERSION_PATTERN.fullmatch(model):
+            again = f"`lsntp forecast {name} --model {model} --from TIME --to TIME`"
+            return (
+                f"restore that version and make sure the hours before them are there, then {again}"
+            )
         need = "choose a champion (`lsntp models promote`)"
         if model != CHAMPION:
             need = f"run `lsntp train` for {model}"

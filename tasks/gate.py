@@ -38,6 +38,24 @@ def pass_gate(domain: Domain, versions: Sequence[str]) -> list[dict[str, Any]]:
     return found
 
 
+@task(name="forecast-rivals", timeout_seconds=6 * HOUR_S, **OPTIONS)
+def forecast_rivals(domain: Domain, versions: Sequence[str]) -> list[str]:
+    """Keep what judged versions, and the champions they were judged against, forecast.
+
+    Those archives are no one else's: the slot of the forecasts stays free meanwhile.
+
+    Returns:
+        The versions that have forecasts now, each once.
+    """
+    from lsntp.forecasting import forecast_rivals as forecast
+
+    with slots(archive_slot(domain, "training")):
+        reports = [report for version in versions for report in forecast(domain, version)]
+    written = {report.version: len(report.written) for report in reports}
+    get_run_logger().info("%s: forecasts of rivals %s", domain.domain, written)
+    return list(written)
+
+
 @contextmanager
 def _champion_told(domain: Domain) -> Iterator[None]:
     from lsntp.training.champion import champion_of

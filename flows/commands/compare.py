@@ -44,7 +44,9 @@ class Weighting(StrEnum):
 
 def compare(
     domain: DomainArgument,
-    model_a: Annotated[str, typer.Argument(metavar="MODEL_A", help="A model, or MODEL@VERSION.")],
+    model_a: Annotated[
+        str, typer.Argument(metavar="MODEL_A", help="A model, a version, or MODEL@VERSION.")
+    ],
     model_b: Annotated[str, typer.Argument(metavar="MODEL_B", help="What to compare it with.")],
     by: Annotated[By, typer.Option(help="Rows: lead time, hour of day (UTC), or month.")] = By.LEAD,
     metric: Annotated[Metric, typer.Option(help="Error to compare, K.")] = Metric.MAE,
@@ -74,6 +76,10 @@ def compare(
     test period. Blocks of whole days are drawn again and again with the same days for both models
     (paired block bootstrap): an interval without 0 is a difference that chance hardly makes. Fewer
     than six days give no interval.
+
+    A version named whole has forecasts of its own: the gate keeps those of candidate and champion
+    over the days that it compared, `lsntp forecast --model VERSION` makes others. MODEL@VERSION are
+    those of the model's archive, which has one for each initial time, by whichever was newest then.
 
     Example: `lsntp compare demo ridge persistence --by hour --region land --plot hours.png`
     """

@@ -154,6 +154,7 @@ def forecast(
     """Forecast from every initial time with a complete history and no forecast yet.
 
     Starts at the test period unless --from says otherwise: earlier hours were trained on.
+    A version may be named whole, like a model: its forecasts get an archive of their own.
     In a GFS domain also fetches the forecasts of GFS itself, as the models gfs and
     gfs-bias-corrected: without --from and --to the newest `source.forecasts_per_run` of them at
     a time. The latter needs those of the training block, fetched once with --from and --to.
@@ -178,6 +179,8 @@ def forecast(
 
 def evaluate(domain: DomainArgument, model: ModelOption = None, override: SetOption = None) -> None:
     """Score every forecast whose truth has arrived and print the skill table.
+
+    Forecasts of versions named whole are scored, too; `lsntp compare` shows them side by side.
 
     Example: `lsntp evaluate demo`
     """

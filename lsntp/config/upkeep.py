@@ -29,6 +29,11 @@ class GateConfig(_Frozen):
         le=1,
         description="Share of the champion's RMSE by which no lead may be worse; 0.02 is 2 %.",
     )
+    archive: bool = Field(
+        True,
+        description="Whether the forecasts that candidate and champion are compared by are kept, "
+        "each version's in an archive of its own, and scored in the evaluation archive.",
+    )
 
 
 class RetrainConfig(_Frozen):

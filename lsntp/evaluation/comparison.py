@@ -195,8 +195,8 @@ def compare(
     Args:
         domain: whose evaluation archive.
         first: a model, or ``model@version``.
-        second: another. Two versions of a model have no initial time in common as long as its
-            forecast archive keeps one forecast for each: the error says so.
+        second: another. ``model@version`` are forecasts from the model's archive, which has one
+            for each initial time: two versions meet where each, named whole, has its own.
         by: what the rows stand for: ``lead``, ``hour`` (valid hour of day, UTC) or ``month``
             (of init_time).
         metric: ``mae``, or ``rmse`` pooled over frames and cells of each lead.

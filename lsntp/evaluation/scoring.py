@@ -26,7 +26,8 @@ from lsntp.evaluation.maps import (
 from lsntp.evaluation.reference import REFERENCE_DIGEST, Reference, training_reference
 from lsntp.evaluation.sums import Sums, cell_sums, frame_sums, merge
 from lsntp.grid import Grid
-from lsntp.names import CHAMPION, Status
+from lsntp.names import CHAMPION, VERSION_PATTERN, Status
+from lsntp.places import matching
 from lsntp.progress import track
 from lsntp.times import Instant, Times, format_time
 from lsntp.workspace import Workspace
@@ -131,8 +132,9 @@ def evaluate(domain: Domain, *, models: Sequence[str] | None = None) -> Evaluati
 
     Args:
         domain: whose forecasts.
-        models: which; by default every model of the domain that has forecasts, and the
-            champion, whose scores are those of what users were given.
+        models: which, also versions by their whole names; by default every model of the domain
+            and every version that has forecasts, and the champion, whose scores are those of
+            what users were given.
 
     Raises:
         EvaluationError: if there is no forecast, no training archive, or they do not fit.
@@ -157,14 +159,14 @@ def _open_forecasts(
 ) -> list[tuple[str, ForecastArchive]]:
     """The forecast archives to score; every named one must be there."""
     known = (*domain.model_names, CHAMPION)
-    unknown = set(models or ()) - set(known)
+    unknown = [name for name in models or () if not _may_have_forecasts(name, known)]
     if unknown:
         raise EvaluationError(
-            f"Expected models of the domain {domain.domain} ({', '.join(known)}), "
-            f"found {', '.join(sorted(unknown))}."
+            f"Expected models of the domain {domain.domain} ({', '.join(known)}) or whole names "
+            f"of versions, found {', '.join(unknown)}."
         )
     found, absent = [], []
-    for name in models or known:
+    for name in models or (*known, *_forecast_versions(workspace, known)):
         try:
             found.append((name, ForecastArchive.open(workspace.forecast(name))))
         except ArchiveNotFoundError:
@@ -184,6 +186,16 @@ def _open_forecasts(
                 f"{archive.lead_times.size}; give the changed domain a new name."
             )
     return found
+
+
+def _may_have_forecasts(name: str, known: Sequence[str]) -> bool:
+    return name in known or VERSION_PATTERN.fullmatch(name) is not None
+
+
+def _forecast_versions(workspace: Workspace, known: Sequence[str]) -> list[str]:
+    """The versions that have forecast archives of their own."""
+    names = [path.stem for path in matching(workspace.forecasts, "*.zarr")]
+    return [name for name in names if name not in known and _may_have_forecasts(name, known)]
 
 
 def _work_list(

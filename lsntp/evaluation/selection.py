@@ -268,10 +268,11 @@ def _explain_nothing_common(
     if len({contender.model for contender in versions}) < len(versions):
         spans = ", ".join(f"{c} from {_span(init_times[usable[c]])}" for c in versions)
         return (
-            f"Expected initial times in {period} that both versions have forecast, found none: a "
-            f"forecast archive keeps one forecast, by one version, for each initial time ({spans})."
-            f" `lsntp models compare {domain.reference} {versions[0].version} "
-            f"{versions[1].version}` forecasts the days of the gate with both."
+            f"Expected initial times in {period} that both versions have forecast, found none: the "
+            f"archive of a model keeps one forecast for each initial time ({spans}). Versions "
+            f"named whole have archives of their own: `lsntp forecast {domain.reference} --model "
+            f"VERSION --model VERSION`, `lsntp evaluate {domain.reference}`, then `lsntp compare "
+            f"{domain.reference} VERSION VERSION`."
         )
     return (
         f"Expected initial times in {period} that every model has fully scored, found none in "

@@ -11,6 +11,7 @@ from lsntp.archives.coverage import Coverage
 from lsntp.archives.forecast import ForecastArchive
 from lsntp.archives.lease import writer_lease
 from lsntp.errors import ArchiveNotFoundError
+from lsntp.names import VERSION_PATTERN
 from lsntp.places import Place, matching
 from lsntp.report.html import INDEX, render
 from lsntp.report.publish import publish
@@ -125,9 +126,14 @@ def _last_analysis(workspace: Workspace) -> str:
 
 
 def _last_forecast(workspace: Workspace) -> str:
-    """The newest initial time of any model, and whose it is where not all have it."""
+    """The newest initial time of any model, and whose it is where not all have it.
+
+    Versions with archives of their own forecast the days that they were compared on, and no more.
+    """
     newest = {}
     for path in matching(workspace.forecasts, "*.zarr"):
+        if VERSION_PATTERN.fullmatch(path.stem):
+            continue
         written = ForecastArchive.open(path).written()
         if written.size:
             newest[path.name.removesuffix(".zarr")] = written[-1]

@@ -8,13 +8,13 @@ from lsntp.archives.forecast import ForecastArchive
 from lsntp.config import Domain
 from lsntp.errors import ArchiveNotFoundError, ModelError
 from lsntp.evaluation.table import counted
-from lsntp.names import CHAMPION
+from lsntp.names import CHAMPION, VERSION_PATTERN
 from lsntp.report.html import MODELS, NumberTable, render_page
 from lsntp.report.scores import fixed, skill_text
 from lsntp.report.through_time import ThroughTime, trend_view
 from lsntp.times import Instant, format_time, parse_time
 from lsntp.training.champion import champion_of
-from lsntp.training.versions import VERSION_PATTERN, ModelVersion, list_versions
+from lsntp.training.versions import ModelVersion, list_versions
 from lsntp.workspace import Workspace
 
 MAX_VERSIONS = 50

@@ -19,12 +19,11 @@ from lsntp.archives.right import Lease
 from lsntp.archives.staging import storage_errors
 from lsntp.config import Domain
 from lsntp.errors import LsntpError, ModelError
-from lsntp.names import CHAMPION
+from lsntp.names import CHAMPION, VERSION_PATTERN
 from lsntp.places import Place
 from lsntp.training.loading import load_forecaster
 from lsntp.training.provenance import now_utc
 from lsntp.training.versions import (
-    VERSION_PATTERN,
     ModelVersion,
     is_stored,
     latest_version,

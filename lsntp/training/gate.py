@@ -32,6 +32,7 @@ from lsntp.errors import (
 from lsntp.evaluation.bootstrap import Difference
 from lsntp.evaluation.table import counted
 from lsntp.grid import Floats
+from lsntp.names import VERSION_PATTERN
 from lsntp.times import format_duration_h, in_hours
 from lsntp.training.champion import champion_of, one_line
 from lsntp.training.decisions import (
@@ -57,7 +58,6 @@ from lsntp.training.gate_window import (
 from lsntp.training.history import open_analysis
 from lsntp.training.provenance import now_utc
 from lsntp.training.versions import (
-    VERSION_PATTERN,
     ModelVersion,
     is_stored,
     latest_version,

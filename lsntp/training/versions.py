@@ -9,7 +9,6 @@ import datetime as dt
 import hashlib
 import json
 import logging
-import re
 import shutil
 import uuid
 from collections.abc import Callable, Mapping
@@ -29,6 +28,7 @@ from lsntp.archives.lease import writer_lease
 from lsntp.config import Domain
 from lsntp.durable import write_through
 from lsntp.errors import LsntpError, ModelError, StorageError
+from lsntp.names import VERSION_PATTERN
 from lsntp.places import Place, S3Path, matching
 from lsntp.times import Period
 from lsntp.training.provenance import Provenance
@@ -41,8 +41,6 @@ STATISTICS = "statistics.json"
 SCORES = "scores.json"
 PROVENANCE = "provenance.json"
 FILES = (TENSORS, CONFIG, STATISTICS, SCORES, PROVENANCE)
-
-VERSION_PATTERN = re.compile(r"[a-z0-9][a-z0-9-]{0,62}-[0-9a-f]{12}")
 
 _log = logging.getLogger(__name__)
 

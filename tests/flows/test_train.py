@@ -1,5 +1,6 @@
 """``lsntp train``: what is judged when, and what a network that fails leaves behind."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from flows.train import why_nothing_new
 from lsntp.config import RetrainConfig
 from lsntp.errors import ModelError
 from lsntp.training.champion import champion_of
+from lsntp.training.decisions import decisions_of
 from lsntp.training.versions import list_versions
 from lsntp.workspace import Workspace
 from tasks.train import plan_training
@@ -89,3 +91,22 @@ def test_who_waits_for_new_versions_is_told_why_there_are_none(domain: Any) -> N
     for part in ("retrain.window: fixed", "window: rolling", "training to 2021-01-"):
         assert part in fixed
     assert "fixed" not in moving
+
+
+def test_what_the_gate_compared_can_be_compared_again(
+    domain: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    only = ("train", "small.yaml", "--model=persistence", "--model=climatology", "--model=later")
+    assert code_of(monkeypatch, *only, "--set=gate.archive=false") == 0
+    assert not Workspace.of(domain).forecasts.exists()
+    assert code_of(monkeypatch, *only) == 0
+    (later,) = [v.version for v in list_versions(Workspace.of(domain).models) if v.model == "later"]
+    bar = decisions_of(domain, later)[-1].champion
+    assert bar is not None
+    stored = {path.stem for path in Workspace.of(domain).forecasts.iterdir()}
+    assert {later, bar} <= stored
+    capfd.readouterr()
+    assert code_of(monkeypatch, "compare", "small.yaml", later, bar, "--json") == 0
+    found = json.loads(capfd.readouterr().out)
+    assert found["versions"] == {later: [later], bar: [bar]}
+    assert found["init_times"] > 0

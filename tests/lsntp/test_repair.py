@@ -431,6 +431,33 @@ def test_damaged_forecasts_and_scores_are_made_again(trained):
     assert repair(trained).did_nothing
 
 
+def test_lost_forecasts_of_a_version_are_made_again_by_that_version_or_by_none(trained):
+    from lsntp.forecasting import forecast
+    from lsntp.training.versions import latest_version
+
+    workspace = Workspace.of(trained)
+    version = latest_version(workspace.models, "persistence")
+    test = trained.split.test.period
+    period = Period(test.start, test.start + hours(4))
+    forecast(trained, models=[version.version], period=period)
+    path = workspace.forecast(version.version)
+    before = stored(path)
+    damaged = path / f"t2m/c/{int((test.start - trained.start) / hours(1)) + 1}/0/0/0"
+    flip(damaged)
+
+    report = repair(trained)
+
+    assert report.lost == ()
+    assert any("1 forecasts made again by that version" in line for line in report.done)
+    assert stored(path) == before
+
+    flip(damaged)
+    shutil.rmtree(version.path)
+    lines = [line for line in repair(trained).lost if "restore that version" in line]
+    assert len(lines) > 0
+    assert all(f"--model {version.version} --from" in line for line in lines)
+
+
 def test_forecasts_without_a_model_stay_missing_and_are_named(trained):
     from lsntp.forecasting import forecast
 

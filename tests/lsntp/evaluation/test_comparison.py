@@ -135,10 +135,10 @@ def test_two_versions_without_common_forecasts_say_what_cannot_be_compared(stepp
         compare(stepped.domain, "lsntp@aaaa", "lsntp@bbbb", period=everything)
     for part in (
         "both versions have forecast, found none",
-        "one forecast, by one version, for each initial time",
+        "archive of a model keeps one forecast for each initial time",
         "lsntp@aaaa from 2024-01-26T00:00Z to 2024-01-31T12:00Z",
-        "`lsntp models compare ",
-        " aaaa bbbb` forecasts the days of the gate with both",
+        "`lsntp forecast ",
+        " --model VERSION --model VERSION`",
     ):
         assert part in str(caught.value)
 

@@ -74,6 +74,7 @@ def test_the_last_forecast_is_the_newest_and_says_who_ends_earlier(make_domain, 
     domain = make_domain(tmp_path)
     for model, count in (("ridge", 6), ("net", 6), ("persistence", 4), ("climatology", 0)):
         publish_forecasts(domain, model, count)
+    publish_forecasts(domain, "net-0123456789ab", 2)  # a version's, of the days it was judged on
     (found,) = list_domains(tmp_path)
     assert found.last_forecast == "from 2021-01-01T05:00Z; persistence end earlier"
     assert found.last_analysis == "none yet"

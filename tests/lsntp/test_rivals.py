@@ -1,0 +1,147 @@
+"""Versions side by side: what the gate compared, in archives under the versions' own names."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from lsntp.archives.evaluation import EvaluationArchive
+from lsntp.archives.forecast import ForecastArchive
+from lsntp.errors import ArchiveNotFoundError, EvaluationError, ModelError
+from lsntp.evaluation.comparison import compare
+from lsntp.evaluation.scoring import evaluate
+from lsntp.forecasting import forecast, forecast_models, forecast_rivals
+from lsntp.names import Status
+from lsntp.times import Period
+from lsntp.training.champion import promote
+from lsntp.training.fit import prepare
+from lsntp.training.gate import offer
+from lsntp.workspace import Workspace
+from tests.lsntp.conftest import publish_small, small_domain
+from tests.lsntp.training.made_versions import biased, gate_domain, truth
+
+WINDOW = ("2021-01-12T12:00", "2021-01-22T06:00")
+"""By hand: validation ends on the 11th; a day of purge gap and a step of history; the last truth is
+of the 22nd 18 UTC, two steps behind the last initial time; ten whole days of 6 h."""
+
+
+@pytest.fixture
+def domain(tmp_path):
+    """Constant truth behind a training block that is not; the champion misses by 1 K."""
+    made = gate_domain(small_domain, tmp_path / "root")
+    fields = truth(made)
+    fields[:24:2] += 3.0
+    publish_small(made, fields)
+    prepare(made)
+    promote(made, biased(made, 1.0, 1.0), by="test", reason="the bar")
+    return made
+
+
+@pytest.fixture
+def rivals(domain):
+    """A candidate that misses by 0.5 and 0.9 K and was judged, and the champion it met."""
+    candidate = biased(domain, 0.5, -0.9)
+    (outcome,) = offer(domain, [candidate])
+    return candidate, outcome.decision.champion
+
+
+def archive_of(domain, name):
+    return ForecastArchive.open(Workspace.of(domain).forecast(name))
+
+
+def test_both_forecast_from_the_initial_times_that_were_compared(domain, rivals):
+    reports = forecast_rivals(domain, rivals[0])
+    assert [(report.model, report.version) for report in reports] == [(v, v) for v in rivals]
+    first, last = np.array(WINDOW, "datetime64[ns]")
+    expected = np.arange(first, last + domain.cadence, domain.cadence)
+    for version, error in zip(rivals, ([0.5, -0.9], [1.0, 1.0]), strict=True):
+        archive = archive_of(domain, version)
+        times = archive.written()
+        assert times.tolist() == expected.tolist()
+        assert set(archive.model_versions(times)) == {version}
+        np.testing.assert_allclose(
+            archive.read(times),
+            280.0 + np.array(error)[None, :, None, None] * np.ones((40, 1, 6, 8)),
+        )
+
+
+def test_doing_it_again_writes_nothing(domain, rivals):
+    forecast_rivals(domain, rivals[0])
+    assert [report.written.size for report in forecast_rivals(domain, rivals[0])] == [0, 0]
+
+
+def test_the_evaluation_archive_compares_them_over_the_same_initial_times(domain, rivals):
+    forecast_rivals(domain, rivals[0])
+    assert set(evaluate(domain).models) == set(rivals)
+    found = compare(domain, *rivals, metric="rmse")
+    assert found.init_times.size == 40
+    assert found.overall.first == pytest.approx(0.7, abs=1e-5)
+    assert found.overall.second == pytest.approx(1.0, abs=1e-5)
+    assert found.overall.difference.estimate == pytest.approx(-0.3, abs=1e-5)
+    assert found.overall.difference.high < 0
+    assert found.versions == {version: (version,) for version in rivals}
+    assert found.seen == 0
+
+
+def test_scores_of_versions_follow_a_truth_that_becomes_final(tmp_path):
+    made = gate_domain(small_domain, tmp_path / "root")
+    fields = truth(made)
+    fields[:24:2] += 3.0
+    publish_small(made, fields[:-4])
+    publish_small(made, fields[-4:] + np.float32(3.0), first=84, status=Status.PRELIMINARY)
+    prepare(made)
+    promote(made, biased(made, 1.0, 1.0), by="test", reason="the bar")
+    candidate = biased(made, 0.5, 0.5)
+    offer(made, [candidate])
+    forecast_rivals(made, candidate)
+
+    def errors():
+        """Mean absolute error of the candidate's newest five forecasts, K."""
+        evaluate(made)
+        with EvaluationArchive.open(Workspace.of(made).evaluation).dataset() as data:
+            frames = data.sel(model=candidate)
+            mean = frames["absolute_error_sum"] / frames["count"].where(frames["count"] > 0)
+            return mean.sel(init_time=slice("2021-01-21T06:00", "2021-01-22T06:00")).values
+
+    # 3 K too warm are the analyses of the 22nd until they are final: as truth of the forecasts from
+    # the 21st at 12 and 18 UTC, and as where those of the 22nd itself start from
+    before = [[0.5, 0.5], [0.5, 2.5], [2.5, 2.5], [0.5, 0.5], [0.5, 0.5]]
+    np.testing.assert_allclose(errors(), before, atol=1e-4)
+    publish_small(made, fields[-4:], first=84)
+    after = [[0.5, 0.5], [0.5, 0.5], [0.5, 0.5], [3.5, 3.5], [3.5, 3.5]]
+    np.testing.assert_allclose(errors(), after, atol=1e-4)
+
+
+def test_a_version_never_compared_has_no_rival(domain):
+    assert forecast_rivals(domain, biased(domain, 0.1, 0.1)) == []
+
+
+def test_a_rival_that_is_gone_is_left_out_and_said(domain, rivals, caplog):
+    shutil.rmtree(Workspace.of(domain).models / rivals[1])
+    assert [report.version for report in forecast_rivals(domain, rivals[0])] == [rivals[0]]
+    assert f"No forecasts of {rivals[1]} to compare" in caplog.text
+
+
+def test_any_version_named_whole_forecasts_under_its_name(domain):
+    version = biased(domain, 0.25, 0.25)
+    period = Period.parse("2021-01-15", "2021-01-16")
+    (report,) = forecast_models(domain, models=[version], period=period)
+    assert (report.model, report.version, report.written.size) == (version, version, 4)
+    with pytest.raises(ModelError, match=r"one of the model versions .* found 'ridge-00000000"):
+        forecast_models(domain, models=["ridge-000000000000"], period=period)
+
+
+def test_versions_do_not_join_what_is_done_for_every_model(domain, rivals):
+    forecast_rivals(domain, rivals[0])
+    assert not {report.model for report in forecast(domain)} & set(rivals)
+    with pytest.raises(ArchiveNotFoundError):
+        archive_of(domain, "persistence")
+    evaluate(domain, models=["ridge"])
+    with EvaluationArchive.open(Workspace.of(domain).evaluation).dataset() as data:
+        assert data["model"].values.tolist() == ["ridge"]
+
+
+def test_a_version_without_forecasts_cannot_be_scored(domain, rivals):
+    forecast_rivals(domain, rivals[0])
+    with pytest.raises(EvaluationError, match="forecasts of ridge-000000000000 in"):
+        evaluate(domain, models=["ridge-000000000000"])
