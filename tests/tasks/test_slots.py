@@ -35,12 +35,15 @@ WRITERS = {
     "prepare-training-data": ("lsntp.training.prepare", {TRAINING}),
     "fit-models": ("lsntp.training.train", {TRAINING}),
     "gate": ("lsntp.training.gate.offer", {TRAINING}),
+    "forecast-rivals": ("lsntp.forecasting.forecast_rivals", {TRAINING}),
     "write-forecasts": ("lsntp.forecasting.forecast_models", {FORECASTS}),
     "write-guidance": ("lsntp.forecasting.forecast_guidance", {SOURCE}),
     "score-forecasts": ("tasks.evaluate.evaluate", {EVALUATION}),
     "write-report": ("lsntp.report.write_report", {REPORT}),
 }
 """Of each task that writes an archive or asks an upstream: what does so, and the slots it takes."""
+JUDGING = {"gate", "forecast-rivals"}
+"""Those that are given versions."""
 WITHOUT = {
     "publish-coverage",
     "publish-skill",
@@ -87,7 +90,7 @@ def test_a_task_works_while_it_holds_its_slots_and_gives_them_back(monkeypatch, 
     place, expected = WRITERS[name]
     monkeypatch.setattr(module, "concurrency", concurrency)
     monkeypatch.setattr(place, work)
-    arguments = {"versions": []} if name == "gate" else {}
+    arguments = {"versions": ["ridge-0123456789ab"]} if name in JUDGING else {}
     with (
         temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}),
         pytest.raises(ReachedError),
