@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from lsntp.errors import DomainError, TrainingDataError
 from lsntp.grid import Fields, Floats
-from lsntp.times import Duration, Instant, Times, format_time, in_hours
+from lsntp.times import Duration, Instant, Period, Times, format_time, in_hours
 
 HARMONICS = 4
 SEASONAL_TERMS = 1 + 2 * HARMONICS
@@ -120,31 +120,33 @@ class ClimatologySums:
     def __add__(self, other: Self) -> Self:
         return type(self)(self.gram + other.gram, self.products + other.products, self.hours_of_day)
 
-    def solve(self) -> Floats:
+    def solve(self, period: Period | None = None) -> Floats:
         """The coefficients (S, F, H, W), K, float64.
+
+        Args:
+            period: whose fields these are, for the errors.
 
         Raises:
             TrainingDataError: if an hour of day has no field, or none in a part of the year.
         """
-        self._check_determined()
+        self._check_determined(f"training period {period}" if period else "training period")
         slots, terms, height, width = self.products.shape
         flat = self.products.reshape(slots, terms, height * width)
         coefficients: Floats = np.asarray(np.linalg.solve(self.gram, flat), np.float64)
         return coefficients.reshape(self.products.shape)
 
-    def _check_determined(self) -> None:
+    def _check_determined(self, where: str) -> None:
         counts = self.gram[:, 0, 0]
         if empty := [f"{hour:g}" for hour in self.hours_of_day[counts == 0]]:
             raise TrainingDataError(
-                "Expected at least one usable field for every hour of day in the training "
-                f"period, found none at {', '.join(empty)} UTC; ingest more of the period "
-                "or move split.train."
+                f"Expected at least one usable field for every hour of day in the {where}, found "
+                f"none at {', '.join(empty)} UTC; ingest more of the period or move split.train."
             )
         condition = np.linalg.cond(self.gram / counts[:, None, None])
         if worst := [f"{hour:g}" for hour in self.hours_of_day[condition > MAX_CONDITION]]:
             raise TrainingDataError(
-                "Expected usable fields in every season of a training period of two years or "
-                f"more, found large parts of the year empty at {', '.join(worst)} UTC; ingest "
+                f"Expected usable fields in every season of the {where}, of two years or more, "
+                f"found large parts of the year empty at {', '.join(worst)} UTC; ingest "
                 "them, or shorten split.train below two years for an hour-of-day climatology."
             )
 

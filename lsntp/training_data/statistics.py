@@ -194,7 +194,7 @@ def _merge(first: _Sums, second: _Sums) -> _Sums:
 
 
 def _finish(sums: _Sums, period: Period, *, skipped: int) -> Statistics:
-    coefficients = sums.climatology.solve()
+    coefficients = sums.climatology.solve(period)
     count, total, squares = sums.moments
     # At the least-squares solution the fit explains c'B'y of the sum of squares.
     explained = float(np.sum(coefficients * sums.climatology.products))

@@ -125,6 +125,14 @@ def test_a_period_without_data_is_an_error(make_archive):
         compute_statistics(archive, TEN_DAYS, LEADS)
 
 
+def test_an_hour_of_day_without_data_is_named_with_the_period(make_archive):
+    archive = make_archive(24 * 10).lose(*range(18, 240, 24))
+    with pytest.raises(
+        TrainingDataError, match=rf"training period {TEN_DAYS}, found none at 18 UTC"
+    ):
+        compute_statistics(archive, TEN_DAYS, LEADS)
+
+
 def test_a_cell_without_data_is_an_error(make_archive):
     archive = make_archive(24 * 10)
     archive.fields[:, 0, 0] = np.nan
