@@ -127,8 +127,17 @@ def forecast_models(
     return reports
 
 
-def forecast_by(domain: Domain, name: str, version: str, period: Period) -> ForecastReport:
+def forecast_by(
+    domain: Domain, name: str, version: str, period: Period, *, redo_superseded: bool = False
+) -> ForecastReport:
     """Write the missing forecasts of one archive by a version that is named.
+
+    Args:
+        domain: what to forecast for.
+        name: of the archive.
+        version: its whole name.
+        period: initial times to forecast from.
+        redo_superseded: make those again whose preliminary inputs are final now.
 
     Raises:
         ModelError: if there is no such version, or it does not fit the domain.
@@ -144,14 +153,15 @@ def forecast_by(domain: Domain, name: str, version: str, period: Period) -> Fore
         open_version(Workspace.of(domain).models, version),
         _asked_times(analysis, period),
         latest=False,
-        redo_superseded=False,
+        redo_superseded=redo_superseded,
     )
 
 
 def forecast_rivals(domain: Domain, candidate: str) -> list[ForecastReport]:
     """Write what the newest comparison of a candidate with a champion was about.
 
-    Both forecast, each in an archive of its own name, from the initial times of that comparison;
+    Both forecast, each in an archive of its own name, from the initial times of that comparison
+    and from the analyses as they are now, so that neither starts from worse ones than the other;
     :func:`lsntp.evaluation.scoring.evaluate` then scores them side by side. A rerun writes
     nothing. One that is gone or damaged since is left out, and said.
 
@@ -180,7 +190,8 @@ def forecast_rivals(domain: Domain, candidate: str) -> list[ForecastReport]:
     for version in (candidate, champion):
         try:
             period = Period(first, last + domain.cadence)
-            reports.append(forecast_by(domain, version, version, period))
+            report = forecast_by(domain, version, version, period, redo_superseded=True)
+            reports.append(report)
         except ModelError as error:
             _log.warning("No forecasts of %s to compare: %s", version, error)
     return reports

@@ -112,6 +112,27 @@ def test_scores_of_versions_follow_a_truth_that_becomes_final(tmp_path):
     np.testing.assert_allclose(errors(), after, atol=1e-4)
 
 
+def test_neither_starts_from_preliminary_analyses_where_the_other_has_final_ones(tmp_path):
+    made = gate_domain(small_domain, tmp_path / "root")
+    fields = truth(made)
+    publish_small(made, fields[:-4])
+    publish_small(made, fields[-4:] + np.float32(3.0), first=84, status=Status.PRELIMINARY)
+    champion = biased(made, 1.0, 1.0)
+    promote(made, champion, by="test", reason="the bar")
+    first = biased(made, 1.5, 1.5)
+    offer(made, [first])
+    forecast_rivals(made, first)
+    publish_small(made, fields[-4:], first=84)
+    second = biased(made, 2.0, 2.0)
+    offer(made, [second])
+
+    forecast_rivals(made, second)
+
+    newest = np.array(["2021-01-22T00:00", "2021-01-22T06:00"], "datetime64[ns]")
+    for version, expected in ((champion, 281.0), (second, 282.0), (first, 284.5)):
+        np.testing.assert_allclose(archive_of(made, version).read(newest), expected)
+
+
 def test_a_version_never_compared_has_no_rival(domain):
     assert forecast_rivals(domain, biased(domain, 0.1, 0.1)) == []
 
