@@ -10,6 +10,7 @@ from lsntp.errors import ArchiveNotFoundError, ModelError
 from lsntp.evaluation.table import counted
 from lsntp.names import CHAMPION, VERSION_PATTERN
 from lsntp.report.html import MODELS, NumberTable, render_page
+from lsntp.report.judgements import judgements
 from lsntp.report.scores import fixed, skill_text
 from lsntp.report.through_time import ThroughTime, trend_view
 from lsntp.times import Instant, format_time, parse_time
@@ -124,6 +125,7 @@ def render_models(
         note=note,
         damaged=damaged_versions(domain),
         champion=_champion(domain),
+        judged=judgements(domain),
     )
 
 
