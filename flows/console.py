@@ -9,6 +9,7 @@ from rich.markup import escape
 
 from lsntp.config import Domain
 from lsntp.errors import ModelError
+from lsntp.names import version_options
 from lsntp.times import format_time
 from lsntp.workspace import Workspace
 
@@ -216,9 +217,11 @@ def print_evaluate(outcome: dict[str, Any]) -> None:
         out.print("evaluate: nothing to do, every forecast with a truth is scored")
     for model, counts in outcome["models"].items():
         if counts["superseded"]:
+            options = version_options([model])
             _say(
                 f"evaluate: {counts['superseded']} forecasts of {model} started from preliminary "
-                "hours that are final now; `lsntp forecast --redo-superseded` makes them again"
+                f"hours that are final now; `lsntp forecast --redo-superseded{options}` makes them "
+                "again"
             )
         if outcome["did_nothing"]:
             continue

@@ -5,9 +5,10 @@ from typing import Any
 
 from prefect import flow, get_run_logger
 
+from flows.console import print_train
 from flows.parameters import Overrides, resolve
 from lsntp.config import Domain
-from lsntp.errors import ModelError
+from lsntp.errors import LsntpError, ModelError
 from lsntp.times import format_time
 from tasks.evaluate import score_forecasts
 from tasks.gate import forecast_rivals, pass_gate
@@ -32,10 +33,11 @@ def train(
     """Fit every model whose version does not exist yet, and offer what is new to the gate.
 
     Baselines first, then one network after the other: each is judged before the next is fitted.
-    One whose fit fails stops none of them; the flow fails at the end. With ``gate.archive``
-    the forecasts that were compared are kept and scored, version by version. Uses every visible GPU
-    (``training.devices``); with ``require_gpu`` it refuses to do without. ``fine_tune_from`` is
-    a version, its unique beginning, a model (its newest version) or ``champion``.
+    One whose fit fails stops none of them; the flow then tells what was done, and fails. With
+    ``gate.archive`` the forecasts by which a network was judged are kept and scored. Uses every
+    visible GPU (``training.devices``); with ``require_gpu`` it refuses to do without.
+    ``fine_tune_from`` is a version, its unique beginning, a model (its newest version) or
+    ``champion``.
     """
     config = resolve(domain, overrides)
     if require_gpu:
@@ -54,15 +56,27 @@ def train(
             continue
         judgements += pass_gate(config, [entry["version"] for entry in fitted])
         versions += fitted
-    if config.gate.archive:
-        rivals = forecast_rivals(config, [entry["version"] for entry in versions])
-        if rivals:
-            score_forecasts(config, models=rivals)
+        failures += _keep_rivals(config)
     if idle := why_nothing_new(config, versions):
         get_run_logger().warning("%s: %s", config.domain, idle)
     if failures:
-        raise ModelError(" ".join(failures))
+        print_train({"versions": versions, "gate": judgements})
+        raise ModelError(" ".join(dict.fromkeys(failures)))
     return {"versions": versions, "gate": judgements}
+
+
+def _keep_rivals(domain: Domain) -> list[str]:
+    """Keep and score what the gate compared; what went wrong is no reason to stop training."""
+    if not domain.gate.archive:
+        return []
+    try:
+        if rivals := forecast_rivals(domain):
+            score_forecasts(domain, models=rivals)
+    except LsntpError as error:
+        failure = f"forecasts to compare versions by: {error}"
+        get_run_logger().error("%s: %s", domain.domain, failure)
+        return [failure]
+    return []
 
 
 def why_nothing_new(domain: Domain, versions: Sequence[Mapping[str, Any]]) -> str | None:

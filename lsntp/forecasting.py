@@ -157,43 +157,43 @@ def forecast_by(
     )
 
 
-def forecast_rivals(domain: Domain, candidate: str) -> list[ForecastReport]:
-    """Write what the newest comparison of a candidate with a champion was about.
+def forecast_rivals(domain: Domain, models: Sequence[str]) -> list[ForecastReport]:
+    """Write what the newest comparison of each model's versions with a champion was about.
 
-    Both forecast, each in an archive of its own name, from the initial times of that comparison
-    and from the analyses as they are now, so that neither starts from worse ones than the other;
-    :func:`lsntp.evaluation.scoring.evaluate` then scores them side by side. A rerun writes
-    nothing. One that is gone or damaged since is left out, and said.
+    Candidate and champion forecast, each in an archive of its own name, from the initial times of
+    that comparison; what started from preliminary analyses that are final now is made again, so
+    that neither has worse ones than the other. :func:`lsntp.evaluation.scoring.evaluate` then
+    scores them side by side. A rerun writes nothing. A version that is gone or damaged since is
+    left out, and said.
 
     Args:
         domain: whose versions.
-        candidate: a version's whole name.
+        models: whose candidates.
 
     Returns:
-        Of the candidate and of the champion; empty where the gate never compared it with one.
+        One each candidate and champion.
 
     Raises:
         ArchiveError: if there is no analysis archive, or an archive has another grid.
         ArchiveBusyError: if another process is writing the same forecasts.
         StorageError: if the storage refuses.
     """
-    compared = [
-        (decision.champion, decision.window)
-        for decision in decisions_of(domain, candidate)
-        if decision.rule == "against the champion" and decision.champion and decision.window
-    ]
-    if not compared:
-        return []
-    champion, window = compared[-1]
-    first, last = map(parse_time, window)
+    newest: dict[str, tuple[str, str, tuple[str, str]]] = {}
+    for decision in decisions_of(domain):
+        model = decision.candidate.rpartition("-")[0]
+        is_compared = decision.rule == "against the champion"
+        if is_compared and decision.champion and decision.window and model in models:
+            newest[model] = (decision.candidate, decision.champion, decision.window)
     reports = []
-    for version in (candidate, champion):
-        try:
-            period = Period(first, last + domain.cadence)
-            report = forecast_by(domain, version, version, period, redo_superseded=True)
-            reports.append(report)
-        except ModelError as error:
-            _log.warning("No forecasts of %s to compare: %s", version, error)
+    for candidate, champion, window in newest.values():
+        first, last = map(parse_time, window)
+        period = Period(first, last + domain.cadence)
+        for version in (candidate, champion):
+            try:
+                report = forecast_by(domain, version, version, period, redo_superseded=True)
+                reports.append(report)
+            except ModelError as error:
+                _log.warning("No forecasts of %s to compare: %s", version, error)
     return reports
 
 
@@ -315,7 +315,7 @@ def _version(domain: Domain, name: str) -> ModelVersion | None:
     folder = Workspace.of(domain).models
     if name == CHAMPION:
         return open_champion(domain)
-    if name not in domain.model_names and VERSION_PATTERN.fullmatch(name):
+    if VERSION_PATTERN.fullmatch(name):
         return open_version(folder, name)
     return latest_version(folder, name)
 

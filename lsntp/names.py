@@ -1,6 +1,7 @@
 """The vocabulary, spelled once: dimensions, variables, units and status codes."""
 
 import re
+from collections.abc import Iterable
 from enum import IntEnum
 from typing import Final
 
@@ -53,6 +54,11 @@ class Status(IntEnum):
     def is_usable(self) -> bool:
         """Whether the hour holds a true field (preliminary or final)."""
         return self in (Status.PRELIMINARY, Status.FINAL)
+
+
+def version_options(names: Iterable[str]) -> str:
+    """`` --model VERSION`` of each version among ``names``: commands do those only if named."""
+    return "".join(f" --model {name}" for name in names if VERSION_PATTERN.fullmatch(name))
 
 
 EXPVER_STATUS: Final = {"0001": Status.FINAL, "0005": Status.PRELIMINARY}

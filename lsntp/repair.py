@@ -34,6 +34,7 @@ from lsntp.names import (
     TIME,
     VERSION_PATTERN,
     Status,
+    version_options,
 )
 from lsntp.places import Place
 from lsntp.regrid import regrid
@@ -323,7 +324,19 @@ class _Repair:
 
         if self._attempt(partial(evaluate, self.domain), "`lsntp evaluate` scores them later"):
             self.done.append(f"{path.name}: scored again where forecast and truth are there")
-        unknown = sorted(self._models - {*self.domain.model_names, CHAMPION})
+        workspace = Workspace.of(self.domain)
+        versions = sorted(filter(VERSION_PATTERN.fullmatch, self._models))
+        made = [name for name in versions if workspace.forecast(name).is_dir()]
+        if made:
+            again = f"`lsntp evaluate{version_options(made)}` scores them later"
+            self._attempt(partial(evaluate, self.domain, models=made), again)
+        if gone := sorted(set(versions) - set(made)):
+            self.lost.append(
+                f"{path.name}: scores of {', '.join(gone)} in damaged months are gone; run `lsntp "
+                f"forecast {self.domain.reference}{version_options(gone)} --from TIME --to TIME`, "
+                "then `lsntp evaluate` likewise"
+            )
+        unknown = sorted(self._models - {*self.domain.model_names, CHAMPION, *versions})
         if unknown:
             self.lost.append(
                 f"{path.name}: scores of {', '.join(unknown)} in damaged months are gone; add the "

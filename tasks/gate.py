@@ -1,5 +1,6 @@
 """Offer trained versions to the gate."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -39,20 +40,23 @@ def pass_gate(domain: Domain, versions: Sequence[str]) -> list[dict[str, Any]]:
 
 
 @task(name="forecast-rivals", timeout_seconds=6 * HOUR_S, **OPTIONS)
-def forecast_rivals(domain: Domain, versions: Sequence[str]) -> list[str]:
-    """Keep what judged versions, and the champions they were judged against, forecast.
+def forecast_rivals(domain: Domain) -> list[str]:
+    """Keep what the newest judged network versions, and the champions they met, forecast.
 
-    Those archives are no one else's: the slot of the forecasts stays free meanwhile.
+    The slot of the forecasts stays free for the next forecast meanwhile; a version's archive has a
+    lease of its own.
 
     Returns:
-        The versions that have forecasts now, each once.
+        The versions whose forecasts are kept, each once.
     """
     from lsntp.forecasting import forecast_rivals as forecast
 
     with slots(archive_slot(domain, "training")):
-        reports = [report for version in versions for report in forecast(domain, version)]
-    written = {report.version: len(report.written) for report in reports}
-    get_run_logger().info("%s: forecasts of rivals %s", domain.domain, written)
+        reports = forecast(domain, list(domain.networks))
+    written = Counter({report.version: 0 for report in reports})
+    for report in reports:
+        written[report.version] += len(report.written)
+    get_run_logger().info("%s: forecasts of rivals %s", domain.domain, dict(written))
     return list(written)
 
 

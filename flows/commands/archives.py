@@ -58,9 +58,9 @@ def repair(
     """Make again what `lsntp verify DOMAIN --all` finds damaged: from source, models and scores.
 
     Damaged hours are withdrawn and fetched from the source again; forecasts are made by the
-    newest version of their model, scores from both. What the source no longer has stays
-    missing, never filled, and is named with its remedy; the exit code is then 6. A second run
-    finds nothing to do.
+    newest version of their model, those of a version by itself, scores from both. What the source
+    no longer has stays missing, never filled, and is named with its remedy; the exit code is then
+    6. A second run finds nothing to do.
 
     Example: `lsntp repair demo --dry-run`
     """

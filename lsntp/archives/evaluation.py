@@ -25,7 +25,7 @@ from lsntp.archives.staging import (
 )
 from lsntp.errors import ArchiveError
 from lsntp.grid import Grid
-from lsntp.names import INIT_TIME, LATITUDE, LEAD_TIME, LONGITUDE, QUANTILE, QUANTILES
+from lsntp.names import INIT_TIME, LATITUDE, LEAD_TIME, LONGITUDE, QUANTILE, QUANTILES, Status
 from lsntp.times import Instant, Times
 
 MODEL: Final = "model"
@@ -143,6 +143,15 @@ class EvaluationArchive(LeadTimeArchive):
         init_times = self.init_times
         found: Times = init_times[(self.inputs_at(model, init_times) != 0).any(axis=1)]
         return found
+
+    def is_provisional(self, model: str) -> bool:
+        """Whether a frame of the model was scored with a truth that is preliminary."""
+        names = self.models
+        if model not in names:
+            return False
+        with decoding(str(self.path)):
+            status = np.asarray(self._array(TRUTH_STATUS)[names.index(model)])
+        return bool((status == Status.PRELIMINARY).any())
 
     def inputs_at(self, model: str, init_times: Times) -> npt.NDArray[np.int64]:
         """What each frame (n, K) was scored from; 0 where it was not."""

@@ -27,7 +27,7 @@ from lsntp.config.source import GfsSource, SourceConfig, Spacing
 from lsntp.config.static import StaticConfig
 from lsntp.config.upkeep import DriftConfig, GateConfig, RetrainConfig
 from lsntp.grid import Grid, gaussian_grid, regular_grid
-from lsntp.names import CHAMPION
+from lsntp.names import CHAMPION, VERSION_PATTERN
 from lsntp.places import is_place
 from lsntp.times import Duration, Instant, Period, hours, in_hours, parse_time
 
@@ -308,6 +308,8 @@ class Domain(_Frozen):
             raise ValueError(
                 f"networks may not be named {CHAMPION}: that is whichever version the gate chose"
             )
+        if versions := [name for name in self.networks if VERSION_PATTERN.fullmatch(name)]:
+            raise ValueError(f"networks may not be named like versions of a model: {versions}")
         self._check_guidance()
         self._check_orography()
         if self.start > self.split.train.period.start:

@@ -31,8 +31,8 @@ class GateConfig(_Frozen):
     )
     archive: bool = Field(
         True,
-        description="Whether the forecasts that candidate and champion are compared by are kept, "
-        "each version's in an archive of its own, and scored in the evaluation archive.",
+        description="Whether the forecasts by which a network is compared with the champion are "
+        "kept, each version's in an archive of its own, and scored in the evaluation archive.",
     )
 
 

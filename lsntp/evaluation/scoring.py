@@ -1,6 +1,7 @@
 """Score every forecast whose truth is there and that has no score from the same inputs yet."""
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from lsntp.archives.forecast import ForecastArchive
 from lsntp.archives.layout import CONFIGURATION
 from lsntp.archives.superseded import superseded
 from lsntp.config import Domain
-from lsntp.errors import ArchiveNotFoundError, EvaluationError
+from lsntp.errors import ArchiveError, ArchiveNotFoundError, EvaluationError
 from lsntp.evaluation.crps import quantile_sums
 from lsntp.evaluation.maps import (
     blocks_of,
@@ -26,13 +27,14 @@ from lsntp.evaluation.maps import (
 from lsntp.evaluation.reference import REFERENCE_DIGEST, Reference, training_reference
 from lsntp.evaluation.sums import Sums, cell_sums, frame_sums, merge
 from lsntp.grid import Grid
-from lsntp.names import CHAMPION, VERSION_PATTERN, Status
-from lsntp.places import matching
+from lsntp.names import CHAMPION, VERSION_PATTERN, Status, version_options
 from lsntp.progress import track
 from lsntp.times import Instant, Times, format_time
 from lsntp.workspace import Workspace
 
 Flags = npt.NDArray[np.bool_]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -133,8 +135,9 @@ def evaluate(domain: Domain, *, models: Sequence[str] | None = None) -> Evaluati
     Args:
         domain: whose forecasts.
         models: which, also versions by their whole names; by default every model of the domain
-            and every version that has forecasts, and the champion, whose scores are those of
-            what users were given.
+            that has forecasts, the champion, whose scores are those of what users were given,
+            and the versions that were scored with a truth that was preliminary. One of these
+            whose archive is damaged is in nobody's way: its scores stay, and it is said.
 
     Raises:
         EvaluationError: if there is no forecast, no training archive, or they do not fit.
@@ -145,13 +148,31 @@ def evaluate(domain: Domain, *, models: Sequence[str] | None = None) -> Evaluati
     forecasts = _open_forecasts(domain, workspace, models)
     analysis = AnalysisArchive.open(workspace.analysis)
     reference = training_reference(domain, analysis)
+    report = _score(domain, forecasts, analysis, reference)
+    if models is None:
+        for version in _provisional_versions(workspace):
+            try:
+                found = _open_forecasts(domain, workspace, [version])
+                report |= _score(domain, found, analysis, reference)
+            except (ArchiveError, EvaluationError) as error:
+                _log.warning("The scores of %s stay as they are: %s", version, error)
+    return EvaluationReport(report)
+
+
+def _score(
+    domain: Domain,
+    forecasts: Sequence[tuple[str, ForecastArchive]],
+    analysis: AnalysisArchive,
+    reference: Reference,
+) -> dict[str, FrameCounts]:
+    """Score what is due of some forecast archives."""
     work = [_work_list(domain, archive, name, analysis, reference) for name, archive in forecasts]
     jobs = [(item, month) for item in work for month in item.months]
     if jobs:
-        archive = _create(domain, workspace, reference)
+        archive = _create(domain, Workspace.of(domain), reference)
         for item, month in track(jobs, "scoring"):
             _score_month(archive, item.in_month(month), month, analysis, reference)
-    return EvaluationReport({item.model: item.counts for item in work})
+    return {item.model: item.counts for item in work}
 
 
 def _open_forecasts(
@@ -159,14 +180,16 @@ def _open_forecasts(
 ) -> list[tuple[str, ForecastArchive]]:
     """The forecast archives to score; every named one must be there."""
     known = (*domain.model_names, CHAMPION)
-    unknown = [name for name in models or () if not _may_have_forecasts(name, known)]
+    unknown = [
+        name for name in models or () if name not in known and not VERSION_PATTERN.fullmatch(name)
+    ]
     if unknown:
         raise EvaluationError(
             f"Expected models of the domain {domain.domain} ({', '.join(known)}) or whole names "
             f"of versions, found {', '.join(unknown)}."
         )
     found, absent = [], []
-    for name in models or (*known, *_forecast_versions(workspace, known)):
+    for name in models or known:
         try:
             found.append((name, ForecastArchive.open(workspace.forecast(name))))
         except ArchiveNotFoundError:
@@ -174,7 +197,7 @@ def _open_forecasts(
     if not found or (models and absent):
         raise EvaluationError(
             f"Expected forecasts of {', '.join(absent)} in {workspace.forecasts}, found none; run "
-            f"`lsntp forecast {domain.reference}`."
+            f"`lsntp forecast {domain.reference}{version_options(absent)}`."
         )
     for name, archive in found:
         if not np.array_equal(archive.lead_times, domain.lead_times) or not archive.grid.matches(
@@ -188,14 +211,18 @@ def _open_forecasts(
     return found
 
 
-def _may_have_forecasts(name: str, known: Sequence[str]) -> bool:
-    return name in known or VERSION_PATTERN.fullmatch(name) is not None
-
-
-def _forecast_versions(workspace: Workspace, known: Sequence[str]) -> list[str]:
-    """The versions that have forecast archives of their own."""
-    names = [path.stem for path in matching(workspace.forecasts, "*.zarr")]
-    return [name for name in names if name not in known and _may_have_forecasts(name, known)]
+def _provisional_versions(workspace: Workspace) -> list[str]:
+    """The versions with a score that a final truth will change, and forecasts of their own."""
+    try:
+        stored = EvaluationArchive.open(workspace.evaluation)
+    except ArchiveNotFoundError:
+        return []
+    versions = [name for name in stored.models if VERSION_PATTERN.fullmatch(name)]
+    return [
+        name
+        for name in versions
+        if workspace.forecast(name).is_dir() and stored.is_provisional(name)
+    ]
 
 
 def _work_list(

@@ -19,7 +19,7 @@ from lsntp.archives.evaluation import (
 from lsntp.config import Domain
 from lsntp.errors import ArchiveNotFoundError, DomainError, EvaluationError
 from lsntp.evaluation.seen import seen_until
-from lsntp.names import INIT_TIME, LEAD_TIME, Status
+from lsntp.names import INIT_TIME, LEAD_TIME, VERSION_PATTERN, Status, version_options
 from lsntp.times import Period, Times, format_time
 from lsntp.training_data.splits import effective_periods
 from lsntp.workspace import Workspace
@@ -126,7 +126,8 @@ def select(
         models: names, or ``name@version``; by default every model of the domain with a scored
             forecast in the period.
         period: of init_times. By default those of the windows inside the test block, and
-            everything scored if that holds nothing.
+            everything scored if that holds nothing, or if all ``models`` are whole names of
+            versions: those were scored to be compared.
         variables: which sums to read; ``count`` always is.
         is_open_ended: whether the default period goes on past the end of the test block.
 
@@ -224,6 +225,8 @@ def _default_period(
     """The init_times of windows inside the test block if one was scored, else all."""
     last = init_times[-1] if init_times.size else domain.start
     everything = Period(domain.start, last + domain.cadence)
+    if all(VERSION_PATTERN.fullmatch(contender.model) for contender in usable):
+        return everything
     block = effective_periods(domain)["test"]
     try:
         test = Period(
@@ -238,11 +241,17 @@ def _default_period(
 
 def _check_known(domain: Domain, asked: Sequence[Contender], known: Sequence[str]) -> None:
     """Every contender must be a model of the domain, or have scores from when it was one."""
+    known = [name for name in known if not VERSION_PATTERN.fullmatch(name)]
     there = dict.fromkeys((*domain.model_names, *known))
-    unknown = [contender.model for contender in asked if contender.model not in there]
+    unknown = [
+        contender.model
+        for contender in asked
+        if contender.model not in there and not VERSION_PATTERN.fullmatch(contender.model)
+    ]
     if unknown:
         raise EvaluationError(
-            f"Expected models of the domain {domain.domain} ({', '.join(there)}), found "
+            f"Expected models of the domain {domain.domain} ({', '.join(there)}) or whole names of "
+            "versions, found "
             f"{', '.join(unknown)}; scored are {', '.join(known) or 'none yet'}."
         )
 
@@ -253,10 +262,11 @@ def _check_named(
     """Every named model, or at least one, must have a fully scored forecast."""
     absent = [text for text in (models or []) if Contender.parse(text) not in compared]
     if absent or not compared:
+        options = version_options(absent)
         raise EvaluationError(
             f"Expected fully scored forecasts of {', '.join(absent) or 'any model'} in {period}, "
-            f"found none; run `lsntp forecast {domain.reference}`, then "
-            f"`lsntp evaluate {domain.reference}`."
+            f"found none; run `lsntp forecast {domain.reference}{options}`, then "
+            f"`lsntp evaluate {domain.reference}{options}`."
         )
 
 
@@ -271,8 +281,8 @@ def _explain_nothing_common(
             f"Expected initial times in {period} that both versions have forecast, found none: the "
             f"archive of a model keeps one forecast for each initial time ({spans}). Versions "
             f"named whole have archives of their own: `lsntp forecast {domain.reference} --model "
-            f"VERSION --model VERSION`, `lsntp evaluate {domain.reference}`, then `lsntp compare "
-            f"{domain.reference} VERSION VERSION`."
+            f"VERSION --model VERSION`, `lsntp evaluate {domain.reference}` likewise, then `lsntp "
+            f"compare {domain.reference} VERSION VERSION`."
         )
     return (
         f"Expected initial times in {period} that every model has fully scored, found none in "

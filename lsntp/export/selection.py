@@ -14,7 +14,15 @@ from lsntp.config import Domain
 from lsntp.config.region import RegionConfig
 from lsntp.errors import ArchiveNotFoundError, ConfigError, DomainError, EvaluationError
 from lsntp.grid import Grid
-from lsntp.names import CHAMPION, INIT_TIME, KELVIN, LATITUDE, LEAD_TIME, LONGITUDE
+from lsntp.names import (
+    CHAMPION,
+    INIT_TIME,
+    KELVIN,
+    LATITUDE,
+    LEAD_TIME,
+    LONGITUDE,
+    VERSION_PATTERN,
+)
 from lsntp.times import LAST_INSTANT, Instant, Period, Times, format_time, parse_time, utc_now
 from lsntp.workspace import Workspace
 
@@ -135,10 +143,10 @@ def select_forecasts(
 def _open(domain: Domain, model: str) -> ForecastArchive:
     workspace = Workspace.of(domain)
     known = (CHAMPION, *domain.model_names)
-    if model not in known:
+    if model not in known and not VERSION_PATTERN.fullmatch(model):
         raise ConfigError(
-            f"Expected a model of the domain {domain.domain}, one of {', '.join(known)}; found "
-            f"{model!r}."
+            f"Expected a model of the domain {domain.domain}, one of {', '.join(known)}, or a "
+            f"version; found {model!r}."
         )
     try:
         return ForecastArchive.open(workspace.forecast(model))

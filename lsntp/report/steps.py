@@ -9,7 +9,6 @@ from lsntp.archives.forecast import ForecastArchive
 from lsntp.config import Domain
 from lsntp.errors import ArchiveNotFoundError, ModelError, TrainingDataError
 from lsntp.evaluation.table import counted
-from lsntp.names import CHAMPION
 from lsntp.report.html import INDEX, render_page
 from lsntp.times import format_time
 from lsntp.training.champion import champion_of, one_line
@@ -112,5 +111,5 @@ def _scores(domain: Domain) -> str:
         archive = EvaluationArchive.open(Workspace.of(domain).evaluation)
     except ArchiveNotFoundError:
         return ""
-    models = set(archive.models) - {CHAMPION}
+    models = set(archive.models) & set(domain.model_names)
     return f"of {counted(len(models), 'model')}" if models else ""

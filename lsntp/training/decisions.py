@@ -42,7 +42,7 @@ class Decision(BaseModel):
             ``postponed`` (too few days that neither has seen: it may be offered again).
         rule: by which.
         reason: in words: what was expected, what was found, what to do.
-        window: initial times compared, [first, end), UTC; None where nothing was scored.
+        window: the first and the last initial time compared, UTC; None where nothing was scored.
         days: whole days of the window.
         init_times: how many were compared.
         lead_times_h: (K,).

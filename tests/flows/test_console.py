@@ -54,6 +54,9 @@ def test_superseded_forecasts_are_named_with_the_command_that_renews_them(capsys
     said = capsys.readouterr().out
     assert "nothing to do" in said
     assert "4 forecasts of ridge started from preliminary hours" in said
+    version = "ridge-0123456789ab"
+    console.print_evaluate({"did_nothing": True, "models": {version: counts}, "drift": steady})
+    assert f"--redo-superseded --model {version}`" in capsys.readouterr().out
 
 
 def test_forecasts_of_the_source_that_wait_are_told(capsys):

@@ -110,3 +110,17 @@ def test_what_the_gate_compared_can_be_compared_again(
     found = json.loads(capfd.readouterr().out)
     assert found["versions"] == {later: [later], bar: [bar]}
     assert found["init_times"] > 0
+
+
+def test_forecasts_that_cannot_be_kept_hide_nothing_that_was_decided(
+    domain: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    Workspace.of(domain).forecasts.parent.mkdir()
+    Workspace.of(domain).forecasts.write_text("a file where a folder belongs")
+    only = ("train", "small.yaml", "--model=persistence", "--model=climatology", "--model=later")
+    assert code_of(monkeypatch, *only) == 10
+    said = capfd.readouterr()
+    assert champion_of(domain) is not None
+    assert "is champion now" in said.out
+    assert "train: later-" in said.out
+    assert "forecasts to compare versions by: " in said.err

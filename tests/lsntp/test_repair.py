@@ -431,7 +431,8 @@ def test_damaged_forecasts_and_scores_are_made_again(trained):
     assert repair(trained).did_nothing
 
 
-def test_lost_forecasts_of_a_version_are_made_again_by_that_version_or_by_none(trained):
+def test_what_a_version_lost_is_made_again_by_that_version_or_by_none(trained):
+    from lsntp.evaluation.scoring import evaluate
     from lsntp.forecasting import forecast
     from lsntp.training.versions import latest_version
 
@@ -450,6 +451,21 @@ def test_lost_forecasts_of_a_version_are_made_again_by_that_version_or_by_none(t
     assert report.lost == ()
     assert any("1 forecasts made again by that version" in line for line in report.done)
     assert stored(path) == before
+
+    forecast(trained, models=["persistence"], period=period)
+    evaluate(trained)
+    evaluate(trained, models=[version.version])
+    scores = workspace.evaluation
+    scored = stored(scores)
+    flip(scores / "squared_error_sum/c/1/0/0")
+    assert repair(trained).lost == ()
+    assert stored(scores) == scored
+
+    flip(scores / "squared_error_sum/c/1/0/0")
+    path.rename(path.with_name("aside"))
+    (line,) = repair(trained).lost
+    assert f"`lsntp forecast {trained.reference} --model {version.version} --from" in line
+    path.with_name("aside").rename(path)
 
     flip(damaged)
     shutil.rmtree(version.path)

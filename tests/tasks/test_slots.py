@@ -42,8 +42,6 @@ WRITERS = {
     "write-report": ("lsntp.report.write_report", {REPORT}),
 }
 """Of each task that writes an archive or asks an upstream: what does so, and the slots it takes."""
-JUDGING = {"gate", "forecast-rivals"}
-"""Those that are given versions."""
 WITHOUT = {
     "publish-coverage",
     "publish-skill",
@@ -90,7 +88,7 @@ def test_a_task_works_while_it_holds_its_slots_and_gives_them_back(monkeypatch, 
     place, expected = WRITERS[name]
     monkeypatch.setattr(module, "concurrency", concurrency)
     monkeypatch.setattr(place, work)
-    arguments = {"versions": ["ridge-0123456789ab"]} if name in JUDGING else {}
+    arguments = {"versions": []} if name == "gate" else {}
     with (
         temporary_settings({PREFECT_API_URL: "http://127.0.0.1:1/api"}),
         pytest.raises(ReachedError),

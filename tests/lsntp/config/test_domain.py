@@ -82,6 +82,7 @@ def test_a_fault_is_told_by_the_key_that_is_in_the_file(override, expected):
         ({"split.train.end": "2023-01-01"}, ["split.train", "before its end"]),
         ({"networks.ridge": {}}, ["baseline's name", "ridge"]),
         ({"networks.champion": {}}, ["not be named champion"]),
+        ({"networks.net-0123456789ab": {}}, ["named like versions", "net-0123456789ab"]),
         ({"gate.days": 5}, ["gate.days", "6"]),
         ({"retrain.window": "rolling"}, ["retrain", "expected days"]),
         (

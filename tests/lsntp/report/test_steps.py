@@ -43,6 +43,10 @@ def test_each_step_tells_what_it_left(ingested, trained):
         f"{models} versions of {models} models, no champion yet",
         "of 1 model, the last from 2021-01-12T05:00Z",
     ]
+    version = latest_version(Workspace.of(trained).models, "climatology").version
+    forecast(trained, models=[version], period=Period.parse("2021-01-12", "2021-01-12T06"))
+    evaluate(trained, models=[version])
+    assert found_by(trained)[3] == "none yet"
     evaluate(trained)
     assert found_by(trained)[3] == "of 1 model"
 
