@@ -7,7 +7,7 @@ import pytest
 
 from lsntp.archives.evaluation import EvaluationArchive
 from lsntp.archives.forecast import ForecastArchive
-from lsntp.config import Domain
+from lsntp.config import Domain, RetrainConfig
 from lsntp.errors import ArchiveError, ArchiveNotFoundError, EvaluationError, ModelError
 from lsntp.evaluation.comparison import compare
 from lsntp.evaluation.scoring import evaluate
@@ -69,6 +69,12 @@ def test_both_forecast_from_the_initial_times_that_were_compared(domain, rivals)
             archive.read(times),
             280.0 + np.array(error)[None, :, None, None] * np.ones((40, 1, 6, 8)),
         )
+
+
+@pytest.mark.parametrize("window", ["fixed", "expanding"])
+def test_a_moving_window_cuts_nothing_from_what_was_compared(domain, rivals, window):
+    moving = domain.model_copy(update={"retrain": RetrainConfig(window=window)})
+    assert [report.written.size for report in keep(moving)] == [40, 40]
 
 
 def test_doing_it_again_writes_nothing(domain, rivals):
