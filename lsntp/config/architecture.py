@@ -81,9 +81,9 @@ _ABLATIONS: Mapping[str, Any] = MappingProxyType(
     }
 )
 
-_LATER: Mapping[str, Any] = MappingProxyType({"calendar": False, "orography": False})
-"""Ingredients that came when there were versions of ``plus`` already: off, they are not named in a
-dump, so none of them may ever be in a preset."""
+_LATER: Mapping[str, Any] = MappingProxyType({"calendar": False, "orography": False, "skip": True})
+"""Ingredients that came when there were versions of ``plus`` already, as those have them: they are
+not named in a dump, so none of them may ever be in a preset."""
 
 INGREDIENTS: Mapping[str, Any] = MappingProxyType(
     {
@@ -280,6 +280,11 @@ class LsntpConfig(BaseModel):
         le=16,
         description="plus: residual blocks of LS-Conv in the middle of the context, on the nodes.",
     )
+    skip: bool = Field(
+        True,
+        description="plus: what comes from the nodes is added to the context at full resolution. "
+        "false: it takes its place, and every number goes through the nodes.",
+    )
     recurrence: bool = Field(
         True,
         description="plus: LS-ConvLSTM over the steps of history and horizon beside the context; "
@@ -373,6 +378,10 @@ class LsntpConfig(BaseModel):
                 "with recurrence: false, which reads none of it, found "
                 + ", ".join(f"{name}: {as_typed(getattr(self, name))}" for name in idle)
                 + "; set recurrence: true to make it count"
+            )
+        if not (self.skip or self.nodes):
+            raise ValueError(
+                "expected skip: true with nodes: 0, where there is nothing to skip, found false"
             )
         if self.operator == "dagg" and self.nodes:
             raise ValueError(

@@ -19,8 +19,8 @@ class Context(nn.Module):
 
     Args:
         inputs: channels of U.
-        architecture: its ``context``, ``nodes``, ``width``, ``hidden``, ``stride``, ``kernel``,
-            ``short_range``, ``attention_layers`` and ``dropout`` count here.
+        architecture: its ``context``, ``nodes``, ``skip``, ``width``, ``hidden``, ``stride``,
+            ``kernel``, ``short_range``, ``attention_layers`` and ``dropout`` count here.
     """
 
     def __init__(self, inputs: int, architecture: LsntpConfig) -> None:
@@ -48,7 +48,7 @@ class Context(nn.Module):
 
 
 class NodePath(nn.Module):
-    """X + Up(GELU(LS blocks(Down(GELU(X))))): nothing at first.
+    """X + Up(GELU(LS blocks(Down(GELU(X))))): X at first; without ``skip`` the second term alone.
 
     Down is a convolution with ``stride`` to d channels, Up a transposed one back to w.
 
@@ -61,7 +61,9 @@ class NodePath(nn.Module):
         width, hidden = architecture.width, architecture.hidden
         self.down = descent(width, hidden, architecture.stride)
         self.blocks = nn.ModuleList(LSBlock(architecture) for _ in range(architecture.nodes))
-        self.up = zero_at_first(ascent(hidden, width, architecture.stride))
+        self.has_skip = architecture.skip
+        up = ascent(hidden, width, architecture.stride)
+        self.up = zero_at_first(up) if self.has_skip else up  # zeros alone would learn nothing
 
     def forward(self, x: Tensor, graph: Graph) -> Tensor:
         """(b, w, H, W), as ``x``."""
@@ -70,7 +72,7 @@ class NodePath(nn.Module):
             nodes = block(nodes, graph)
         height, width = x.shape[2:]
         raised: Tensor = self.up(functional.gelu(nodes))[..., :height, :width]
-        return x + raised
+        return x + raised if self.has_skip else raised
 
 
 class LSBlock(nn.Module):

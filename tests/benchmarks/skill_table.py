@@ -3,13 +3,13 @@
 Run: OMP_NUM_THREADS=1 python -m tests.benchmarks.skill_table --data DIR --out DIR [--seeds 3]
 
 What is fair. Every network is fitted with the recipe and the CPU minutes of its domain
-(:data:`CASES`): the epochs are those that fit into the minutes at the pace of the row, so that the
-schedule of the learning rate always ends; never more than ``epochs`` of the case. The pace is
-measured once a row, for all its seeds, and kept in DIR/pace.json. A busy machine makes it slow, so
-do ``--pace`` first, on a quiet one: it measures them all in some minutes and stops there. The
-weights kept are those of the epoch with the best validation loss, unless the domain keeps the last.
-Nothing is chosen by the test block. Errors are over plain cells, of the initial times that all
-models have a history for.
+(:data:`tests.benchmarks.skill_rows.CASES`): the epochs are those that fit into the minutes at the
+pace of the row, so that the schedule of the learning rate always ends; never more than ``epochs``
+of the case. The pace is measured once a row, for all its seeds, and kept in DIR/pace.json. A busy
+machine makes it slow, so do ``--pace`` first, on a quiet one: it measures them all in some minutes
+and stops there. The weights kept are those of the epoch with the best validation loss, unless the
+domain keeps the last. Nothing is chosen by the test block. Errors are over plain cells, of the
+initial times that all models have a history for.
 
 What is stored. One file a row and seed under DIR/rows, written when it is done: a killed run,
 started again, does the rest. Rows are done in order of weight; the table is written anew to
@@ -30,7 +30,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -40,11 +40,12 @@ import numpy as np
 import torch
 from lightning import seed_everything
 
-from lsntp.config import BASELINES, Domain, NetworkConfig, load_domain
+from lsntp.config import BASELINES, NetworkConfig, load_domain
 from lsntp.evaluation.bootstrap import block_length, difference
 from lsntp.ingest import ingest
 from lsntp.models.base import Forecaster
 from lsntp.models.registry import parameter_count
+from lsntp.static.making import make_static
 from lsntp.times import Times
 from lsntp.training.fit import prepare, train
 from lsntp.training.history import is_complete, open_analysis, read_fields, status_of
@@ -57,114 +58,13 @@ from lsntp.training_data.splits import make_split, with_longer_history
 from lsntp.training_data.windows import Windows
 from lsntp.workspace import Workspace
 from tests.benchmarks.bench_quality import clock
+from tests.benchmarks.skill_rows import CASES, MAIN, Case, Row, network_of
 
 SAMPLES = 2000
 """Of the bootstrap."""
 PACE = "pace.json"
-PLUS, CONVNET = "lsntp-plus", "convnet"
-
-
-@dataclass(frozen=True)
-class Row:
-    """A network of the table.
-
-    Attributes:
-        name: in the table.
-        base: network of the domain file that it is a change of.
-        change: of its architecture.
-        target: what it forecasts.
-        is_main: done before all others, every seed of it.
-        recipe: change of how it is trained.
-        is_paced_as_plus: it costs what ``plus`` does, and has as many epochs.
-    """
-
-    name: str
-    base: str
-    change: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    target: str = "absolute"
-    is_main: bool = False
-    recipe: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    is_paced_as_plus: bool = False
-
-
-@dataclass(frozen=True)
-class Case:
-    """A domain of the table.
-
-    Attributes:
-        domain: its preset.
-        minutes: of CPU for each fit.
-        epochs: at most, where more would only learn the few days by heart.
-        rows: what is fitted.
-    """
-
-    domain: str
-    minutes: float
-    epochs: int
-    rows: tuple[Row, ...]
-
-
-MAIN = (Row("plus", PLUS, is_main=True), Row("ConvNet", CONVNET, is_main=True))
-
-
-def _rows(matched: int, *, yesterday: bool) -> tuple[Row, ...]:
-    """The rows of a domain, whose ConvNet of width ``matched`` is as large as ``plus``."""
-    small = {"hidden": 16, "embedding": 64}
-    published = [
-        Row(
-            "paper, increment", "lsntp-increment", {**small, "configuration": "paper"}, "increment"
-        ),
-        Row("paper, as published", "lsntp-absolute", {**small, "configuration": "paper"}),
-        Row("official code", "lsntp-absolute", {**small, "configuration": "official"}),
-        Row("ConvLSTM, increment", "convlstm", target="increment"),
-    ]
-    changed: dict[str, dict[str, Any]] = {
-        "with recurrence": {"recurrence": True},
-        "without graph": {"long_range": False, "strength": "one"},
-        "without learned strength": {"strength": "one"},
-        "without forcings": {"forcings": False},
-        "without anomalies": {"anomalies": False},
-        "without residual": {"residual": False},
-        "without context": {"context": 0},
-        "without static fields": {"static": False},
-        "without dropout": {"dropout": 0.0},
-    }
-    as_plus = [Row("plus with the calendar", PLUS, {"calendar": True}, is_paced_as_plus=True)]
-    trained: dict[str, dict[str, Any]] = {
-        "without moving average": {"ema": None},
-        "without lead weights": {"lead_decay": 0.0},
-        "without warm-up": {"warmup": 0.0},
-        "without cosine": {"decay": "none"},
-        "without clipping": {"gradient_clip": None},
-        "without weight decay": {"weight_decay": 0.0},
-    }
-    if yesterday:  # this domain's plus has neither static fields nor forcings
-        changed = {"without yesterday": {"yesterday": False}, **changed}
-        changed |= {
-            "with forcings": {"forcings": True},
-            "with recurrence, without biases": {"recurrence": True, "bias": False},
-            "with recurrence, not fed back": {"recurrence": True, "decoder_input": "none"},
-        }
-        for name in ("without static fields", "without forcings"):
-            del changed[name]
-        as_plus = []
-    return (
-        *MAIN,
-        *published,
-        Row("ConvNet as large as plus", CONVNET, {"width": matched}),
-        *(Row(f"plus {name}", PLUS, change) for name, change in changed.items()),
-        *as_plus,
-        *(
-            Row(f"plus {name}", PLUS, recipe=change, is_paced_as_plus=True)
-            for name, change in trained.items()
-        ),
-    )
-
-
-CASES = (
-    Case("ncep-north-america", 8.0, 60, _rows(88, yesterday=False)),
-    Case("era5-uk", 3.0, 10, _rows(44, yesterday=True)),
-)
+GROUND = tuple(f"${{LSNTP_DATA}}/static/{name}.nc" for name in ("etopo20", "era5_landmask_0.25"))
+"""Of the rows that are told the height of the ground; the land of the others is coastlines."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,31 +101,16 @@ class Result:
         return float(self.minutes[late[-1] + 1 if late.size else 0])
 
 
-def network_of(domain: Domain, row: Row, *, seed: int, epochs: int) -> NetworkConfig:
-    """The base network with the row's change, and the one recipe of the domain."""
-    base = domain.networks[row.base].model_dump(mode="json")
-    architecture = base["architecture"]
-    if "configuration" in row.change:  # its switches are those of another preset
-        architecture = {"name": "lsntp"}
-    recipe = domain.networks[PLUS].training
-    given = {"seed": seed, "epochs": epochs, "patience": epochs, **row.recipe}
-    recipe = recipe.model_copy(update=given)
-    return NetworkConfig.model_validate(
-        {
-            "architecture": {**architecture, **row.change},
-            "scaling": "standard",
-            "target": row.target,
-            "training": recipe.model_dump(mode="json"),
-        }
-    )
-
-
 class Bench:
     """One domain, ingested under ``out``, with the rows that are done."""
 
     def __init__(self, case: Case, minutes: float, out: Path) -> None:
         self.case, self.minutes, self.out = case, minutes, out
-        self.domain = load_domain(case.domain, overrides={"root": str(out / "data")})
+        places = {"root": str(out / "data")}
+        self.domain = load_domain(case.domain, overrides=places)
+        self.with_ground = load_domain(
+            case.domain, overrides={**places, "static": {"paths": list(GROUND)}}
+        )
         ingest(self.domain)
         self.analysis = open_analysis(self.domain)
         self.split = make_split(self.domain, self.analysis)
@@ -308,7 +193,11 @@ class Bench:
         self, row: Row, config: NetworkConfig, epochs: int, every: int = 1
     ) -> tuple[torch.nn.Module, Forecaster, tuple[Any, Any]]:
         """Network, forecaster, and by epoch the CPU minutes and the validation loss."""
-        domain = self.domain.model_copy(update={"networks": {row.name: config}})
+        domain = self.domain
+        if getattr(config.architecture, "orography", False):
+            domain = self.with_ground
+            make_static(domain)
+        domain = domain.model_copy(update={"networks": {row.name: config}})
         archive = next(found for found in prepare(domain) if found.scaling == config.scaling)
         seed_everything(config.training.seed, verbose=False)
         network = untrained_network(config, domain)
@@ -464,7 +353,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", type=Path, required=True, help="where ncep/ and era5/ lie")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="where ncep/, era5/ and static/ lie"
+    )
     parser.add_argument("--out", type=Path, required=True, help="for archives, rows and the table")
     parser.add_argument("--seeds", type=int, default=3, help="of every row (default: %(default)s)")
     parser.add_argument("--minutes", type=float, help="CPU minutes a fit (default: the domain's)")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from lsntp.config import NetworkConfig, load_domain
-from tests.benchmarks.skill_table import CASES, Case, Result, network_of, paired_losses
+from tests.benchmarks.skill_rows import CASES, Case, network_of
+from tests.benchmarks.skill_table import Result, paired_losses
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.domain)
 

@@ -141,6 +141,15 @@ def test_plus_refuses_dagg_beside_nodes_which_stay_ls_conv() -> None:
         LsntpConfig(configuration="plus", recurrence=True, nodes=2, operator="dagg")
 
 
+def test_a_path_without_nodes_has_nothing_to_skip():
+    without = {"configuration": "plus", "skip": False}
+    assert LsntpConfig.model_validate(without).model_dump()["skip"] is False
+    with pytest.raises(ValidationError, match=r"expected skip: true with nodes: 0.*found false"):
+        LsntpConfig.model_validate(without | {"nodes": 0, "recurrence": True})
+    with pytest.raises(ValidationError, match="expected skip: True with configuration: paper"):
+        LsntpConfig(skip=False)
+
+
 def test_a_dump_of_plus_names_all_of_its_preset_so_that_the_preset_may_change() -> None:
     architecture = LsntpConfig(configuration="plus", dropout=0.4)
     dumped = architecture.model_dump(mode="json")
