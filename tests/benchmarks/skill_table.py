@@ -32,7 +32,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ from lsntp.training.network import make_forecaster, untrained_network
 from lsntp.training.network_fit import fit_network
 from lsntp.training.versions import latest_version
 from lsntp.training_data.forced_windows import ForcedWindows
+from lsntp.training_data.ground import Ground, known_ground
 from lsntp.training_data.splits import make_split, with_longer_history
 from lsntp.training_data.windows import Windows
 from lsntp.workspace import Workspace
@@ -64,7 +65,7 @@ SAMPLES = 2000
 """Of the bootstrap."""
 PACE = "pace.json"
 GROUND = tuple(f"${{LSNTP_DATA}}/static/{name}.nc" for name in ("etopo20", "era5_landmask_0.25"))
-"""Of the rows that are told the height of the ground; the land of the others is coastlines."""
+"""Of the rows that are told the height of the ground; their land stays that of the others."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,11 +107,7 @@ class Bench:
 
     def __init__(self, case: Case, minutes: float, out: Path) -> None:
         self.case, self.minutes, self.out = case, minutes, out
-        places = {"root": str(out / "data")}
-        self.domain = load_domain(case.domain, overrides=places)
-        self.with_ground = load_domain(
-            case.domain, overrides={**places, "static": {"paths": list(GROUND)}}
-        )
+        self.domain = load_domain(case.domain, overrides={"root": str(out / "data")})
         ingest(self.domain)
         self.analysis = open_analysis(self.domain)
         self.split = make_split(self.domain, self.analysis)
@@ -162,6 +159,15 @@ class Bench:
         longest = tuple(range(-2 * self.domain.steps_per_day, self.domain.horizon + 1))
         return self.split.test[is_complete(status_of(self.analysis, self.split.test, longest))]
 
+    @cached_property
+    def ground(self) -> Ground:
+        """The land of every row, and the height of :data:`GROUND`."""
+        static = {"root": str(self.out / "data"), "static": {"paths": list(GROUND)}}
+        domain = load_domain(self.case.domain, overrides=static)
+        make_static(domain)
+        height = known_ground(domain, with_height=True).height_km
+        return Ground(known_ground(self.domain).land, height)
+
     @cache  # noqa: B019 - a bench lives as long as the program
     def baselines(self) -> dict[str, Result]:
         """Every baseline, fitted as the product fits them."""
@@ -193,15 +199,14 @@ class Bench:
         self, row: Row, config: NetworkConfig, epochs: int, every: int = 1
     ) -> tuple[torch.nn.Module, Forecaster, tuple[Any, Any]]:
         """Network, forecaster, and by epoch the CPU minutes and the validation loss."""
-        domain = self.domain
-        if getattr(config.architecture, "orography", False):
-            domain = self.with_ground
-            make_static(domain)
-        domain = domain.model_copy(update={"networks": {row.name: config}})
+        domain = self.domain.model_copy(update={"networks": {row.name: config}})
         archive = next(found for found in prepare(domain) if found.scaling == config.scaling)
         seed_everything(config.training.seed, verbose=False)
         network = untrained_network(config, domain)
-        forecaster = make_forecaster(row.name, [network], config, archive.statistics, domain)
+        ground = self.ground if "orography" in row.change else None
+        forecaster = make_forecaster(
+            row.name, [network], config, archive.statistics, domain, ground
+        )
         frames, forcings = len(forecaster.offsets), forecaster.forcings
         blocks: list[Windows | ForcedWindows] = []
         for whole in (self.split.train, self.split.validation):
