@@ -25,7 +25,15 @@ def judgements(domain: Domain) -> NumberTable | None:
         caption += f"; {len(decided) - MAX_JUDGEMENTS} older judgements are not listed"
     return NumberTable(
         caption,
-        ["Candidate", "Verdict", "Candidate", "Champion", "Difference", "Days", "Champion to beat"],
+        [
+            "Candidate",
+            "Verdict",
+            "Its RMSE",
+            "Champion’s",
+            "Difference",
+            "Days",
+            "Champion to beat",
+        ],
         [_row(decision) for decision in decided[:MAX_JUDGEMENTS]],
         words=2,
     )

@@ -141,7 +141,7 @@ def test_plus_refuses_dagg_beside_nodes_which_stay_ls_conv() -> None:
         LsntpConfig(configuration="plus", recurrence=True, nodes=2, operator="dagg")
 
 
-def test_a_path_without_nodes_has_nothing_to_skip():
+def test_a_path_without_nodes_has_nothing_to_skip() -> None:
     without = {"configuration": "plus", "skip": False}
     assert LsntpConfig.model_validate(without).model_dump()["skip"] is False
     with pytest.raises(ValidationError, match=r"expected skip: true with nodes: 0.*found false"):
