@@ -179,7 +179,9 @@ def slots_of(times: Times, hours: Floats) -> npt.NDArray[np.int64]:
 def annual_basis(times: Times, terms: int) -> Floats:
     """Mean, cosine and sine of 1, 2 … cycles a year: (n, terms), terms odd."""
     years = times.astype("datetime64[Y]")
-    length = (years + 1).astype("datetime64[D]") - years.astype("datetime64[D]")
+    length = (years + np.timedelta64(1, "Y")).astype("datetime64[D]") - years.astype(
+        "datetime64[D]"
+    )
     phase = 2 * np.pi * ((times - years) / _DAY) / (length / _DAY)
     angles = phase[:, None] * np.arange(1, terms // 2 + 1)
     waves = np.stack([np.cos(angles), np.sin(angles)], axis=-1).reshape(times.size, terms - 1)
