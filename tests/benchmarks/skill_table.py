@@ -9,7 +9,8 @@ of the case. The pace is measured once a row, for all its seeds, and kept in DIR
 machine makes it slow, so do ``--pace`` first, on a quiet one: it measures them all in some minutes
 and stops there. The weights kept are those of the epoch with the best validation loss, unless the
 domain keeps the last. Nothing is chosen by the test block. Errors are over plain cells, of the
-initial times that all models have a history for.
+initial times that all models have a history for. With ``--epochs N`` it is the epochs that are
+equal, whatever they cost: for networks that the minutes are too few for, on a GPU if there is one.
 
 What is stored. One file a row and seed under DIR/rows, written when it is done: a killed run,
 started again, does the rest. Rows are done in order of weight; the table is written anew to
@@ -103,10 +104,17 @@ class Result:
 
 
 class Bench:
-    """One domain, ingested under ``out``, with the rows that are done."""
+    """One domain, ingested under ``out``, with the rows that are done.
 
-    def __init__(self, case: Case, minutes: float, out: Path) -> None:
-        self.case, self.minutes, self.out = case, minutes, out
+    Args:
+        case: the domain and its rows.
+        minutes: of CPU for each fit, unless ``epochs`` are given.
+        out: for archives and rows.
+        epochs: of each fit.
+    """
+
+    def __init__(self, case: Case, minutes: float, out: Path, epochs: int | None = None) -> None:
+        self.case, self.minutes, self.out, self.epochs = case, minutes, out, epochs
         self.domain = load_domain(case.domain, overrides={"root": str(out / "data")})
         ingest(self.domain)
         self.analysis = open_analysis(self.domain)
@@ -115,11 +123,12 @@ class Bench:
 
     def network(self, row: Row, seed: int) -> NetworkConfig:
         """See :func:`network_of`."""
-        return network_of(self.domain, row, seed=seed, epochs=self.case.epochs)
+        return network_of(self.domain, row, seed=seed, epochs=self.epochs or self.case.epochs)
 
     def path(self, row: Row, seed: int) -> Path:
-        """Where the row is stored; another one for another recipe or other minutes."""
-        decides = [self.network(row, seed).model_dump(mode="json"), self.minutes]
+        """Where the row is stored; another one for another recipe or another budget."""
+        decides = [self.network(row, seed).model_dump(mode="json")]
+        decides.append(f"{self.epochs} epochs" if self.epochs else self.minutes)
         decides.append(self.domain.split.model_dump(mode="json"))
         digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
         name = "".join(letter if letter.isalnum() else "-" for letter in row.name)
@@ -142,7 +151,7 @@ class Bench:
     def fit(self, row: Row, seed: int) -> None:
         """Train one row, forecast the test block, store it."""
         config = self.network(row, seed)
-        epochs = min(self.case.epochs, max(1, int(self.minutes / self.pace(row))))
+        epochs = self.epochs or self.epochs_within(self.minutes, row)
         network, forecaster, curves = self._train(row, config, epochs)
         result = Result(
             self._error(forecaster), parameter_count(network), epochs, curves[0], curves[1]
@@ -180,6 +189,10 @@ class Bench:
             )
             for name in BASELINES
         }
+
+    def epochs_within(self, minutes: float, row: Row) -> int:
+        """How many epochs of a row fit into CPU minutes: one at least, and at most the case's."""
+        return min(self.case.epochs, max(1, int(minutes / self.pace(row))))
 
     def pace(self, row: Row) -> float:
         """CPU minutes an epoch: the second of two tenths of one, times ten; measured once a row."""
@@ -298,9 +311,10 @@ def table(bench: Bench, seeds: int) -> str:
         "CPU min",
         "to 1.05 ×",
     ]
+    budget = f"{bench.epochs} epochs" if bench.epochs else f"at most {bench.minutes:g} CPU minutes"
     lines = [
         f"**{bench.domain.domain}** ({shape} cells, MAE in K, {bench.test.size} initial times on "
-        f"{days} days; at most {bench.minutes:g} CPU minutes a fit)",
+        f"{days} days; {budget} a fit)",
         "",
         "| " + " | ".join(columns) + " |",
         "|---" + "|---:" * (len(columns) - 1) + "|",
@@ -350,7 +364,9 @@ def machine() -> str:
         for line in Path("/proc/cpuinfo").read_text().splitlines()
         if line.startswith("model name")
     ]
-    return f"One core of {names[0] if names else platform.machine()}, torch {torch.__version__}."
+    core = f"One core of {names[0] if names else platform.machine()}"
+    gpu = f" and a {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{core}{gpu}, torch {torch.__version__}."
 
 
 def main() -> None:
@@ -364,6 +380,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="for archives, rows and the table")
     parser.add_argument("--seeds", type=int, default=3, help="of every row (default: %(default)s)")
     parser.add_argument("--minutes", type=float, help="CPU minutes a fit (default: the domain's)")
+    parser.add_argument("--epochs", type=int, help="of every fit, instead of minutes")
     parser.add_argument("--quick", action="store_true", help="one seed, 0.3 minutes: a try-out")
     parser.add_argument("--only", nargs="*", help="rows to do; all others are shown if done")
     parser.add_argument("--domain", help="this domain only")
@@ -374,7 +391,12 @@ def main() -> None:
     seeds = 1 if arguments.quick else arguments.seeds
     out = arguments.out.resolve()
     benches = [
-        Bench(case, 0.3 if arguments.quick else arguments.minutes or case.minutes, out)
+        Bench(
+            case,
+            0.3 if arguments.quick else arguments.minutes or case.minutes,
+            out,
+            arguments.epochs,
+        )
         for case in CASES
         if arguments.domain in (None, case.domain)
     ]

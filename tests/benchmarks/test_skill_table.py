@@ -1,11 +1,13 @@
 """What the rows of the skill table are, and what it says of time; no network is fitted."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from lsntp.config import NetworkConfig, load_domain
 from tests.benchmarks.skill_rows import CASES, Case, network_of
-from tests.benchmarks.skill_table import Result, paired_losses
+from tests.benchmarks.skill_table import Bench, Result, paired_losses
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.domain)
 
@@ -75,6 +77,26 @@ def test_time_to_within_is_that_after_which_the_loss_stays_so(
     )
 
     assert result.minutes_to_within == minutes
+
+
+def test_equal_epochs_are_another_table_than_equal_minutes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Bench, "__init__", lambda *_: None)
+    ncep = CASES[0]
+
+    def bench(epochs: int | None) -> Bench:
+        made = Bench(ncep, ncep.minutes, tmp_path)
+        made.case, made.minutes, made.out, made.epochs = ncep, ncep.minutes, tmp_path, epochs
+        made.domain = load_domain(ncep.domain)
+        return made
+
+    row = ncep.rows[0]
+    assert bench(10).network(row, 1).training.epochs == 10
+    assert bench(10).network(row, 1).training.patience == 10
+    assert bench(None).network(row, 1).training.epochs == ncep.epochs
+    found = {bench(epochs).path(row, 1) for epochs in (None, 10, 15, ncep.epochs)}
+    assert len(found) == 4
 
 
 def seed(error: float, epochs: int = 1) -> Result:
