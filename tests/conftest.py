@@ -1,6 +1,7 @@
 """What every room's tests share."""
 
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,13 @@ if TYPE_CHECKING:
     from tests.standins.s3 import S3, S3Server
 
 _bucket_names = (f"bucket-{number}" for number in itertools.count())
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """No test sees a GPU but those that are asked for by their mark: others expect a CPU."""
+    if "not gpu" in config.option.markexpr:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 

@@ -62,7 +62,7 @@ class Told:
         static_shape = (len(self.static), *shape) if self.static else None
         self._check("known_future", known_future, known_shape, batch=True)
         self._check("static", static, static_shape, batch=False)
-        if not torch.isfinite(history).all():
+        if not is_complete(history):
             raise ModelError("Expected a complete history, found NaN or infinite values.")
 
     def _check(
@@ -216,6 +216,15 @@ class Share(nn.Module):
     def forward(self, changes: Tensor) -> Tensor:
         """(b, K, H, W), as ``changes``."""
         return self.share * changes
+
+
+def is_complete(history: Tensor) -> bool:
+    """Whether every value is finite; taken for granted while a GPU records its kernels.
+
+    Then nothing can be looked at (:mod:`lsntp.training.recorded`): a gap makes the loss NaN.
+    """
+    recording = history.is_cuda and torch.cuda.is_current_stream_capturing()
+    return recording or bool(torch.isfinite(history).all())
 
 
 def residual_blocks(count: int, channels: int, dropout: float) -> nn.Sequential:

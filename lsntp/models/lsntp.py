@@ -13,6 +13,7 @@ from lsntp.config import LsntpConfig
 from lsntp.errors import ModelError
 from lsntp.grid import Grid
 from lsntp.models.cell import LSConvLSTM, State, stepwise
+from lsntp.models.forced import is_complete
 from lsntp.models.graph import Graph
 from lsntp.models.learned_graph import LearnedGraph, check_buildable, nearest_node
 
@@ -150,7 +151,7 @@ class LSNTP(LearnedGraph):
                 f"a history (b, T, c, H, W) with (T, c, H, W) = {expected}, found shape "
                 f"{tuple(history.shape)}: train it for this domain"
             )
-        if not torch.isfinite(history).all():
+        if not is_complete(history):
             faults.append("a complete history, found NaN or infinite values")
         if known_future is not None or static is not None:
             faults.append(

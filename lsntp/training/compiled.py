@@ -1,4 +1,4 @@
-"""Recurrent layers through torch.compile while a network is fitted, with static shapes."""
+"""Recurrent layers through torch.compile while a network is fitted on a CPU, with static shapes."""
 
 import os
 import shutil
@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
+from packaging.version import Version
 from torch import nn
 
 from lsntp.config import TrainingConfig
 from lsntp.errors import ConfigError
 from lsntp.models.cell import LSConvLSTM
+
+RIGHT_SINCE = Version("2.13")
+"""In torch 2.11 the gradients of a compiled layer are those of another function."""
 
 _ABOUT_ITSELF = (
     r".*torch\.jit\.script_method",
@@ -25,32 +29,25 @@ _ABOUT_ITSELF = (
 def compiled_layers(network: nn.Module, config: TrainingConfig) -> Iterator[None]:
     """With ``config.compile``, every recurrent layer can run compiled, all its steps in one.
 
-    On a GPU as CUDA graphs. It does so inside :func:`compiled_batch` only; everything else, such
-    as validation, runs as written. Tensors and their names are those of the plain network, and
-    afterwards it is plain again. A decoder that feeds forecasts back goes step by step and stays
-    plain.
+    It does so inside :func:`compiled_batch` only; everything else, such as validation, runs as
+    written. Tensors and their names are those of the plain network, and afterwards it is plain
+    again. A decoder that feeds forecasts back goes step by step and stays plain. On a GPU nothing
+    is compiled: :mod:`lsntp.training.recorded` is what helps there.
 
     Raises:
-        ConfigError: if there is neither a GPU nor a C++ compiler.
+        ConfigError: if there is no C++ compiler, or torch is older than :data:`RIGHT_SINCE`.
     """
-    if not config.compile:
+    if not is_compiled(config):
         yield
         return
-    on_gpu = torch.cuda.is_available()
-    compiler = os.environ.get("CXX") or "g++"
-    if not on_gpu and shutil.which(compiler) is None:
-        raise ConfigError(
-            f"Expected a C++ compiler for training.compile without a GPU, found no {compiler}; "
-            "install g++, name another program in CXX (torch takes no options there), or set "
-            "training.compile: false."
-        )
+    _check_compiler()
     layers = [module for module in network.modules() if isinstance(module, LSConvLSTM)]
     with warnings.catch_warnings():
         for message in _ABOUT_ITSELF:
             warnings.filterwarnings("ignore", message)
         try:
             for layer in layers:
-                layer.compile(dynamic=False, mode="reduce-overhead" if on_gpu else "default")
+                layer.compile(dynamic=False)
             with torch.compiler.set_stance("force_eager"):
                 yield
         finally:
@@ -65,8 +62,27 @@ def compiled_batch(config: TrainingConfig, windows: int) -> AbstractContextManag
         config: how to fit.
         windows: in the batch.
     """
-    if not config.compile or windows != config.batch_size:
+    if not is_compiled(config) or windows != config.batch_size:
         return nullcontext()
-    torch.compiler.cudagraph_mark_step_begin()  # type: ignore[no-untyped-call]
     stance: AbstractContextManager[object] = torch.compiler.set_stance("default")
     return stance
+
+
+def is_compiled(config: TrainingConfig) -> bool:
+    """Whether the layers of a fit are compiled: if asked for, and on a CPU."""
+    return config.compile and not torch.cuda.is_available()
+
+
+def _check_compiler() -> None:
+    if Version(torch.__version__) < RIGHT_SINCE:
+        raise ConfigError(
+            f"Expected torch {RIGHT_SINCE} or newer for training.compile, found "
+            f"{torch.__version__}, whose compiled gradients are wrong; install a newer one, or set "
+            "training.compile: false."
+        )
+    compiler = os.environ.get("CXX") or "g++"
+    if shutil.which(compiler) is None:
+        raise ConfigError(
+            f"Expected a C++ compiler for training.compile, found no {compiler}; install g++, name "
+            "another program in CXX (torch takes no options there), or set training.compile: false."
+        )

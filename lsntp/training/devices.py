@@ -6,7 +6,7 @@ from itertools import pairwise
 from lsntp.config import TrainingConfig
 from lsntp.errors import ConfigError, HardwareError
 
-UNDECISIVE = ("checkpoint_minutes", "accumulate", "devices", "memory_gb", "compile")
+UNDECISIVE = ("checkpoint_minutes", "accumulate", "devices", "memory_gb", "compile", "cuda_graphs")
 """Settings that do not decide the weights, if :func:`step_windows` is the same."""
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, distributed, nn
 from tqdm import tqdm
 
 from lsntp.config import TrainingConfig
+from lsntp.errors import ConfigError
 from lsntp.progress import open_bar
 from lsntp.times import Times
 from lsntp.training.checkpoints import Checkpoints
@@ -27,6 +28,7 @@ from lsntp.training.fit_log import write_log
 from lsntp.training.fit_state import FitState, moving_average, random_state, set_random_state
 from lsntp.training.losses import LOSS, training_loss
 from lsntp.training.not_finite import Batch, refusal
+from lsntp.training.recorded import RecordedPass
 
 Told = tuple[Tensor | None, Tensor | None]
 
@@ -112,6 +114,8 @@ class FitLoop:
             optimizer.zero_grad()
         average = moving_average(network, config.ema) if config.ema is not None else None
         self.state = FitState(network, optimizer, average)
+        self.is_to_be_recorded = config.cuda_graphs and _can_record(self.fabric)
+        self._recorded: RecordedPass | None = None
         self._clock = self._saved = time.monotonic()
 
     @property
@@ -186,14 +190,17 @@ class FitLoop:
 
         Raises:
             ModelError: if loss or gradient are not finite; the weights are not touched.
+            ConfigError: if it should be recorded and cannot.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * self.rate(self.step)
-        self.optimizer.zero_grad()
         fabric = self.fabric
         parts = split_step(
             indices, size=self.config.batch_size, ranks=fabric.world_size, rank=fabric.global_rank
         )
+        if self.is_to_be_recorded and len(parts[0]) == self.config.batch_size:
+            self._record(self._batch(self.training, parts[0]))
+        self.optimizer.zero_grad(set_to_none=self._recorded is None)
         total = torch.zeros((), device=fabric.device)
         for number, part in enumerate(parts, start=1):
             # A process without windows takes part with one that counts for nothing.
@@ -203,10 +210,12 @@ class FitLoop:
                 fabric.no_backward_sync(self.module) if waits else nullcontext(),
                 compiled_batch(self.config, len(part)),
             ):
-                forecast = self.module(batch.history, *batch.told)
-                loss = training_loss(self.config, forecast, batch.target)
                 # DDP takes the mean over the processes; ours is over the windows.
-                fabric.backward(loss * (share * fabric.world_size))
+                counts = share * fabric.world_size
+                if self._recorded is not None and len(part) == self.config.batch_size:
+                    loss = self._recorded(batch, counts)
+                else:
+                    loss = self._backward(batch, counts)
             total = total + (loss.detach() * share if share else 0)
         norm = nn.utils.clip_grad_norm_(
             self.state.network.parameters(), self.config.gradient_clip or math.inf
@@ -219,6 +228,31 @@ class FitLoop:
         if self.state.average is not None:
             self.state.average.update_parameters(self.state.network)
         return float(loss_value)
+
+    def _backward(self, batch: Batch, share: float | Tensor) -> Tensor:
+        """The loss, whose gradients are added with this share of them."""
+        forecast = self.module(batch.history, *batch.told)
+        loss = training_loss(self.config, forecast, batch.target)
+        self.fabric.backward(loss * share)
+        return loss
+
+    def _record(self, batch: Batch) -> None:
+        """From here on replay what is done with a batch of this size.
+
+        Raises:
+            ConfigError: if it cannot be recorded.
+        """
+        self.is_to_be_recorded = False
+        self.optimizer.zero_grad()
+        try:
+            self._recorded = RecordedPass(self._backward, self.state.network, batch)
+        except RuntimeError as error:
+            reason, *_ = str(error).splitlines() or [type(error).__name__]
+            raise ConfigError(
+                "Expected a step whose kernels can be recorded as a CUDA graph, found: "
+                f"{reason.rstrip('.')}; set training.cuda_graphs: false, and the next run goes on "
+                "from the last checkpoint."
+            ) from error
 
     def _finish_epoch(self, bar: "tqdm[NoReturn]") -> None:
         """Validate, remember the best, decide whether to go on."""
@@ -360,6 +394,11 @@ def _fabric(config: TrainingConfig, devices: int) -> Fabric:
     if devices > 1:
         fabric.launch()
     return fabric
+
+
+def _can_record(fabric: Fabric) -> bool:
+    """Whether a step is the kernels of one GPU, with no exchange between processes."""
+    return fabric.world_size == 1 and fabric.device.type == "cuda"
 
 
 def _to(part: Tensor | None, device: torch.device) -> Tensor | None:

@@ -30,17 +30,18 @@ def training_loss(config: TrainingConfig, forecast: Tensor, target: Tensor) -> T
     if not config.lead_decay:
         return loss(forecast, target)
     # A weight goes inside the power: w |f - y|^p = |w^(1/p) f - w^(1/p) y|^p.
-    weights = lead_weights(target.shape[1], config.lead_decay) ** (1 / _POWER[config.loss])
-    weights = weights.to(target.device)
+    weights = lead_weights(target.shape[1], config.lead_decay, target.device)
+    weights = weights ** (1 / _POWER[config.loss])
     return loss(weights * forecast, weights * target)
 
 
-def lead_weights(leads: int, decay: float) -> Tensor:
+def lead_weights(leads: int, decay: float, device: torch.device | None = None) -> Tensor:
     """k^-decay for lead k = 1 … K, with mean one: (K, 1, 1, 1).
 
     Args:
         leads: K.
         decay: 0 for equal weights.
+        device: where they are made; by default the CPU.
     """
-    weights = torch.arange(1.0, leads + 1) ** -decay
+    weights = torch.arange(1.0, leads + 1, device=device) ** -decay
     return (weights / weights.mean()).view(-1, 1, 1, 1)

@@ -78,14 +78,29 @@ def test_names_of_tensors_are_those_of_the_plain_network(traced):
 
 @pytest.mark.parametrize("name", ["no-such-compiler", "g++ -std=c++17"])
 def test_a_missing_compiler_is_named(monkeypatch, name):
-    if torch.cuda.is_available():
-        pytest.skip("a GPU needs no C++ compiler")
+    monkeypatch.setattr(torch, "__version__", "2.13.0")
     monkeypatch.setenv("CXX", name)  # torch asks the whole of it for its version
     with (
         pytest.raises(ConfigError, match=rf"found no {re.escape(name)}; install"),
         compiled_layers(network(), TrainingConfig(compile=True)),
     ):
         pass
+
+
+def test_a_torch_that_compiles_wrong_gradients_is_refused(monkeypatch):
+    monkeypatch.setattr(torch, "__version__", "2.11.0+cu130")
+    with (
+        pytest.raises(ConfigError, match=r"Expected torch 2\.13 or newer .* found 2\.11\.0"),
+        compiled_layers(network(), TrainingConfig(compile=True)),
+    ):
+        pass
+
+
+def test_on_a_gpu_nothing_is_compiled(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    net, config = network(), TrainingConfig(compile=True)
+    with compiled_layers(net, config), compiled_batch(config, config.batch_size):
+        assert net.encoder1._compiled_call_impl is None
 
 
 def step_of(net, windows, *, autocast=False):

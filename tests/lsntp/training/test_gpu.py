@@ -1,20 +1,22 @@
-"""What only a GPU can show: ``pytest -m gpu``. All other tests of a fit use one by themselves."""
+"""What only a GPU can show: ``pytest -m gpu``. No other test sees one."""
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from torch._dynamo.utils import counters
 
 from lsntp.config import LsntpConfig, TrainingConfig
 from lsntp.models.registry import build_network
 from lsntp.training import network as module
 from lsntp.training import train
-from lsntp.training.compiled import compiled_batch, compiled_layers
+from lsntp.training.fit_loop import FitLoop
 from lsntp.training.loading import load_forecaster
+from lsntp.training.network_fit import fit_network
 from lsntp.training.versions import latest_version
 from lsntp.workspace import Workspace
+from tests.lsntp.training.toys import Noise, Toy
 
 pytestmark = [
     pytest.mark.gpu,
@@ -29,23 +31,18 @@ def _whole_float32(monkeypatch):
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
 
 
-def step_of(network, history, *, compiled=False):
-    """Forecast and gradients by name of one step, compiled or as written, brought to the CPU."""
-    config = TrainingConfig(batch_size=len(history), compile=compiled)
-    with compiled_layers(network, config):
-        for _ in range(3 if compiled else 1):  # CUDA graphs are recorded by the second call
-            network.zero_grad()
-            with compiled_batch(config, len(history)):
-                forecast = network(history)
-            forecast.square().mean().backward()
+def step_of(network, history):
+    """Forecast and gradients by name of one step, brought to the CPU."""
+    network.zero_grad()
+    forecast = network(history)
+    forecast.square().mean().backward()
     gradients = {name: p.grad.cpu() for name, p in network.named_parameters()}
     return forecast.detach().cpu(), gradients
 
 
 @pytest.mark.parametrize("graph", ["dense", "chunked"])
 @pytest.mark.parametrize("configuration", ["paper", "official"])
-@pytest.mark.parametrize("compiled", [False, True])
-def test_a_step_on_a_gpu_is_that_of_the_cpu(configuration, graph, compiled):
+def test_a_step_on_a_gpu_is_that_of_the_cpu(configuration, graph):
     torch.manual_seed(3)
     architecture = LsntpConfig(
         configuration=configuration, hidden=8, embedding=16, downsample=False, graph=graph
@@ -54,14 +51,122 @@ def test_a_step_on_a_gpu_is_that_of_the_cpu(configuration, graph, compiled):
     there = copy.deepcopy(here).to(DEVICE)
     history = torch.randn(4, 6, 1, 13, 19)
     expected, gradients = step_of(here, history)
-    torch._dynamo.reset()
-    counters.clear()
-    found, on_gpu = step_of(there, history.to(DEVICE), compiled=compiled)
-    assert (counters["stats"]["unique_graphs"] > 0) == compiled
+    found, on_gpu = step_of(there, history.to(DEVICE))
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
     for name, gradient in gradients.items():
         scale = gradient.abs().max().clamp_min(1e-6)
         assert (on_gpu[name] - gradient).abs().max() < 1e-3 * scale, name
+
+
+# --- kernels recorded as a CUDA graph --------------------------------------------------------
+
+
+def weights_of(network):
+    return torch.cat([p.detach().cpu().flatten() for p in network.parameters()])
+
+
+def fit(network, folder, *, windows=22, **settings):
+    """Two full batches of eight and one of six windows an epoch."""
+    given = {"epochs": 3, "batch_size": 8, "learning_rate": 0.02, "seed": 3, "cuda_graphs": True}
+    given |= settings
+    config = TrainingConfig.model_validate(given)
+    torch.manual_seed(7)  # of the dropout
+    return fit_network(
+        network, Noise(windows), Noise(11), config=config, folder=folder, description="fit"
+    )
+
+
+def toy(kind=Toy, **settings):
+    torch.manual_seed(5)
+    return kind(**settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"ema": 0.9},
+        {"precision": "bfloat16"},
+        {"batch_size": 4, "accumulate": 3},
+        {"loss": "mae", "lead_decay": 0.5},
+    ],
+    ids=["plain", "averaged", "half", "accumulated", "leads weighed"],
+)
+def test_a_recorded_fit_has_the_weights_of_one_launched_kernel_by_kernel(tmp_path, settings):
+    one_by_one, recorded = toy(dropout=0.3), toy(dropout=0.3)
+    expected = fit(one_by_one, tmp_path / "plain", cuda_graphs=False, **settings)
+    found = fit(recorded, tmp_path / "recorded", **settings)
+    assert torch.equal(weights_of(recorded), weights_of(one_by_one))
+    assert found.validation_loss == expected.validation_loss
+    assert recorded.steps < one_by_one.steps  # of Python
+
+
+SMALL = {"hidden": 4, "embedding": 3}
+TOLD = {"configuration": "plus", **SMALL, "stem": 3, "width": 5, "context": 1, "dropout": 0.2}
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        {"configuration": "paper", **SMALL},
+        {"configuration": "official", **SMALL, "decoder_steps": "horizon"},
+        {"configuration": "paper", **SMALL, "graph": "chunked"},
+        TOLD,
+        {**TOLD, "recurrence": True},
+    ],
+    ids=["paper", "official", "chunked", "plus", "plus with recurrence"],
+)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_recorded_steps_of_ls_ntp_are_those_launched_one_by_one(
+    tmp_path, monkeypatch, architecture, precision
+):
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    import told_toys
+
+    windows = told_toys.ToldNoise if architecture["configuration"] == "plus" else Noise
+    ends = []
+    for records in (False, True):
+        torch.manual_seed(4)
+        network = build_network(
+            LsntpConfig.model_validate(architecture),
+            shape=(told_toys.H, told_toys.W),
+            history=told_toys.T,
+            horizon=told_toys.K,
+        )
+        config = TrainingConfig(
+            epochs=2, batch_size=8, seed=3, cuda_graphs=records, precision=precision
+        )
+        folder = tmp_path / str(records)
+        fit_network(
+            network, windows(20), windows(9), config=config, folder=folder, description="fit"
+        )
+        ends.append(weights_of(network))
+    assert torch.equal(*ends)
+
+
+def test_a_fit_killed_between_recorded_steps_ends_as_an_undisturbed_one(tmp_path, monkeypatch):
+    undisturbed, killed = toy(dropout=0.3), toy(dropout=0.3)
+    settings = {"checkpoint_minutes": 1e-9}
+    fit(undisturbed, tmp_path / "whole", **settings)
+    step = FitLoop._train_step
+    seen = []
+
+    def dying(loop, indices):
+        seen.append(indices)
+        if len(seen) == 6:
+            raise KeyboardInterrupt
+        return step(loop, indices)
+
+    monkeypatch.setattr(FitLoop, "_train_step", dying)
+    with pytest.raises(KeyboardInterrupt):
+        fit(killed, tmp_path / "killed", **settings)
+    monkeypatch.undo()
+    again = toy(dropout=0.3)
+    fit(again, tmp_path / "killed", **settings)
+    torch.testing.assert_close(weights_of(again), weights_of(undisturbed), rtol=1e-4, atol=1e-6)
+
+
+# --- the whole way ---------------------------------------------------------------------------
 
 
 def test_a_version_trained_on_a_gpu_says_so_and_forecasts_the_same_without_one(
