@@ -243,7 +243,7 @@ class EvaluationArchive(LeadTimeArchive):
     def _coordinate(self, dim: str, size: int) -> npt.NDArray[np.int64]:
         if dim == INIT_TIME:
             return self._axis.clock.encode(self._axis.times(size))
-        months = self.start.astype("datetime64[M]") + np.arange(size)
+        months = self.start.astype("datetime64[M]") + np.arange(size).astype("timedelta64[M]")
         return np.asarray(months.astype("datetime64[D]"), np.int64)
 
     def _stage_frames(

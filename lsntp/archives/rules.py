@@ -155,7 +155,9 @@ def derived_values(
         if lead_times is not None:
             values[VALID_TIME] = axis.clock.encode(times[:, None] + lead_times)
     else:
-        months = axis.start.astype("datetime64[M]") + np.arange(size(MONTH))
+        months = axis.start.astype("datetime64[M]") + np.arange(size(MONTH)).astype(
+            "timedelta64[M]"
+        )
         values[MONTH] = months.astype("datetime64[D]").astype(np.int64)
     return values
 

@@ -34,7 +34,7 @@ def examine(domain: Domain | None, root: Place) -> list[Check]:
     for dataset in dict.fromkeys(datasets):
         examine_cds(dataset, upstreams)
     buckets = [one for one in (source, ground) if isinstance(one, GfsSource | StaticGfs)]
-    yesterday = utc_now().astype("datetime64[D]") - 1
+    yesterday = utc_now().astype("datetime64[D]") - np.timedelta64(1, "D")
     for bucket, resolution in dict.fromkeys((one.bucket, one.resolution) for one in buckets):
         examine_bucket(bucket, resolution, yesterday.astype("datetime64[ns]"), upstreams)
     if isinstance(source, NcepR1Source):

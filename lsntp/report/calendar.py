@@ -192,10 +192,11 @@ def _strip(
 def _dates(first: Instant, last: Instant) -> list[tuple[Instant, str]]:
     """Mondays of a short span, else the first days of months; about eight at most."""
     if last - first < 63 * _DAY:
-        days = np.arange(first, last + 1)
+        days = np.arange(first, last + _DAY)
         shown = days[(days.astype(int) + 3) % 7 == 0]
     else:
-        months = np.arange(first.astype("datetime64[M]"), last.astype("datetime64[M]") + 1)
+        first_month, last_month = (day.astype("datetime64[M]") for day in (first, last))
+        months = np.arange(first_month, last_month + np.timedelta64(1, "M"))
         shown = months.astype("datetime64[D]")
         shown = shown[shown >= first]
     return [(day, str(day)) for day in shown[:: -(-len(shown) // 8) or 1]]
