@@ -173,7 +173,7 @@ def life_cycle(
         known.status
     ]
     why = np.full(times.size, "", dtype=object)
-    at = np.full(times.size, np.datetime64("NaT"), "datetime64[ns]")
+    at = np.full(times.size, np.datetime64("NaT", "ns"), "datetime64[ns]")
     if archive is not None:
         at = archive.ingested_at(times)
     is_empty = ~np.isin(known.status, [int(status) for status in Status if status.is_usable])

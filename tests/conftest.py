@@ -16,8 +16,9 @@ _bucket_names = (f"bucket-{number}" for number in itertools.count())
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """No test sees a GPU but those that are asked for by their mark: others expect a CPU."""
-    if "not gpu" in config.option.markexpr:
+    """Tests see a GPU only where ``-m`` asks for those that need one: others expect a CPU."""
+    asked = config.option.markexpr
+    if "gpu" not in asked or "not gpu" in asked:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
 

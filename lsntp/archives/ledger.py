@@ -87,7 +87,7 @@ class HourLedger:
 
     def asked_at(self, times: Times) -> Times:
         """When each hour (n,) was last asked for in vain; NaT where it was not."""
-        found = np.full(times.size, np.datetime64("NaT"), "datetime64[ns]")
+        found = np.full(times.size, np.datetime64("NaT", "ns"), "datetime64[ns]")
         for entry in self.asked():
             found[Period(entry.start, entry.end).contains(times)] = entry.at
         return found

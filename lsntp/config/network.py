@@ -93,8 +93,9 @@ class TrainingConfig(_Frozen):
     )
     cuda_graphs: bool = Field(
         False,
-        description="On one GPU, record the kernels of a step once and launch them together: steps "
-        "of the same weights, several times as fast; their memory is held throughout.",
+        description="On one GPU, record the kernels of a step once and launch them together, with "
+        "the same weights. The memory of a step is held throughout, beside that of validation. "
+        "Nothing changes on a CPU and on several GPUs.",
     )
     loss: Loss = Field(
         "mse", description="What is minimised: mean squared or mean absolute error of the target."

@@ -124,12 +124,13 @@ class DayBefore:
 
     def of(self, frames: Tensor) -> Tensor:
         """All of them (b, channels, H, W), the earliest first, out of ``frames`` (b, F, H, W)."""
-        return frames[:, [step - 1 for step in self._steps]]
+        return _picked(frames, [step - 1 for step in self._steps])
 
     def changes(self, frames: Tensor) -> Tensor:
         """a_{L-d} - a_{-d} for L = 1 … K (b, K, H, W), out of ``frames`` (b, F, H, W)."""
         ends = [lead - whole - 1 for lead, whole in enumerate(self._days, start=1)]
-        return frames[:, ends] - frames[:, [-whole - 1 for whole in self._days]]
+        begins = [-whole - 1 for whole in self._days]
+        return _picked(frames, ends) - _picked(frames, begins)
 
     @cached_property
     def _days(self) -> tuple[int, ...]:
@@ -141,6 +142,11 @@ class DayBefore:
         """Every L - d and -d once, ascending."""
         ends = {lead - whole for lead, whole in enumerate(self._days, start=1)}
         return tuple(sorted(ends | {-whole for whole in self._days}))
+
+
+def _picked(frames: Tensor, steps: list[int]) -> Tensor:
+    """These frames (b, len(steps), H, W), without a list of numbers that must reach the device."""
+    return torch.stack([frames[:, step] for step in steps], dim=1)
 
 
 def day_before(

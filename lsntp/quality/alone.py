@@ -49,7 +49,7 @@ def grid_reasons(grid: Grid, expected: Grid | None) -> list[str]:
 def axis_reasons(time: Instant, origin: Instant, cadence: Duration) -> list[str]:
     """A time between two steps of the axis, or before it."""
     offset = time - origin
-    if offset >= np.timedelta64(0) and offset % cadence == np.timedelta64(0):
+    if offset >= np.timedelta64(0, "ns") and offset % cadence == np.timedelta64(0, "ns"):
         return []
     return [
         f"Expected a time on the axis {format_time(origin)} + k * {format_duration_h(cadence)}, "

@@ -133,7 +133,9 @@ def render_quality(domain: Domain, rejects: Rejects, coverage: Coverage | None) 
 def _status_at(archive: AnalysisArchive, times: Times) -> npt.NDArray[np.int8]:
     """Status of each time; MISSING for times that are off the archive's axis."""
     offset = times - archive.start
-    on_axis = (offset >= np.timedelta64(0)) & (offset % archive.cadence == np.timedelta64(0))
+    on_axis = (offset >= np.timedelta64(0, "ns")) & (
+        offset % archive.cadence == np.timedelta64(0, "ns")
+    )
     status = np.zeros(times.size, np.int8)
     if on_axis.any():
         status[on_axis] = archive.status_at(times[on_axis])

@@ -18,11 +18,10 @@ from torch import Tensor, distributed, nn
 from tqdm import tqdm
 
 from lsntp.config import TrainingConfig
-from lsntp.errors import ConfigError
 from lsntp.progress import open_bar
 from lsntp.times import Times
 from lsntp.training.checkpoints import Checkpoints
-from lsntp.training.compiled import compiled_batch
+from lsntp.training.compiled import compiled_batch, is_compiled
 from lsntp.training.devices import split_step, step_windows
 from lsntp.training.fit_log import write_log
 from lsntp.training.fit_state import FitState, moving_average, random_state, set_random_state
@@ -114,7 +113,11 @@ class FitLoop:
             optimizer.zero_grad()
         average = moving_average(network, config.ema) if config.ema is not None else None
         self.state = FitState(network, optimizer, average)
-        self.is_to_be_recorded = config.cuda_graphs and _can_record(self.fabric)
+        self._is_to_be_recorded = config.cuda_graphs and _can_record(self.fabric)
+        if config.cuda_graphs and not self._is_to_be_recorded:
+            _log.info("training.cuda_graphs is for one GPU alone; this fit does without.")
+        if config.compile and not is_compiled(config):
+            _log.info("training.compile is for a CPU; this fit does without.")
         self._recorded: RecordedPass | None = None
         self._clock = self._saved = time.monotonic()
 
@@ -189,8 +192,8 @@ class FitLoop:
         """One step of the optimiser; the loss over its windows, those of all processes.
 
         Raises:
-            ModelError: if loss or gradient are not finite; the weights are not touched.
-            ConfigError: if it should be recorded and cannot.
+            ModelError: if loss or gradient are not finite, or a step that should be recorded cannot
+                be; the weights are not touched.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.learning_rate * self.rate(self.step)
@@ -198,7 +201,7 @@ class FitLoop:
         parts = split_step(
             indices, size=self.config.batch_size, ranks=fabric.world_size, rank=fabric.global_rank
         )
-        if self.is_to_be_recorded and len(parts[0]) == self.config.batch_size:
+        if self._is_to_be_recorded and len(parts[0]) == self.config.batch_size:
             self._record(self._batch(self.training, parts[0]))
         self.optimizer.zero_grad(set_to_none=self._recorded is None)
         total = torch.zeros((), device=fabric.device)
@@ -240,19 +243,12 @@ class FitLoop:
         """From here on replay what is done with a batch of this size.
 
         Raises:
-            ConfigError: if it cannot be recorded.
+            ModelError: if it cannot be recorded.
         """
-        self.is_to_be_recorded = False
+        self._is_to_be_recorded = False
         self.optimizer.zero_grad()
-        try:
-            self._recorded = RecordedPass(self._backward, self.state.network, batch)
-        except RuntimeError as error:
-            reason, *_ = str(error).splitlines() or [type(error).__name__]
-            raise ConfigError(
-                "Expected a step whose kernels can be recorded as a CUDA graph, found: "
-                f"{reason.rstrip('.')}; set training.cuda_graphs: false, and the next run goes on "
-                "from the last checkpoint."
-            ) from error
+        self._recorded = RecordedPass(self._backward, self.state.network, batch)
+        _log.info("The kernels of a step of %d windows are recorded.", len(batch))
 
     def _finish_epoch(self, bar: "tqdm[NoReturn]") -> None:
         """Validate, remember the best, decide whether to go on."""
@@ -352,7 +348,7 @@ class FitLoop:
             "accelerator": self.accelerator,
             "devices": self.fabric.world_size,
             "accumulate": self.config.accumulate,
-            "compile": self.config.compile,
+            "compile": is_compiled(self.config),
         }
 
     # --- what the processes have in common ---------------------------------------------------

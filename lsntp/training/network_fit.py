@@ -90,9 +90,10 @@ def fit_network(
             checkpoints made under another one are not used.
 
     Raises:
-        ConfigError: if more GPUs are asked for than there are, ``compile`` has no compiler, or a
-            step cannot be recorded for ``cuda_graphs``.
-        ModelError: if a loss or gradient stops being finite; names the batch's initial times.
+        ConfigError: if more GPUs are asked for than there are, or ``compile`` has no compiler or
+            a torch whose compiled gradients are wrong.
+        ModelError: if a loss or gradient stops being finite; names the batch's initial times. Or
+            if ``cuda_graphs`` are asked for and a step cannot be recorded.
         RankLostError: if one of several processes was killed; run again.
         StorageError: if a checkpoint cannot be written; the last good one stays.
     """

@@ -232,7 +232,7 @@ def _from_dataset(dataset: xr.Dataset, path: Place) -> TrainingArchive:
 def _is_whole(archive: TrainingArchive) -> bool:
     """Whether no chunk was lost: a lost one reads as zero times or NaN coefficients."""
     steps = np.diff(archive.times)
-    is_regular = bool(np.all(steps == steps[0]) and steps[0] > np.timedelta64(0))
+    is_regular = bool(np.all(steps == steps[0]) and steps[0] > np.timedelta64(0, "ns"))
     return is_regular and bool(np.isfinite(archive.statistics.climatology.coefficients).all())
 
 

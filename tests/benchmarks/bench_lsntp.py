@@ -335,8 +335,10 @@ def table(grids: list[str], configurations: list[str], batch: int | None, repeat
 
 def _in_a_process(grid: str, form: str, variant: str, batch: int, repeats: int) -> dict[str, float]:
     arguments = [grid, form, variant, str(batch), str(repeats)]
+    gpus = {} if form == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(
         [sys.executable, __file__, "--line", *arguments],
+        env=os.environ | gpus,
         capture_output=True,
         text=True,
         check=True,

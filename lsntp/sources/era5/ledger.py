@@ -180,7 +180,7 @@ class Ledger:
             path = self.file(entry.request)
             room -= path.stat().st_size if path.exists() else 0
             age = now - parse_time(entry.delivered_at)
-            if room < 0 or not np.timedelta64(0) <= age < KEPT:
+            if room < 0 or not np.timedelta64(0, "ns") <= age < KEPT:
                 self.remove(entry.request)
 
     def _note(self, request: Request) -> Path:

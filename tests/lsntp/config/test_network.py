@@ -11,6 +11,7 @@ CHOICES = {
     "lead_decay": 0.5,
     "keep": "last",
     "decay": "none",
+    "cuda_graphs": True,
 }
 """Of ``training``, that older versions had not, each away from what those did."""
 

@@ -6,18 +6,20 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from packaging.version import Version
 from torch._dynamo.utils import counters
 
 from lsntp.config import LsntpConfig, TrainingConfig
 from lsntp.errors import ConfigError
 from lsntp.models.registry import build_network
-from lsntp.training.compiled import compiled_batch, compiled_layers
+from lsntp.training.compiled import RIGHT_SINCE, compiled_batch, compiled_layers
 from lsntp.training.network_fit import fit_network
 
 START = np.datetime64("2021-01-01T00", "ns")
 
 needs_compiler = pytest.mark.skipif(
-    shutil.which("g++") is None, reason="torch.compile needs a C++ compiler on a CPU"
+    shutil.which("g++") is None or Version(torch.__version__) < RIGHT_SINCE,
+    reason=f"torch.compile needs a C++ compiler and torch {RIGHT_SINCE}",
 )
 
 

@@ -3,14 +3,18 @@
 That recorded kernels compute the same is for a GPU to show: test_gpu.py.
 """
 
+import logging
+
 import pytest
 import torch
 
-from lsntp.config import TrainingConfig
-from lsntp.errors import ConfigError
+from lsntp.config import NetworkConfig, TrainingConfig
+from lsntp.errors import ModelError
 from lsntp.training import fit_loop
+from lsntp.training.fit import _deciding_settings
 from lsntp.training.fit_state import random_state, set_random_state
 from lsntp.training.network_fit import fit_network
+from lsntp.training.recorded import first_cause
 from tests.lsntp.training.toys import Noise, Toy
 
 
@@ -36,11 +40,11 @@ class Again:
 
 
 class Refused:
-    """A recording that the device refuses."""
+    """A recording that cannot be made."""
 
     def __init__(self, work, network, batch):
         work(batch, torch.ones(()))
-        raise RuntimeError("CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA")
+        raise ModelError("Expected a step whose kernels can be recorded")
 
 
 @pytest.fixture
@@ -88,20 +92,52 @@ def test_full_batches_are_replayed_and_the_weights_are_the_same(
     assert recording == replayed
 
 
-def test_on_a_cpu_nothing_is_recorded(tmp_path, recording, monkeypatch):
-    monkeypatch.undo()
+def test_on_a_cpu_nothing_is_recorded_and_the_log_says_so(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(fit_loop, "RecordedPass", Refused)
+    caplog.set_level(logging.INFO)
     fit(tmp_path)
-    assert recording == []
+    assert "training.cuda_graphs is for one GPU alone" in caplog.text
 
 
-def test_a_step_that_cannot_be_recorded_ends_the_fit_and_a_run_without_goes_on(
-    tmp_path, recording, monkeypatch
+def test_a_step_that_cannot_be_recorded_ends_the_fit_and_one_without_goes_on_from_its_checkpoint(
+    tmp_path, recording, monkeypatch, caplog
 ):
     plain = fit(tmp_path / "plain", cuda_graphs=False)
     monkeypatch.setattr(fit_loop, "RecordedPass", Refused)
-    expected = (
-        r"found: CUDA error: out of memory; set training\.cuda_graphs: false, and the next run"
-    )
-    with pytest.raises(ConfigError, match=expected):
-        fit(tmp_path / "refused")
-    assert torch.equal(fit(tmp_path / "refused", cuda_graphs=False), plain)
+    step, steps = fit_loop.FitLoop._train_step, []
+
+    def killed_at_the_third(loop, indices):
+        steps.append(indices)
+        if len(steps) == 3:
+            raise KeyboardInterrupt
+        return step(loop, indices)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fit_loop.FitLoop, "_train_step", killed_at_the_third)
+        with pytest.raises(KeyboardInterrupt):
+            fit(tmp_path / "killed", cuda_graphs=False, checkpoint_minutes=1e-9)
+    with pytest.raises(ModelError, match="can be recorded"):
+        fit(tmp_path / "killed")
+    caplog.set_level(logging.INFO)
+    assert torch.equal(fit(tmp_path / "killed", cuda_graphs=False), plain)
+    # The refused one did the third step, which is of six windows, and the validation.
+    assert "Going on after 1 of 2 epochs and 0 of 3 batches" in caplog.text
+
+
+def test_the_first_of_several_errors_is_the_cause():
+    def recording_that_breaks():
+        try:
+            raise RuntimeError("Cannot copy to the device unless pinned.\nMore of it")
+        finally:
+            raise RuntimeError("operation failed due to a previous error during capture")
+
+    with pytest.raises(RuntimeError) as caught:
+        recording_that_breaks()
+    assert first_cause(caught.value) == "Cannot copy to the device unless pinned"
+
+
+@pytest.mark.parametrize("change", [{"cuda_graphs": True}, {"compile": True}, {"memory_gb": 2}])
+def test_how_steps_are_launched_names_no_other_version(change):
+    config = NetworkConfig()
+    changed = config.model_copy(update={"training": config.training.model_copy(update=change)})
+    assert _deciding_settings(changed) == _deciding_settings(config)
