@@ -16,6 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(VENV)/.installed
 	$(BIN)/lsntp demo
 
+# Three on two cores: a good part of the time, tests wait for servers to start.
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
