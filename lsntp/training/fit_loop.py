@@ -246,7 +246,6 @@ class FitLoop:
             ModelError: if it cannot be recorded.
         """
         self._is_to_be_recorded = False
-        self.optimizer.zero_grad()
         self._recorded = RecordedPass(self._backward, self.state.network, batch)
         _log.info("The kernels of a step of %d windows are recorded.", len(batch))
 

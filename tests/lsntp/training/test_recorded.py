@@ -21,9 +21,11 @@ from tests.lsntp.training.toys import Noise, Toy
 class Again:
     """Does the pass anew, on the batch that it is given."""
 
+    made: int
     sizes: list[int]
 
     def __init__(self, work, network, batch):
+        type(self).made += 1
         self.work, self.size = work, len(batch)
         drawn = random_state()
         work(batch, torch.ones(()))
@@ -53,6 +55,7 @@ def recording(monkeypatch):
     monkeypatch.setattr(fit_loop, "_can_record", lambda fabric: True)
     monkeypatch.setattr(fit_loop, "RecordedPass", Again)
     monkeypatch.setattr(Again, "sizes", [], raising=False)
+    monkeypatch.setattr(Again, "made", 0, raising=False)
     return Again.sizes
 
 
@@ -90,6 +93,7 @@ def test_full_batches_are_replayed_and_the_weights_are_the_same(
     assert recording == []
     assert torch.equal(fit(tmp_path / "recorded", **settings), plain)
     assert recording == replayed
+    assert Again.made == bool(replayed)
 
 
 def test_on_a_cpu_nothing_is_recorded_and_the_log_says_so(tmp_path, monkeypatch, caplog):
