@@ -5,6 +5,7 @@ one takes several times as long as they run. A graph launches them at once: the 
 the same numbers, in the same order.
 """
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -90,7 +91,9 @@ def _tensors(batch: Batch) -> list[Tensor]:
 def _no_waiting() -> Iterator[None]:
     """Refuse what waits for the device, while it still harms nothing."""
     before = torch.cuda.get_sync_debug_mode()
-    torch.cuda.set_sync_debug_mode("error")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Synchronization debug mode")  # that it may miss some
+        torch.cuda.set_sync_debug_mode("error")
     try:
         yield
     finally:
