@@ -16,6 +16,9 @@ from lsntp.config import ConvnetConfig, LsntpConfig
 from lsntp.errors import ModelError
 from lsntp.training_data.forcings import CALENDAR, HEIGHT, KNOWN, STATIC
 
+SYNC_IS_AN_ERROR = 2
+"""The mode ``"error"`` of ``torch.cuda.set_sync_debug_mode``, as torch tells it."""
+
 Layer = TypeVar("Layer", nn.Conv2d, nn.ConvTranspose2d)
 
 
@@ -225,12 +228,19 @@ class Share(nn.Module):
 
 
 def is_complete(history: Tensor) -> bool:
-    """Whether every value is finite; taken for granted while a GPU records its kernels.
+    """Whether every value is finite; taken for granted where nobody may wait for the GPU to say so.
 
-    Then nothing can be looked at (:mod:`lsntp.training.recorded`): a gap makes the loss NaN.
+    That is while it records its kernels, and in the pass before (:mod:`lsntp.training.recorded`);
+    a gap then makes the loss NaN.
     """
-    recording = history.is_cuda and torch.cuda.is_current_stream_capturing()
-    return recording or bool(torch.isfinite(history).all())
+    return _may_not_wait(history) or bool(torch.isfinite(history).all())
+
+
+def _may_not_wait(tensor: Tensor) -> bool:
+    return tensor.is_cuda and (
+        torch.cuda.is_current_stream_capturing()
+        or torch.cuda.get_sync_debug_mode() == SYNC_IS_AN_ERROR
+    )
 
 
 def residual_blocks(count: int, channels: int, dropout: float) -> nn.Sequential:

@@ -1,9 +1,18 @@
 """The day before, by hand; residual blocks: nothing at first, and how far they look."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from lsntp.models.forced import DILATIONS, DayBefore, ResidualBlock, Share, residual_blocks
+from lsntp.models.forced import (
+    DILATIONS,
+    DayBefore,
+    ResidualBlock,
+    Share,
+    is_complete,
+    residual_blocks,
+)
 
 
 def test_a_new_block_is_the_identity():
@@ -76,3 +85,27 @@ def test_half_of_a_change_is_shared_at_first_and_every_lead_learns_its_own():
     assert share(changes).flatten().tolist() == [1.0, -3.0]
     share(changes).sum().backward()
     assert share.share.grad.flatten().tolist() == [2.0, -6.0]
+
+
+@pytest.mark.parametrize("gap", [float("nan"), float("inf")])
+def test_a_history_with_a_gap_is_not_complete(gap):
+    history = torch.zeros(2, 3, 1, 4, 5)
+    assert is_complete(history)
+    history[1, 2, 0, 3, 4] = gap
+    assert not is_complete(history)
+
+
+@pytest.mark.parametrize(
+    ("recording", "sync_mode", "is_looked_at"),
+    [(False, 0, True), (False, 1, True), (True, 0, False), (False, 2, False)],
+    ids=["at other times", "only warned of", "while it records", "in the pass before"],
+)
+def test_nobody_waits_for_a_gpu_that_must_not_be_waited_for(
+    monkeypatch, recording, sync_mode, is_looked_at
+):
+    looked = []
+    monkeypatch.setattr(torch, "isfinite", lambda x: looked.append(x) or torch.ones(1))
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: recording)
+    monkeypatch.setattr(torch.cuda, "get_sync_debug_mode", lambda: sync_mode)
+    assert is_complete(SimpleNamespace(is_cuda=True))
+    assert bool(looked) == is_looked_at
