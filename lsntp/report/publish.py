@@ -47,9 +47,8 @@ def publish_pages(pages: Mapping[str, str], folder: Path) -> Path:
         except OSError:
             shutil.rmtree(new, ignore_errors=True)
             raise
-        for stray in versions.glob(f"{folder.name}.*"):
-            if stray not in (new, old):
-                shutil.rmtree(stray, ignore_errors=True)
+        for stray in set(versions.glob(f"{folder.name}.*")) - {new, old}:
+            _remove(stray)
     return folder
 
 
@@ -84,6 +83,14 @@ def _point(folder: Path, target: Path) -> None:
         if before.exists():
             before.rename(folder)
         raise
+
+
+def _remove(stray: Path) -> None:
+    if stray.is_symlink():  # of a writer killed before its rename
+        with contextlib.suppress(OSError):
+            stray.unlink()
+    else:
+        shutil.rmtree(stray, ignore_errors=True)
 
 
 @contextlib.contextmanager

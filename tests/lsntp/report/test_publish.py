@@ -24,6 +24,21 @@ for number in itertools.count():
     time.sleep(0.002)
 """
 
+KILLED_AT = """
+import os, signal, sys
+from pathlib import Path
+from lsntp.report.publish import publish_pages
+call = Path.{call}
+def until_killed(*args, **kwargs):
+    if "{moment}" == "after":
+        call(*args, **kwargs)
+    os.kill(os.getpid(), signal.SIGKILL)
+Path.{call} = until_killed
+publish_pages({{"index.html": "new"}}, Path(sys.argv[1]))
+"""
+LAST = ("replace", "after")
+"""From here on a reader finds the new report."""
+
 
 def pages_in(folder):
     """What a reader finds who follows the link once; again, if two reports came meanwhile."""
@@ -86,6 +101,21 @@ def test_a_killed_writer_leaves_a_whole_report_and_the_next_one_sweeps(tmp_path)
     publish_pages({"index.html": "last"}, folder)
     assert len(list((tmp_path / VERSIONS).iterdir())) == 2
     assert looks > 10
+
+
+@pytest.mark.parametrize("call", ["mkdir", "write_text", "symlink_to", "replace"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_whatever_a_writer_killed_at_a_call_left_is_swept(tmp_path, call, moment):
+    folder = tmp_path / "small"
+    publish_pages({"index.html": "old"}, folder)
+    killed = KILLED_AT.format(call=call, moment=moment)
+    writer = subprocess.run([sys.executable, "-c", killed, str(folder)], check=False)
+    assert writer.returncode == -signal.SIGKILL
+    assert pages_in(folder) == {"index.html": "new" if (call, moment) == LAST else "old"}
+    publish_pages({"index.html": "next"}, folder)
+    publish_pages({"index.html": "last"}, folder)
+    assert pages_in(folder) == {"index.html": "last"}
+    assert len(list((tmp_path / VERSIONS).iterdir())) == 2
 
 
 def test_a_plain_folder_as_a_copied_root_has_it_becomes_a_link(tmp_path):
