@@ -1,7 +1,11 @@
 """Files that are whole or absent, whenever the process or the machine stops."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import psutil  # type: ignore[import-untyped]
 
 
 def write_through(path: Path, content: bytes | memoryview) -> None:
@@ -25,6 +29,30 @@ def replace_file(path: Path, content: bytes | memoryview) -> None:
     except OSError:
         aside.unlink(missing_ok=True)
         raise
+    flush(path.parent)
+
+
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """A file name to write to, beside ``path`` and the process's own.
+
+    What is there becomes ``path`` in one step if all goes well, and is removed if not; what
+    processes left that were killed before is removed, too.
+
+    Raises:
+        OSError: if the storage refuses; the file that was there before is unchanged.
+    """
+    for stray in path.parent.glob(f".{path.name}.*.partial"):
+        number = stray.name.split(".")[-2]
+        if number.isdigit() and not psutil.pid_exists(int(number)):
+            stray.unlink(missing_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield aside
+        flush(aside)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
     flush(path.parent)
 
 

@@ -1,7 +1,6 @@
 """Writing a selection: netCDF or CSV, aside, verified, then renamed; CSV also to a stream."""
 
 import hashlib
-import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,6 @@ import dask
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import psutil  # type: ignore[import-untyped]
 import xarray as xr
 from dask.system import CPU_COUNT
 from tqdm.dask import TqdmCallback
@@ -21,7 +19,7 @@ from tqdm.dask import TqdmCallback
 from lsntp.archives.forecast import MODEL_VERSION
 from lsntp.archives.layout import CALENDAR
 from lsntp.archives.staging import decoding, storage_errors
-from lsntp.durable import flush
+from lsntp.durable import written_aside
 from lsntp.errors import ConfigError, StorageError
 from lsntp.export.selection import Selection, fields_of
 from lsntp.names import INIT_TIME, LATITUDE, LEAD_TIME, LONGITUDE, VALID_TIME
@@ -60,7 +58,7 @@ def write_file(selection: Selection, path: Path, *, force: bool = False) -> Path
         StorageError: if the storage refuses.
     """
     _check_path(path, force=force)
-    with storage_errors(str(path)), _aside(path) as aside:
+    with storage_errors(str(path)), written_aside(path) as aside:
         if path.suffix.lower() in CSV_SUFFIXES:
             _write_csv_file(selection, aside)
         else:
@@ -109,23 +107,6 @@ def _check_path(path: Path, *, force: bool) -> None:
             f"Expected no file at {path} yet, found one; give another name, or --force to replace "
             "it."
         )
-
-
-@contextmanager
-def _aside(path: Path) -> Iterator[Path]:
-    """A file name to write to; it becomes ``path`` if all goes well, and is removed if not."""
-    for stray in path.parent.glob(f".{path.name}.*.partial"):
-        number = stray.name.split(".")[-2]
-        if number.isdigit() and not psutil.pid_exists(int(number)):
-            stray.unlink(missing_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        yield aside
-        flush(aside)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-    flush(path.parent)
 
 
 def _write_csv_file(selection: Selection, path: Path) -> None:

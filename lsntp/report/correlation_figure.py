@@ -1,13 +1,13 @@
 """A figure of learned beside measured correlations: one SVG file that any browser shows."""
 
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
 import numpy as np
 
 from lsntp.archives.staging import storage_errors
+from lsntp.durable import written_aside
 from lsntp.errors import ConfigError
 from lsntp.grid import Floats, Grid
 from lsntp.report.correlations import Correlations
@@ -47,8 +47,10 @@ def write_correlations(found: Correlations, path: Path) -> tuple[Path, Path]:
     dataset = found.to_dataset()
     with storage_errors(str(path)):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_aside(numbers, lambda aside: dataset.to_netcdf(aside, engine="netcdf4"))
-        _write_aside(path, lambda aside: aside.write_text(draw_correlations(found), "utf-8"))
+        with written_aside(numbers) as aside:
+            dataset.to_netcdf(aside, engine="netcdf4")
+        with written_aside(path) as aside:
+            aside.write_text(draw_correlations(found), "utf-8")
     return path, numbers
 
 
@@ -176,13 +178,3 @@ def _correlation_scale(values: Floats) -> Scale:
     if np.nanmin(values, initial=1.0) >= 0:
         return Scale.spanning(values, colormap="YlOrRd", unit="correlation")
     return Scale("RdBu_r", -1.0, 1.0, "correlation")
-
-
-def _write_aside(path: Path, write: Callable[[Path], object]) -> None:
-    """Write beside ``path``, then rename."""
-    aside = path.with_name(f".{path.stem}-{uuid.uuid4().hex[:8]}.partial{path.suffix}")
-    try:
-        write(aside)
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from lsntp.durable import replace_file, write_through
 from lsntp.errors import StorageError
 
 VERSIONS = ".versions"
@@ -42,7 +43,7 @@ def publish_pages(pages: Mapping[str, str], folder: Path) -> Path:
         try:
             new.mkdir(parents=True)
             for name, content in pages.items():
-                (new / name).write_text(content, "utf-8")
+                write_through(new / name, content.encode())
             _point(folder, new)
         except OSError:
             shutil.rmtree(new, ignore_errors=True)
@@ -53,20 +54,14 @@ def publish_pages(pages: Mapping[str, str], folder: Path) -> Path:
 
 
 def publish(page: str, path: Path) -> Path:
-    """Write one page aside, then rename it to ``path``.
+    """Put one page at ``path`` in one step. One writer at a time.
 
     Raises:
         StorageError: if the storage refuses; what was there stays.
     """
-    aside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.partial")
     with _storage_errors(path):
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            aside.write_text(page, "utf-8")
-            aside.replace(path)
-        finally:
-            with contextlib.suppress(OSError):
-                aside.unlink()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(path, page.encode())
     return path
 
 

@@ -1,9 +1,10 @@
+import errno
 import resource
 import signal
 
 import pytest
 
-from lsntp.durable import replace_file
+from lsntp.durable import replace_file, written_aside
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -26,3 +27,19 @@ def test_a_refused_write_changes_nothing_and_leaves_nothing(tmp_path):
         signal.signal(signal.SIGXFSZ, handler)
     assert (tmp_path / "a").read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def write_half(path):
+    with written_aside(path) as aside:
+        aside.write_bytes(b"half of the n")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_what_is_written_aside_is_there_at_the_end_or_not_at_all(tmp_path):
+    with written_aside(tmp_path / "a.nc") as aside:
+        aside.write_bytes(b"old")
+        assert not (tmp_path / "a.nc").exists()
+    with pytest.raises(OSError, match="No space left"):
+        write_half(tmp_path / "a.nc")
+    assert (tmp_path / "a.nc").read_bytes() == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.nc"]

@@ -244,11 +244,12 @@ def test_a_full_disk_is_said_and_leaves_the_file_that_was_there(
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from lsntp import durable
 from lsntp.config import load_domain
-from lsntp.export import files
+from lsntp.export.files import write_file
 from lsntp.export.selection import select_forecasts
-files.flush = lambda path: os.kill(os.getpid(), signal.SIGKILL)
-files.write_file(select_forecasts(load_domain(sys.argv[1])), Path(sys.argv[2]))
+durable.flush = lambda path: os.kill(os.getpid(), signal.SIGKILL)
+write_file(select_forecasts(load_domain(sys.argv[1])), Path(sys.argv[2]))
 """
 
 
