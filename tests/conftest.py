@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,12 @@ _bucket_names = (f"bucket-{number}" for number in itertools.count())
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Tests see a GPU only where ``-m`` asks for those that need one: others expect a CPU."""
+    """What tests expect of the machine, however they are started.
+
+    They see a GPU only where ``-m`` asks for those that need one: others expect a CPU. And what
+    they start ends by Ctrl-C, which a shell has its background jobs ignore.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     asked = config.option.markexpr
     if "gpu" not in asked or "not gpu" in asked:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
