@@ -9,7 +9,8 @@ import io
 import json
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from lsntp.archives.lease import writer_lease
 from lsntp.archives.right import Lease
 from lsntp.archives.staging import storage_errors
 from lsntp.archives.stores import PARTIAL_SUFFIX
+from lsntp.durable import write_through
 from lsntp.errors import ArchiveError, ArchiveNotFoundError, LsntpError, StorageError
 from lsntp.names import SOURCE_DIGEST, STATUS, T2M, TIME, Status
 from lsntp.places import Place, S3Path, matching
@@ -151,8 +153,7 @@ class Quarantine:
         if STATUS in frame:
             reasons[STATUS] = Status(int(frame[STATUS].to_numpy().item())).name.lower()
         try:
-            with writer_lease(self.folder) as lease:
-                self._sweep()
+            with self._writing() as lease:
                 is_new = not _is_kept(entry)
                 if is_new or _limits(entry) != reasons.get(LIMITS, ""):
                     if release := _content(entry).get(RELEASED):
@@ -174,7 +175,7 @@ class Quarantine:
             StorageError: if the storage refuses the write.
         """
         note = {"at": format_time(release.at), "by": release.by, "why": release.why}
-        with writer_lease(self.folder) as lease:
+        with self._writing() as lease:
             content = _content(entry.path)
             if not content:
                 raise _unreadable(entry.path, "it was there a moment ago")
@@ -190,7 +191,7 @@ class Quarantine:
             ArchiveBusyError: if another process keeps writing here.
             StorageError: if the storage refuses.
         """
-        with writer_lease(self.folder) as lease, storage_errors(str(entry.path)):
+        with self._writing() as lease, storage_errors(str(entry.path)):
             if isinstance(entry.path, S3Path):
                 lease.replace(entry.path / REASONS_FILE, BLANK)
                 return
@@ -274,21 +275,24 @@ class Quarantine:
             partial = entry.with_name(_partial(entry))
             try:
                 partial.mkdir(parents=True)
-                (partial / REASONS_FILE).write_bytes(text)
+                write_through(partial / REASONS_FILE, text)
                 if field is not None:
-                    (partial / FIELD_FILE).write_bytes(field)
+                    write_through(partial / FIELD_FILE, field)
                     partial.rename(entry)
                 else:
                     (partial / REASONS_FILE).rename(entry / REASONS_FILE)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
 
-    def _sweep(self) -> None:
-        """Remove what killed processes left half written, once. Needs the lease."""
-        if not self._is_swept and not isinstance(self.folder, S3Path):
-            for stray in self.folder.glob(f".*{PARTIAL_SUFFIX}"):
-                shutil.rmtree(stray, ignore_errors=True)
-            self._is_swept = True
+    @contextmanager
+    def _writing(self) -> Iterator[Lease]:
+        """Hold the lease; the first time, remove what killed processes left half done."""
+        with writer_lease(self.folder) as lease:
+            if not self._is_swept and not isinstance(self.folder, S3Path):
+                for stray in self.folder.glob(f".*{PARTIAL_SUFFIX}"):
+                    shutil.rmtree(stray, ignore_errors=True)
+                self._is_swept = True
+            yield lease
 
     def _folders(self) -> list[Place]:
         if not isinstance(self.folder, S3Path):

@@ -1,19 +1,22 @@
-"""The storage refuses, at every stage: nothing stored is lost, and the rerun completes the work.
+"""The storage refuses, or the process is killed, at every stage: nothing stored is lost.
+
+The rerun completes the work.
 
 A refusal is a full disk (a small one of memory, in a mount namespace of the worker's own), a
 limit on the size of files (no privilege needed), a read-only mount, or a permission withdrawn.
-The oracle is the same work on storage that never refused.
+The oracle is the same work on storage that never refused, by a process that nobody killed.
 """
 
 import functools
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +59,12 @@ MEBIBYTE = 2**20
 
 @dataclass(frozen=True)
 class Answer:
-    """How a call ended: exit code 0, or the error's with its class and words."""
+    """How a call ended, after how many writes: exit code 0, or the error's, its class and words."""
 
     code: int
     error: str
     message: str
+    writes: int = field(default=0, compare=False)
 
 
 class Worker:
@@ -87,19 +91,32 @@ class Worker:
         self._process.stdin.write(json.dumps(call) + "\n")
         self._process.stdin.flush()
         answer = json.loads(self._process.stdout.readline())
-        return Answer(answer.get("code", 0), answer.get("error", ""), answer.get("message", ""))
+        return Answer(
+            answer.get("code", 0),
+            answer.get("error", ""),
+            answer.get("message", ""),
+            answer["writes"],
+        )
 
     def stage(
         self, name: str, folder: Path, changes: dict[str, Any], *, largest_file: int | None = None
     ) -> Answer:
         """One stage for the domain in ``folder``, below ``folder / "disk" / "root"``."""
-        overrides = {**changes, "root": str(folder / "disk" / "root")}
-        if "source.paths" in overrides:
-            overrides["source.paths"] = [str(folder / path) for path in overrides["source.paths"]]
-        return self.call("stage", name, str(folder / "small.yaml"), overrides, largest_file)
+        return self.call("stage", name, *_domain(folder, changes), largest_file)
+
+    def killed(self, number: int, name: str, folder: Path, changes: dict[str, Any]) -> Answer:
+        """The same, killed right before one of its writes."""
+        return self.call("killed", number, name, *_domain(folder, changes))
 
     def close(self) -> None:
         self._process.communicate()
+
+
+def _domain(folder: Path, changes: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    overrides = {**changes, "root": str(folder / "disk" / "root")}
+    if "source.paths" in overrides:
+        overrides["source.paths"] = [str(folder / path) for path in overrides["source.paths"]]
+    return str(folder / "small.yaml"), overrides
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +141,14 @@ def bound(worker: Worker) -> Iterator[Worker]:
     bound = Worker("setpriv", "--bounding-set=-all", "--inh-caps=-all")
     yield bound
     bound.close()
+
+
+@pytest.fixture(scope="module")
+def mortal() -> Iterator[Worker]:
+    """A worker whose children are killed, and which does nothing else."""
+    worker = Worker()
+    yield worker
+    worker.close()
 
 
 def write_fields(path: Path, hours: np.ndarray, expver: list[str], warmer_k: float = 0.0) -> None:
@@ -158,20 +183,39 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@dataclass(frozen=True)
+class Round:
+    """A second round that nothing disturbed.
+
+    Attributes:
+        states: the archive root as each stage finds it, and ``"end"``.
+        writes: how many writes each stage makes.
+    """
+
+    states: dict[str, Path]
+    writes: dict[str, int]
+
+
 @pytest.fixture(scope="module")
-def states(worker: Worker, folder: Path) -> dict[str, Path]:
-    """The archive root as each stage of the second round finds it, and ``"end"``; undisturbed."""
+def second_round(worker: Worker, folder: Path) -> Round:
     root = folder / "disk" / "root"
     for stage in STAGES:
         assert worker.stage(stage, folder, {}) == Answer(0, "", "")
-    states = {}
+    states, writes = {}, {}
     for stage in STAGES:
         states[stage] = folder / f"before-{stage}"
-        shutil.copytree(root, states[stage])
-        assert worker.stage(stage, folder, LATER) == Answer(0, "", "")
+        shutil.copytree(root, states[stage], symlinks=True)
+        answer = worker.stage(stage, folder, LATER)
+        assert answer == Answer(0, "", "")
+        writes[stage] = answer.writes
     states["end"] = folder / "end"
     shutil.move(root, states["end"])
-    return states
+    return Round(states, writes)
+
+
+@pytest.fixture(scope="module")
+def states(second_round: Round) -> dict[str, Path]:
+    return second_round.states
 
 
 def after(stage: str) -> str:
@@ -186,7 +230,7 @@ def stored(root: Path) -> dict[str, str]:
     """Digest of every file a reader may rely on, without what the clock decides."""
     return {
         str(path.relative_to(root)): hashlib.sha256(_content(path)).hexdigest()
-        for path in sorted(root.rglob("*"))
+        for path in sorted([*root.rglob("*"), *root.glob("reports/*/*")])  # a report is a link
         if path.is_file()
         and path.suffix not in (".lock", ".writer")
         and path.relative_to(root).parts[0] != "work"
@@ -265,14 +309,16 @@ def holds(other: xr.Dataset, found: xr.Dataset) -> Any:
 
 def check_scores(found: xr.Dataset, old: xr.Dataset, new: xr.Dataset) -> None:
     """Each scored frame holds the sums of the inputs it names: the old ones or the new ones."""
+    sums = ["count", "error_sum", "squared_error_sum"]
     is_named = found["inputs_digest"] != 0
     is_known = ~found["inputs_digest"].astype(bool)
     for version in (old, new):
-        other = version.reindex_like(found[["model", "init_time", "lead_time"]], fill_value=0)
+        places = found[["model", "init_time", "lead_time"]]
+        other = version[["inputs_digest", *sums]].reindex_like(places, fill_value=0)
         is_its = is_named & (found["inputs_digest"] == other["inputs_digest"])
         is_known = is_known | is_its
-        for sums in ("count", "error_sum", "squared_error_sum"):
-            assert (found[sums] == other[sums]).where(is_its, True).all()
+        for name in sums:
+            assert (found[name] == other[name]).where(is_its, True).all()
     assert is_known.all()
 
 
@@ -316,7 +362,7 @@ def test_a_full_disk_at_any_stage_loses_nothing_and_room_lets_the_rerun_finish(
     mount_disk(worker, point)
     disk = worker.seen(point)
     try:
-        shutil.copytree(before, disk / "root")
+        shutil.copytree(before, disk / "root", symlinks=True)
         refusals = 0
         for room in rooms:
             leave_room(disk, room)
@@ -342,7 +388,7 @@ def test_a_full_disk_at_any_stage_loses_nothing_and_room_lets_the_rerun_finish(
 def fresh(folder: Path, states: dict[str, Path]) -> Iterator[Path]:
     """The root as the second ingest finds it, on the machine's own disk."""
     root = folder / "disk" / "root"
-    shutil.copytree(states["ingest"], root)
+    shutil.copytree(states["ingest"], root, symlinks=True)
     yield root
     subprocess.run(["chmod", "-R", "u+rwX", root], check=True)
     shutil.rmtree(root)
@@ -388,7 +434,7 @@ def test_a_place_that_turns_read_only_is_named_and_what_was_stored_stays(
     mount_disk(worker, point)
     root = worker.seen(point) / "root"
     try:
-        shutil.copytree(states["ingest"], root)
+        shutil.copytree(states["ingest"], root, symlinks=True)
         place = str(point / "root" / "analysis" / "small.zarr" / array)
         worker.call("system", "mount", "--bind", place, place)
         assert worker.call("system", "mount", "-o", "remount,bind,ro", place).code == 0
@@ -399,3 +445,43 @@ def test_a_place_that_turns_read_only_is_named_and_what_was_stored_stays(
         assert stored(root) == stored(states["prepare"])
     finally:
         worker.call("system", "umount", "--lazy", str(point))
+
+
+# --- a process that is killed -----------------------------------------------------------------
+
+KILLS = {"ingest": 2, "prepare": 3, "train": 2, "forecast": 3, "evaluate": 3, "report": 1}
+"""How many of a stage's writes a quick test is killed at, evenly spread."""
+
+
+def names(root: Path) -> set[str]:
+    """Everything below a root but the locks; what a report's folder is called is drawn by lot."""
+    found = (path for path in root.rglob("*") if path.suffix not in (".lock", ".writer"))
+    return {re.sub(r"(small\.)[0-9a-f]{8}", r"\1*", str(path.relative_to(root))) for path in found}
+
+
+@pytest.mark.parametrize(
+    ("stage", "kills"),
+    [
+        *KILLS.items(),
+        *(pytest.param(stage, None, marks=pytest.mark.slow, id=stage) for stage in STAGES),
+    ],
+)
+def test_a_process_killed_at_a_write_loses_nothing_and_the_rerun_completes_and_clears_up(
+    worker: Worker,
+    mortal: Worker,
+    folder: Path,
+    second_round: Round,
+    stage: str,
+    kills: int | None,
+) -> None:
+    before, done = second_round.states[stage], second_round.states[after(stage)]
+    root, writes = folder / "disk" / "root", second_round.writes[stage]
+    kills = kills or writes
+    for number in (writes * (place + 1) // kills for place in range(kills)):
+        shutil.copytree(before, root, symlinks=True)
+        assert mortal.killed(number, stage, folder, LATER).code == 0
+        check_readers(root, before, done)
+        assert worker.stage(stage, folder, LATER) == Answer(0, "", "")
+        assert stored(root) == stored(done)
+        assert names(root) == names(done)
+        shutil.rmtree(root)

@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -84,13 +83,16 @@ def test_a_field_judged_by_other_limits_gets_its_new_reasons_and_stays_one_entry
     assert quarantine.held("wide") == {TIME: {"ab" * 6}}
 
 
-@pytest.mark.parametrize("stage", ["mkdir", "write_bytes", "write_text", "rename"])
-def test_a_refused_write_leaves_nothing_behind(tmp_path, monkeypatch, stage):
+@pytest.mark.parametrize(
+    "call",
+    ["pathlib.Path.mkdir", "pathlib.Path.write_text", "pathlib.Path.rename", "os.fsync"],
+)
+def test_a_refused_write_leaves_nothing_behind(tmp_path, monkeypatch, call):
     def refuse(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, stage, refuse)
+        patched.setattr(call, refuse)
         with pytest.raises(StorageError, match="No space left on device"):
             Quarantine(tmp_path).put(REJECTION, frame())
     assert list(tmp_path.iterdir()) == []
@@ -189,30 +191,45 @@ def test_a_discarded_entry_is_gone_and_may_come_again(tmp_path):
 
 
 KILLED = """
-import os, pathlib, signal, sys
-from lsntp.archives.lease import writer_lease
-from lsntp.archives.quarantine import Quarantine
-sys.path.insert(0, os.environ["TESTS"])
-import importlib.util
-spec = importlib.util.spec_from_file_location("them", os.environ["TESTS"])
+import importlib.util, os, signal, sys
+from pathlib import Path
+from lsntp.archives import quarantine
+spec = importlib.util.spec_from_file_location("them", sys.argv[1])
 them = importlib.util.module_from_spec(spec); spec.loader.exec_module(them)
-write = pathlib.Path.write_bytes
-def die(self, data):
-    write(self, data[: len(data) // 2])
+write = quarantine.write_through
+def die(path, content=b""):
+    if content:
+        write(path, content[: len(content) // 2])
     os.kill(os.getpid(), signal.SIGKILL)
-pathlib.Path.write_bytes = die
-Quarantine(pathlib.Path(os.environ["FOLDER"])).put(them.REJECTION, them.frame())
+quarantine.write_through = quarantine.shutil.rmtree = die
+them.CHANGES[sys.argv[2]](quarantine.Quarantine(Path(sys.argv[3])), "2019-03-01T06")
 """
+RELEASE = Release(np.datetime64("2024-06-01", "ns"), "kim", "it was that cold")
+CHANGES = {
+    "put": lambda quarantine, time: quarantine.put(rejected_at(time), frame(digest_byte=2)),
+    "release": lambda quarantine, time: quarantine.record_release(quarantine.find(time), RELEASE),
+    "discard": lambda quarantine, time: quarantine.discard(quarantine.find(time)),
+}
 
 
-def test_what_a_killed_put_left_half_written_is_no_entry_and_is_swept(tmp_path):
-    folder = tmp_path / "q"
-    environment = os.environ | {"TESTS": __file__, "FOLDER": str(folder)}
-    done = subprocess.run([sys.executable, "-c", KILLED], env=environment, cwd=Path.cwd())
-    assert done.returncode == -signal.SIGKILL
-    (stray,) = folder.iterdir()
+def rejected_at(time: str) -> Rejection:
+    return Rejection(np.datetime64(time, "ns"), REJECTION.reasons)
+
+
+@pytest.mark.parametrize("killed", CHANGES)
+@pytest.mark.parametrize("following", CHANGES)
+def test_what_a_killed_change_left_is_no_entry_and_the_next_change_sweeps_it(
+    tmp_path, killed, following
+):
+    for time in ("2019-03-01T05", "2019-03-01T06"):
+        Quarantine(tmp_path).put(rejected_at(time), frame())
+    command = [sys.executable, "-c", KILLED, __file__, killed, str(tmp_path)]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    (stray,) = tmp_path.glob(".*")
     assert stray.name.endswith(".partial")
-    quarantine = Quarantine(folder)
-    assert quarantine.entries() == []
-    assert quarantine.put(REJECTION, frame(digest_byte=1))
-    assert [path.name for path in folder.iterdir()] == ["20190301T0600Z-010101010101"]
+    quarantine = Quarantine(tmp_path)
+    kept = ["20190301T0500Z-abababababab", "20190301T0600Z-abababababab"]
+    assert [entry.name for entry in quarantine.entries()] == kept[: 1 if killed == "discard" else 2]
+    assert all(entry.release is None for entry in quarantine.entries())
+    CHANGES[following](quarantine, "2019-03-01T05")
+    assert not list(tmp_path.glob(".*"))
