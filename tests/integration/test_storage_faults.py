@@ -463,7 +463,10 @@ def names(root: Path) -> set[str]:
     ("stage", "kills"),
     [
         *KILLS.items(),
-        *(pytest.param(stage, None, marks=pytest.mark.slow, id=stage) for stage in STAGES),
+        *(
+            pytest.param(stage, None, marks=[pytest.mark.slow, pytest.mark.timeout(3600)], id=stage)
+            for stage in STAGES
+        ),
     ],
 )
 def test_a_process_killed_at_a_write_loses_nothing_and_the_rerun_completes_and_clears_up(
