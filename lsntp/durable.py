@@ -3,9 +3,10 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]
+from lsntp.aside import aside_of, sweep_asides
 
 
 def write_through(path: Path, content: bytes | memoryview) -> None:
@@ -19,6 +20,8 @@ def write_through(path: Path, content: bytes | memoryview) -> None:
 def replace_file(path: Path, content: bytes | memoryview) -> None:
     """Put a file in one step: written aside as ``<name>.partial``, then renamed.
 
+    One writer at a time; see :func:`written_aside` for any number of them.
+
     Raises:
         OSError: if the storage refuses; the file that was there before is unchanged.
     """
@@ -26,27 +29,23 @@ def replace_file(path: Path, content: bytes | memoryview) -> None:
     try:
         write_through(aside, content)
         aside.replace(path)
-    except OSError:
+    finally:
         aside.unlink(missing_ok=True)
-        raise
     flush(path.parent)
 
 
 @contextmanager
 def written_aside(path: Path) -> Iterator[Path]:
-    """A file name to write to, beside ``path`` and the process's own.
+    """A name beside ``path``, this process's own, to write a file to.
 
-    What is there becomes ``path`` in one step if all goes well, and is removed if not; what
-    processes left that were killed before is removed, too.
+    It becomes ``path`` in one step if all goes well, and is removed if not. What killed processes
+    left of the same file is removed first.
 
     Raises:
         OSError: if the storage refuses; the file that was there before is unchanged.
     """
-    for stray in path.parent.glob(f".{path.name}.*.partial"):
-        number = stray.name.split(".")[-2]
-        if number.isdigit() and not psutil.pid_exists(int(number)):
-            stray.unlink(missing_ok=True)
-    aside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    sweep_asides(path.parent, escape(path.name))
+    aside = aside_of(path)
     try:
         yield aside
         flush(aside)

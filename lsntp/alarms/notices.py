@@ -23,7 +23,7 @@ from lsntp.archives.lease import writer_lease
 from lsntp.archives.right import Lease
 from lsntp.archives.staging import storage_errors
 from lsntp.config import Domain
-from lsntp.durable import replace_file
+from lsntp.durable import written_aside
 from lsntp.errors import CredentialsError, DeliveryError, LsntpError, StorageError
 from lsntp.workspace import ALARMS_FILE, Workspace
 
@@ -192,7 +192,8 @@ def remember(domain: Domain, watch: Watch, lease: Lease | None = None) -> None:
     try:
         with storage_errors(str(here)):
             here.parent.mkdir(parents=True, exist_ok=True)
-            replace_file(here, content)
+            with written_aside(here) as aside:  # there may be two watches without a lease
+                aside.write_bytes(content)
     except StorageError as error:
         _log.warning("Alarms of %s will be told again: %s", domain.domain, error)
 

@@ -10,7 +10,6 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import numpy as np
@@ -48,6 +47,7 @@ from lsntp.archives.staging import (
     storage_errors,
 )
 from lsntp.archives.verification import verify_archive
+from lsntp.aside import temporary_folder
 from lsntp.config import Domain
 from lsntp.errors import LsntpError
 from lsntp.names import (
@@ -400,7 +400,7 @@ def _twin(domain: Domain, kind: Kind) -> Metadata:
         layout.CONFIGURATION: domain.to_yaml(),
     }
     grid, start, cadence = domain.target_grid, domain.start, domain.cadence
-    with TemporaryDirectory(prefix="lsntp-") as folder:
+    with temporary_folder() as folder:
         path = Path(folder) / "twin.zarr"
         if kind == "analysis":
             AnalysisArchive.create(path, grid=grid, start=start, cadence=cadence, attrs=attrs)

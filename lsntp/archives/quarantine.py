@@ -21,7 +21,7 @@ from lsntp.archives.lease import writer_lease
 from lsntp.archives.right import Lease
 from lsntp.archives.staging import storage_errors
 from lsntp.archives.stores import PARTIAL_SUFFIX
-from lsntp.durable import write_through
+from lsntp.durable import flush, write_through
 from lsntp.errors import ArchiveError, ArchiveNotFoundError, LsntpError, StorageError
 from lsntp.names import SOURCE_DIGEST, STATUS, T2M, TIME, Status
 from lsntp.places import Place, S3Path, matching
@@ -153,7 +153,7 @@ class Quarantine:
         if STATUS in frame:
             reasons[STATUS] = Status(int(frame[STATUS].to_numpy().item())).name.lower()
         try:
-            with self._writing() as lease:
+            with self._swept_lease() as lease:
                 is_new = not _is_kept(entry)
                 if is_new or _limits(entry) != reasons.get(LIMITS, ""):
                     if release := _content(entry).get(RELEASED):
@@ -175,7 +175,7 @@ class Quarantine:
             StorageError: if the storage refuses the write.
         """
         note = {"at": format_time(release.at), "by": release.by, "why": release.why}
-        with self._writing() as lease:
+        with self._swept_lease() as lease:
             content = _content(entry.path)
             if not content:
                 raise _unreadable(entry.path, "it was there a moment ago")
@@ -191,12 +191,14 @@ class Quarantine:
             ArchiveBusyError: if another process keeps writing here.
             StorageError: if the storage refuses.
         """
-        with self._writing() as lease, storage_errors(str(entry.path)):
+        with self._swept_lease() as lease, storage_errors(str(entry.path)):
             if isinstance(entry.path, S3Path):
                 lease.replace(entry.path / REASONS_FILE, BLANK)
                 return
             aside = entry.path.with_name(_partial(entry.path))
-            entry.path.rename(aside)
+            with lease.change():
+                entry.path.rename(aside)
+                flush(entry.path.parent)
             shutil.rmtree(aside)
 
     def held(self, limits: str) -> dict[Instant, frozenset[str]]:
@@ -278,14 +280,19 @@ class Quarantine:
                 write_through(partial / REASONS_FILE, text)
                 if field is not None:
                     write_through(partial / FIELD_FILE, field)
-                    partial.rename(entry)
-                else:
-                    (partial / REASONS_FILE).rename(entry / REASONS_FILE)
+                    flush(partial)
+                with lease.change():
+                    if field is not None:
+                        partial.rename(entry)
+                        flush(entry.parent)
+                    else:
+                        (partial / REASONS_FILE).rename(entry / REASONS_FILE)
+                        flush(entry)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
 
     @contextmanager
-    def _writing(self) -> Iterator[Lease]:
+    def _swept_lease(self) -> Iterator[Lease]:
         """Hold the lease; the first time, remove what killed processes left half done."""
         with writer_lease(self.folder) as lease:
             if not self._is_swept and not isinstance(self.folder, S3Path):

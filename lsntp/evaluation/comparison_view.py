@@ -9,6 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from lsntp.archives.staging import storage_errors
+from lsntp.durable import written_aside
 from lsntp.errors import EvaluationError
 from lsntp.evaluation.comparison import Comparison, Row
 from lsntp.evaluation.regions import ALL
@@ -65,7 +66,7 @@ def plot_comparison(comparison: Comparison, path: Path) -> None:
 
     figure = Figure(figsize=(8.0, 5.5), layout="constrained")
     known = figure.canvas.get_supported_filetypes()
-    if path.suffix.removeprefix(".").lower() not in known:
+    if (ending := path.suffix.removeprefix(".").lower()) not in known:
         raise EvaluationError(
             f"Expected a picture file ending in {', '.join(sorted(known))}, found {path}."
         )
@@ -93,8 +94,8 @@ def plot_comparison(comparison: Comparison, path: Path) -> None:
     for axes in (scores, gap):
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    with storage_errors(str(path)):
-        figure.savefig(path, dpi=150)
+    with storage_errors(str(path)), written_aside(path) as aside:
+        figure.savefig(aside, format=ending, dpi=150)
 
 
 _AXES = {

@@ -48,7 +48,8 @@ def write_correlations(found: Correlations, path: Path) -> tuple[Path, Path]:
     with storage_errors(str(path)):
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_aside(numbers) as aside:
-            dataset.to_netcdf(aside, engine="netcdf4")
+            # Encoded to bytes first, so that a full disk is an OSError, no netCDF one.
+            aside.write_bytes(dataset.to_netcdf(engine="scipy"))
         with written_aside(path) as aside:
             aside.write_text(draw_correlations(found), "utf-8")
     return path, numbers

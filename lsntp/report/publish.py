@@ -2,7 +2,8 @@
 
 ``reports/<domain>`` is a link to a folder of pages below ``reports/.versions``. A new report is
 written to a folder of its own; then one rename points the link to it. A process killed before
-leaves the old report, and a stray folder that the next one sweeps.
+leaves the old report, and strays that the next one sweeps. Only where a plain folder has to make
+way for the link is there a moment without either; killed there, the next one puts it back first.
 """
 
 import contextlib
@@ -12,7 +13,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from lsntp.durable import replace_file, write_through
+from lsntp.durable import flush, replace_file, write_through
 from lsntp.errors import StorageError
 
 VERSIONS = ".versions"
@@ -39,12 +40,17 @@ def publish_pages(pages: Mapping[str, str], folder: Path) -> Path:
     versions = folder.parent / VERSIONS
     new = versions / f"{folder.name}.{uuid.uuid4().hex[:8]}"
     with _storage_errors(folder):
-        old = folder.resolve()
+        if not folder.exists():
+            for before in versions.glob(f"{folder.name}.*.before"):
+                before.rename(folder)
+        old = versions / folder.resolve().name
         try:
             new.mkdir(parents=True)
             for name, content in pages.items():
                 write_through(new / name, content.encode())
+            flush(new)
             _point(folder, new)
+            flush(folder.parent)
         except OSError:
             shutil.rmtree(new, ignore_errors=True)
             raise

@@ -4,8 +4,6 @@ import glob
 import logging
 import os
 import re
-import shutil
-import tempfile
 import weakref
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from lsntp.aside import temporary_folder
 from lsntp.errors import SourceDataError
 from lsntp.grid import Grid
 from lsntp.names import LATITUDE, LONGITUDE, TIME
@@ -64,9 +63,9 @@ class FileSource:
     @cached_property
     def _parts(self) -> list[Part]:
         """Everything the files hold, in the order of their paths."""
-        folder = Path(tempfile.mkdtemp(prefix="lsntp-"))
-        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        parts = [part for path in self._files() for part in open_parts(path, folder)]
+        unpacked = temporary_folder()
+        weakref.finalize(self, unpacked.cleanup)
+        parts = [part for path in self._files() for part in open_parts(path, Path(unpacked.name))]
         refuse_monthly(np.concatenate([part.times for part in parts]), _where(parts), at_least=3)
         return parts
 

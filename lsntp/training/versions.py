@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 import shutil
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from safetensors.numpy import load as load_safetensors
 from safetensors.numpy import save as save_safetensors
 
 from lsntp.archives.lease import writer_lease
+from lsntp.aside import aside_of, sweep_asides
 from lsntp.config import Domain
 from lsntp.durable import write_through
 from lsntp.errors import LsntpError, ModelError, StorageError
@@ -286,11 +286,10 @@ def save_version(
 
 
 def _store_on_disk(target: Path, contents: Mapping[str, bytes]) -> None:
-    folder, version = target.parent, target.name
-    aside = folder / f".{version}-{uuid.uuid4().hex[:8]}.partial"
+    folder = target.parent
+    aside = aside_of(target)
     try:
-        for leftover in folder.glob(f".{version}-*.partial"):
-            shutil.rmtree(leftover)
+        sweep_asides(folder, "*")
         aside.mkdir(parents=True)
         for name, content in contents.items():
             write_through(aside / name, content)

@@ -6,6 +6,7 @@ input is a call in JSON, ``[name, argument, ...]``; each line of standard output
 ``{}`` or ``{"error": class, "code": exit code, "message": text}``, with the number of ``writes``.
 """
 
+import contextlib
 import json
 import os
 import resource
@@ -46,28 +47,40 @@ def stage(name: str, domain: str, overrides: dict[str, Any], largest_file: int |
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def killed(number: int, name: str, domain: str, overrides: dict[str, Any]) -> None:
-    """Run one stage in a child that dies right before one of its writes.
+def in_a_child(kill_at: int, name: str, domain: str, overrides: dict[str, Any]) -> None:
+    """Run one stage in a child that is killed at one of its writes; 0: at none.
 
     Nothing else may have run in this process: a fork takes no thread along.
     """
+    reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
-            writes.kill_at = number
+            writes.kill_at = kill_at
             stage(name, domain, overrides, None)
+            os.write(writing, str(writes.count).encode())
+        except BaseException as error:
+            os.write(writing, repr(error).encode())
         finally:
-            os._exit(1)
-    status = os.waitpid(child, 0)[1]
-    assert os.WTERMSIG(status) == signal.SIGKILL, f"the stage came to no write {number}"
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        said = pipe.read().decode()
+    is_killed = os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    if is_killed != (kill_at > 0) or not (is_killed or said.isdigit()):
+        raise RuntimeError(f"the child was to be killed at write {kill_at}, and said: {said}")
+    writes.count = int(said or 0)
 
 
 class Writes:
-    """Counts what this process changes below archive roots, by the audit events of Python.
+    """Counts the writes of this process, by the audit events of Python, and ends it at one.
+
+    A write is to make, open, rename or remove something, wherever it is. Killed at an opening, the
+    process leaves the file as that opening does: empty, if it was to be written anew.
 
     Attributes:
-        count: how often it made, opened to write, renamed or removed something.
-        kill_at: the number of the change that it does not live to make; 0 for none.
+        count: how many writes there were.
+        kill_at: the number of the one that it is killed at; 0 for none.
     """
 
     EVENTS = frozenset(
@@ -78,11 +91,13 @@ class Writes:
         self.count = self.kill_at = 0
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event in self.EVENTS or (event == "open" and arguments[2] & os.O_ACCMODE):
-            if "/root/" not in str(arguments[0]):
-                return
+        is_opening = event == "open" and bool(arguments[2] & os.O_ACCMODE)
+        if is_opening or event in self.EVENTS:
             self.count += 1
             if self.count == self.kill_at:
+                if is_opening:
+                    with contextlib.suppress(OSError):
+                        os.open(arguments[0], arguments[2], 0o666)
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -94,7 +109,7 @@ def system(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True)
 
 
-CALLS: dict[str, Any] = {"stage": stage, "killed": killed, "system": system}
+CALLS: dict[str, Any] = {"stage": stage, "in_a_child": in_a_child, "system": system}
 
 
 def main() -> None:

@@ -104,9 +104,9 @@ class Worker:
         """One stage for the domain in ``folder``, below ``folder / "disk" / "root"``."""
         return self.call("stage", name, *_domain(folder, changes), largest_file)
 
-    def killed(self, number: int, name: str, folder: Path, changes: dict[str, Any]) -> Answer:
-        """The same, killed right before one of its writes."""
-        return self.call("killed", number, name, *_domain(folder, changes))
+    def in_a_child(self, name: str, folder: Path, changes: dict[str, Any], kill_at: int) -> Answer:
+        """The same in a child that is killed at that write; 0: at none."""
+        return self.call("in_a_child", kill_at, name, *_domain(folder, changes))
 
     def close(self) -> None:
         self._process.communicate()
@@ -145,7 +145,7 @@ def bound(worker: Worker) -> Iterator[Worker]:
 
 @pytest.fixture(scope="module")
 def mortal() -> Iterator[Worker]:
-    """A worker whose children are killed, and which does nothing else."""
+    """A worker for :meth:`Worker.in_a_child` and nothing else."""
     worker = Worker()
     yield worker
     worker.close()
@@ -197,7 +197,7 @@ class Round:
 
 
 @pytest.fixture(scope="module")
-def second_round(worker: Worker, folder: Path) -> Round:
+def second_round(worker: Worker, mortal: Worker, folder: Path) -> Round:
     root = folder / "disk" / "root"
     for stage in STAGES:
         assert worker.stage(stage, folder, {}) == Answer(0, "", "")
@@ -205,7 +205,7 @@ def second_round(worker: Worker, folder: Path) -> Round:
     for stage in STAGES:
         states[stage] = folder / f"before-{stage}"
         shutil.copytree(root, states[stage], symlinks=True)
-        answer = worker.stage(stage, folder, LATER)
+        answer = mortal.in_a_child(stage, folder, LATER, kill_at=0)
         assert answer == Answer(0, "", "")
         writes[stage] = answer.writes
     states["end"] = folder / "end"
@@ -228,14 +228,18 @@ def after(stage: str) -> str:
 
 def stored(root: Path) -> dict[str, str]:
     """Digest of every file a reader may rely on, without what the clock decides."""
-    return {
+    found = {
         str(path.relative_to(root)): hashlib.sha256(_content(path)).hexdigest()
         for path in sorted([*root.rglob("*"), *root.glob("reports/*/*")])  # a report is a link
         if path.is_file()
         and path.suffix not in (".lock", ".writer")
         and path.relative_to(root).parts[0] != "work"
-        and not any(part.startswith(".") or ".partial" in part for part in path.parts)
+        and not any(
+            part.startswith(".") or ".partial" in part for part in path.relative_to(root).parts
+        )
     }
+    assert found
+    return found
 
 
 def _content(path: Path) -> bytes:
@@ -267,6 +271,11 @@ def archives(root: Path) -> dict[str, xr.Dataset]:
 
 def check_readers(root: Path, before: Path, done: Path) -> None:
     """Whatever a reader finds is as it was, or as the stage will leave it; never in between."""
+    reports = {name: text for name, text in stored(root).items() if name.startswith("reports/")}
+    assert reports.items() in [
+        {name: text for name, text in stored(state).items() if name.startswith("reports/")}.items()
+        for state in (before, done)
+    ]
     for version in (root / "models").rglob("provenance.json"):
         names = [entry.path for entry in list_versions(version.parents[1])]
         assert version.parent in names or ".partial" in str(version)
@@ -453,10 +462,11 @@ KILLS = {"ingest": 2, "prepare": 3, "train": 2, "forecast": 3, "evaluate": 3, "r
 """How many of a stage's writes a quick test is killed at, evenly spread."""
 
 
-def names(root: Path) -> set[str]:
+def names(root: Path) -> list[str]:
     """Everything below a root but the locks; what a report's folder is called is drawn by lot."""
-    found = (path for path in root.rglob("*") if path.suffix not in (".lock", ".writer"))
-    return {re.sub(r"(small\.)[0-9a-f]{8}", r"\1*", str(path.relative_to(root))) for path in found}
+    found = [path for path in root.rglob("*") if path.suffix not in (".lock", ".writer")]
+    named = (str(path.relative_to(root)) for path in found)
+    return sorted(re.sub(r"(small\.)[0-9a-f]{8}", r"\1*", name) for name in named)
 
 
 @pytest.mark.parametrize(
@@ -480,11 +490,15 @@ def test_a_process_killed_at_a_write_loses_nothing_and_the_rerun_completes_and_c
     before, done = second_round.states[stage], second_round.states[after(stage)]
     root, writes = folder / "disk" / "root", second_round.writes[stage]
     kills = kills or writes
-    for number in (writes * (place + 1) // kills for place in range(kills)):
+    assert kills > 0
+    for place in range(kills):
         shutil.copytree(before, root, symlinks=True)
-        assert mortal.killed(number, stage, folder, LATER).code == 0
-        check_readers(root, before, done)
-        assert worker.stage(stage, folder, LATER) == Answer(0, "", "")
-        assert stored(root) == stored(done)
-        assert names(root) == names(done)
-        shutil.rmtree(root)
+        try:
+            kill_at = 1 + writes * (2 * place + 1) // (2 * kills)
+            assert mortal.in_a_child(stage, folder, LATER, kill_at).code == 0
+            check_readers(root, before, done)
+            assert worker.stage(stage, folder, LATER) == Answer(0, "", "")
+            assert stored(root) == stored(done)
+            assert names(root) == names(done)
+        finally:
+            shutil.rmtree(root)

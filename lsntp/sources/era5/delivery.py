@@ -3,7 +3,6 @@
 import fnmatch
 import hashlib
 import re
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import httpx
 import numpy as np
 from ecmwf.datastores import Results
 
+from lsntp.aside import temporary_folder
 from lsntp.errors import SourceDataError, SourceUnavailableError
 from lsntp.grid import COORDINATE_TOLERANCE_DEG
 from lsntp.sources.decoding import open_parts
@@ -173,7 +173,7 @@ def absent_times(path: Path, request: Request) -> Times:
     Raises:
         SourceDataError: if it is damaged, has other times, or lies on other cells.
     """
-    with tempfile.TemporaryDirectory(prefix="lsntp-") as unpacked:
+    with temporary_folder() as unpacked:
         parts = open_parts(path, Path(unpacked))
         for part in parts:
             _check_cells(part.grid, request)

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -261,7 +262,7 @@ def test_what_a_kill_leaves_is_removed_by_the_next_export(domain: Domain, tmp_pa
     assert killed.returncode == -signal.SIGKILL
     assert not target.exists()
     assert len(list(tmp_path.glob(".out.nc.*.partial"))) == 1
-    alive = tmp_path / f".out.nc.{os.getppid()}.partial"
+    alive = tmp_path / f".out.nc.{socket.gethostname()}.{os.getppid()}.partial"
     alive.write_text("another export, still at work")
     write_file(select_forecasts(domain), target)
     assert target.exists()

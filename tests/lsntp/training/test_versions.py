@@ -3,6 +3,7 @@ import json
 import os
 import pickle
 import shutil
+import socket
 import subprocess
 import sys
 
@@ -95,7 +96,8 @@ def test_a_stored_version_is_never_overwritten(folder):
 
 def test_a_killed_save_leaves_no_version_and_is_swept(folder):
     version = latest_version(folder, "ridge")
-    leftover = folder / f".{version.version}-12345678.partial"
+    nobody = 2**22 + 1  # no process of Linux has so high a number
+    leftover = folder / f".ridge-0123456789ab.{socket.gethostname()}.{nobody}.partial"
     shutil.copytree(version.path, leftover)
     (leftover / "provenance.json").unlink()
     assert len(list_versions(folder, "ridge")) == 1
