@@ -2,8 +2,9 @@
 
 import itertools
 import os
+import resource
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,8 @@ _bucket_names = (f"bucket-{number}" for number in itertools.count())
 def pytest_configure(config: pytest.Config) -> None:
     """What tests expect of the machine, however they are started.
 
-    They see a GPU only where ``-m`` asks for those that need one: others expect a CPU. And what
-    they start ends by Ctrl-C, which a shell has its background jobs ignore.
+    They see a GPU only where ``-m`` asks for those that need one: others expect a CPU. And SIGINT
+    ends what they start: a shell has its background jobs ignore it, and these their children.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     asked = config.option.markexpr
@@ -29,6 +30,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def small_files() -> Iterator[Callable[[int], None]]:
+    """``small_files(size)``: until the test ends the system refuses files above ``size`` bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
+import itertools
 import json
 import os
+import pkgutil
 import signal
 import subprocess
 import sys
@@ -84,17 +86,29 @@ def test_a_field_judged_by_other_limits_gets_its_new_reasons_and_stays_one_entry
 
 
 @pytest.mark.parametrize(
-    "call",
-    ["pathlib.Path.mkdir", "pathlib.Path.write_text", "pathlib.Path.rename", "os.fsync"],
+    ("call", "number"),
+    [
+        ("pathlib.Path.write_text", 1),  # the lease
+        ("pathlib.Path.mkdir", 2),  # the entry
+        ("lsntp.archives.quarantine.write_through", 1),
+        ("lsntp.archives.quarantine.write_through", 2),
+        ("lsntp.archives.quarantine.flush", 1),
+        ("pathlib.Path.rename", 1),
+    ],
 )
-def test_a_refused_write_leaves_nothing_behind(tmp_path, monkeypatch, call):
-    def refuse(*_args, **_kwargs):
-        raise OSError(28, "No space left on device")
+def test_a_refused_write_leaves_nothing_behind(tmp_path, monkeypatch, call, number):
+    real, calls = pkgutil.resolve_name(call), itertools.count(1)
+
+    def refuse(*arguments, **options):
+        if next(calls) == number:
+            raise OSError(28, "No space left on device")
+        return real(*arguments, **options)
 
     with monkeypatch.context() as patched:
         patched.setattr(call, refuse)
         with pytest.raises(StorageError, match="No space left on device"):
             Quarantine(tmp_path).put(REJECTION, frame())
+    assert next(calls) > number
     assert list(tmp_path.iterdir()) == []
     assert Quarantine(tmp_path).put(REJECTION, frame())
 

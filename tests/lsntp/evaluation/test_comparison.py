@@ -180,3 +180,14 @@ def test_the_plot_is_written_in_the_format_its_name_asks_for(stepped, everything
         plot_comparison(found, tmp_path / "hours.txt")
     with pytest.raises(StorageError):
         plot_comparison(found, tmp_path / "no" / "such" / "folder.png")
+
+
+def test_a_full_disk_keeps_the_older_plot(stepped, everything, tmp_path, small_files):
+    found = compare(stepped.domain, "lsntp", "ridge", by="hour", period=everything)
+    (tmp_path / "hours.png").write_bytes(b"older")
+    small_files(1000)
+    with pytest.raises(StorageError, match="File too large"):
+        plot_comparison(found, tmp_path / "hours.png")
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [
+        ("hours.png", b"older")
+    ]

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from lsntp.archives.analysis import AnalysisArchive
-from lsntp.errors import ConfigError, DomainError, ModelError, TrainingDataError
+from lsntp.errors import ConfigError, DomainError, ModelError, StorageError, TrainingDataError
 from lsntp.names import Status
 from lsntp.report.correlation_figure import write_correlations
 from lsntp.report.correlations import correlations, pearson
@@ -113,6 +113,20 @@ def test_figure_and_numbers_are_written_and_agree(trained, tmp_path):
         assert part in texts
     assert "Infinity" not in figure.read_text("utf-8")
     assert "nan" not in figure.read_text("utf-8").split("<image")[0]
+
+
+def test_a_full_disk_keeps_the_older_figure(trained, tmp_path, small_files):
+    folder = tmp_path / "figure"
+    found = correlations(trained, PLACE, "net")
+    for path in write_correlations(found, folder / "city.svg"):
+        path.write_bytes(b"older")
+    small_files(1000)
+    with pytest.raises(StorageError, match="File too large"):
+        write_correlations(found, folder / "city.svg")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
+        "city.nc": b"older",
+        "city.svg": b"older",
+    }
 
 
 def test_a_downsampled_network_is_drawn_on_its_nodes(ingested, make_domain):

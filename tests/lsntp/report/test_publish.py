@@ -130,6 +130,31 @@ def test_a_plain_folder_as_a_copied_root_has_it_becomes_a_link(tmp_path):
     assert pages_in(tmp_path / "moved" / "small") == {"index.html": "2"}
 
 
+def test_below_a_linked_folder_the_older_report_stays_for_one_more(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "reports").symlink_to("elsewhere")
+    folder = tmp_path / "reports" / "small"
+    publish_pages({"index.html": "1"}, folder)
+    older = folder.resolve()
+    publish_pages({"index.html": "2"}, folder)
+    assert (older / "index.html").read_text() == "1"
+
+
+def test_a_plain_folder_moved_away_by_a_killed_writer_is_put_back(tmp_path):
+    folder = tmp_path / "small"
+    folder.mkdir()
+    (folder / "index.html").write_text("old")
+    killed = KILLED_AT.format(call="Path.replace", moment="before")
+    writer = subprocess.run([sys.executable, "-c", killed, str(folder)], check=False)
+    assert writer.returncode == -signal.SIGKILL
+    assert not folder.exists()
+    with pytest.raises(StorageError):
+        publish_pages({"x" * 300: "a name too long for any disk"}, folder)
+    assert pages_in(folder) == {"index.html": "old"}
+    publish_pages({"index.html": "next"}, folder)
+    assert pages_in(folder) == {"index.html": "next"}
+
+
 def test_a_refused_report_keeps_the_older_one_and_leaves_nothing(tmp_path):
     folder = tmp_path / "small"
     publish_pages({"index.html": "old"}, folder)

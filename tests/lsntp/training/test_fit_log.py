@@ -1,5 +1,3 @@
-import resource
-
 import pytest
 
 from lsntp.errors import StorageError
@@ -8,14 +6,6 @@ from lsntp.training.fit_log import write_log
 FIRST = {"epoch": 1, "step": 5, "learning_rate": 0.01, "train_loss": 1.5, "val_loss": 2.0}
 SECOND = {"epoch": 2, "step": 10, "learning_rate": 1e-05, "train_loss": 0.5, "val_loss": 0.25}
 HEADER = "epoch,step,learning_rate,train_loss,val_loss\n"
-
-
-@pytest.fixture
-def small_files():
-    """``small_files(size)``: from now on the system refuses files above ``size`` bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_log_is_a_header_and_one_row_an_epoch(tmp_path):

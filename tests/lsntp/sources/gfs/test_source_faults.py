@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -389,16 +390,17 @@ def test_an_object_larger_than_any_of_gfs_is_not_fetched(
 
 @pytest.mark.parametrize("index", [None, b""], ids=["range", "whole object"])
 def test_a_full_disk_is_told_and_leaves_nothing(
-    index: bytes | None, publish: Publish, open_gfs: Open, expected: np.ndarray
+    index: bytes | None,
+    publish: Publish,
+    open_gfs: Open,
+    expected: np.ndarray,
+    small_files: Callable[[int], None],
 ) -> None:
     publish(index=index)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
-    try:
-        with pytest.raises(StorageError, match="room for a GFS file"):
-            open_gfs().fetch(TIMES, AREA)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    small_files(20_000)
+    with pytest.raises(StorageError, match="room for a GFS file"):
+        open_gfs().fetch(TIMES, AREA)
+    small_files(resource.RLIM_INFINITY)
     assert_whole(open_gfs, expected)
 
 
