@@ -91,7 +91,11 @@ class Writes:
         self.count = self.kill_at = 0
 
     def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
-        is_opening = event == "open" and bool(arguments[2] & os.O_ACCMODE)
+        is_opening = (
+            event == "open"
+            and bool(arguments[2] & os.O_ACCMODE)
+            and not isinstance(arguments[0], int)  # what is open already
+        )
         if is_opening or event in self.EVENTS:
             self.count += 1
             if self.count == self.kill_at:
