@@ -19,10 +19,19 @@ def aside_of(path: Path) -> Path:
     return path.with_name(f".{path.name}{_owner()}")
 
 
-def temporary_folder() -> TemporaryDirectory[str]:
-    """A folder for temporary files, gone with the context or by ``cleanup``."""
-    sweep_asides(Path(gettempdir()), "lsntp-*")
-    return TemporaryDirectory(prefix=".lsntp-", suffix=_owner(), ignore_cleanup_errors=True)
+def temporary_folder(place: Path | None = None) -> TemporaryDirectory[str]:
+    """A folder for temporary files, gone with the context or by ``cleanup``.
+
+    Args:
+        place: where; by default where the system has them.
+
+    Raises:
+        OSError: if it cannot be made.
+    """
+    sweep_asides(place or Path(gettempdir()), "lsntp-*")
+    return TemporaryDirectory(
+        prefix=".lsntp-", suffix=_owner(), dir=place, ignore_cleanup_errors=True
+    )
 
 
 def sweep_asides(folder: Path, names: str) -> None:

@@ -458,7 +458,7 @@ def test_a_place_that_turns_read_only_is_named_and_what_was_stored_stays(
 
 # --- a process that is killed -----------------------------------------------------------------
 
-KILLS = {"ingest": 2, "prepare": 3, "train": 2, "forecast": 3, "evaluate": 3, "report": 1}
+KILLS = {"ingest": 2, "prepare": 2, "train": 1, "forecast": 2, "evaluate": 2, "report": 1}
 """How many of a stage's writes a quick test is killed at, evenly spread."""
 
 

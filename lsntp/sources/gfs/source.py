@@ -1,18 +1,16 @@
 """GFS as a source: analyses for the archive, and the forecasts that start from them."""
 
 import logging
-import shutil
-import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from contextvars import copy_context
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import xarray as xr
 
+from lsntp.aside import temporary_folder
 from lsntp.config import GfsSource
 from lsntp.errors import DomainError, SourceDataError, StorageError
 from lsntp.grid import Grid
@@ -39,8 +37,6 @@ _log = logging.getLogger(__name__)
 FIRST_INIT_TIME = parse_time("2021-01-01")
 """Where the public bucket begins."""
 CYCLE = hours(6)
-LEFTOVER_S = 86_400.0
-"""Age at which a temporary folder belongs to no run that is still alive."""
 
 
 class GfsUpstream:
@@ -238,14 +234,10 @@ def _common_grid(fields: Sequence[Field]) -> Grid:
 
 @contextmanager
 def _scratch(folder: Path) -> Iterator[Path]:
-    """A folder for temporary files, gone afterwards; so is what a killed run left long ago."""
+    """A folder for temporary files, gone afterwards; so is what a killed run left."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for path in folder.iterdir():
-            with suppress(FileNotFoundError):  # another run's, which ended meanwhile
-                if time.time() - path.stat().st_mtime > LEFTOVER_S:
-                    shutil.rmtree(path)
-        made = TemporaryDirectory(dir=folder, ignore_cleanup_errors=True)
+        made = temporary_folder(folder)
     except OSError as error:
         raise StorageError(
             f"Expected to write in {folder}, found {error.strerror or error}; free space or fix "
