@@ -27,7 +27,7 @@ def correlations(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", metavar="FILE", help="Figure, .svg; default: with the report."
+            "--output", "-o", metavar="FILE", help="Figure, .svg; default: beside the report."
         ),
     ] = None,
     override: SetOption = None,
@@ -52,8 +52,9 @@ def correlations(
     if output is not None:
         check_figure_path(output)
     found = analyse(resolved, where, model)
-    default = f"correlations-{found.model}-{where[0]:g}-{where[1]:g}.svg"
-    path = output or Workspace.of(resolved).report.parent / default
+    # Beside the folder of pages, which the next report replaces.
+    name = f"{resolved.domain}-correlations-{found.model}-{where[0]:g}-{where[1]:g}.svg"
+    path = output or Workspace.of(resolved).report.parent.with_name(name)
     for written in write_correlations(found, path):
         out.print(f"wrote {written}", highlight=False, soft_wrap=True)
 

@@ -17,6 +17,7 @@ from lsntp.errors import ConfigError, DomainError, ModelError, StorageError, Tra
 from lsntp.names import Status
 from lsntp.report.correlation_figure import write_correlations
 from lsntp.report.correlations import correlations, pearson
+from lsntp.report.publish import publish_pages
 from lsntp.times import Period, parse_time
 from lsntp.training import load_forecaster
 from lsntp.training.versions import latest_version
@@ -192,7 +193,13 @@ def test_the_command_writes_where_it_is_told_and_beside_the_report(trained, tmp_
     assert told.with_suffix(".nc").exists()
     assert str(told) in result.output
     result = CliRunner().invoke(app, [*command, "--place", "47.2,3.4", "--model", "net"])
-    assert (Workspace.of(trained).report.parent / "correlations-net-47.2-3.4.svg").exists()
+    assert result.exit_code == 0, result.output
+    pages = Workspace.of(trained).report.parent
+    for title in "123":
+        publish_pages({"index.html": title}, pages)
+    names = {path.name for path in pages.parent.iterdir()}
+    name = "small-correlations-net-47.2-3.4"
+    assert names >= {f"{name}.svg", f"{name}.nc"}  # reports that come later leave them
     result = CliRunner().invoke(app, [*command, "--place", "London"])
     assert isinstance(result.exception, ConfigError)
     result = CliRunner().invoke(app, command)
